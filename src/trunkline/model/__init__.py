@@ -1,0 +1,1 @@
+"""The nouns of Trunkline, their ids and the rules about them. No I/O, no clock, no chance."""
