@@ -1,0 +1,21 @@
+"""What every test run shares: `--skips-fail`, for runs in which a missing part is a failure."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test-engines` passes it: there, every part must be present."""
+    parser.addoption("--skips-fail", action="store_true", help="a skipped test is a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    """Turn a skip into a failure that keeps its reason."""
+    report: pytest.TestReport = yield
+    if report.skipped and item.config.getoption("--skips-fail") and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: {reason} (here a skip is a failure)"
+    return report
