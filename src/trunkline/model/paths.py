@@ -1,0 +1,120 @@
+"""Paths of files: what may be one, its stored form, and the directories above it.
+
+A cleaned path starts with "/" and does not end in one; the root is "/". Where storage names a directory it adds the
+trailing slash: `directory` and `parents` give that form, so that a directory sorts before what lies in it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from trunkline.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROOT = "/"
+MAX_PATH_BYTES = 4096
+MAX_ELEMENT_BYTES = 255
+
+_SHOWN = 120  # characters of an offending text that an error repeats
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_BAD = re.compile(rf"{_CONTROL}|(?:\A|/)\.\.?(?:/|\Z)")
+_SLASHES = re.compile("//+")
+# The same rules for whole columns, in RE2. Bytes are compared as Latin-1 there, so the lengths are lengths in bytes.
+_BAD_RE2 = r"[\x00-\x1f\x7f]|(?:\A|/)\.\.?(?:/|\z)"
+_C1_RE2 = r"\xc2[\x80-\x9f]"  # U+0080 to U+009F, the second block of control characters, as UTF-8
+_LONG_ELEMENT_RE2 = rf"[^/]{{{MAX_ELEMENT_BYTES + 1}}}"
+
+
+def validate(path: str) -> str:
+    """`path`, if its text may name a file or directory. Raises InvalidArgument, naming the text and the rule.
+
+    Rules: valid UTF-8, no control characters, no "." or ".." element, at most 4096 bytes in all and 255 an element.
+    """
+    try:
+        raw = path.encode()
+    except UnicodeEncodeError as error:
+        raise _refused(path, f"character {error.start + 1} is not valid UTF-8") from None
+    bad = _BAD.search(path)
+    if bad and bad[0].strip("/") in (".", ".."):
+        raise _refused(path, f'an element "{bad[0].strip("/")}" is not allowed')
+    if bad:
+        raise _refused(path, f"control characters are not allowed (U+{ord(bad[0]):04X} at character {bad.start() + 1})")
+    if len(raw) > MAX_PATH_BYTES:
+        raise _refused(path, f"it has {len(raw)} bytes; at most {MAX_PATH_BYTES} are allowed")
+    if len(raw) > MAX_ELEMENT_BYTES:
+        longest = max(raw.split(b"/"), key=len)
+        if len(longest) > MAX_ELEMENT_BYTES:
+            what = f"the element {quoted(longest.decode())} has {len(longest)} bytes"
+            raise _refused(path, f"{what}; at most {MAX_ELEMENT_BYTES} are allowed")
+    return path
+
+
+def clean(path: str) -> str:
+    """`path` in its stored form: one leading slash, none at the end, none doubled; "" is the root.
+
+    Raises InvalidArgument as `validate` does, for the stored form.
+    """
+    stored = "/" + _SLASHES.sub("/", path).strip("/")
+    return validate(stored)
+
+
+def directory(path: str) -> str:
+    """`path` as the name of a directory: with a slash at its end."""
+    return path if path.endswith("/") else path + "/"
+
+
+def parent(path: str) -> str:
+    """The directory that holds `path`, with its trailing slash. The root is its own parent."""
+    return path.rstrip("/").rpartition("/")[0] + "/"
+
+
+def parents(path: str) -> list[str]:
+    """Every directory above `path`, the root first, each with its trailing slash. Nothing is above the root."""
+    found = []
+    end = path.find("/", 0, len(path) - 1)
+    while end >= 0:
+        found.append(path[: end + 1])
+        end = path.find("/", end + 1, len(path) - 1)
+    return found
+
+
+def name(path: str) -> str:
+    """The last element of `path`, without slashes; "" for the root."""
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def join(*parts: str) -> str:
+    """The cleaned path that leads through `parts`, one below the other. Raises InvalidArgument as `clean` does."""
+    return clean("/".join(parts))
+
+
+def check_column(paths: pa.Array | pa.ChunkedArray) -> None:
+    """Apply the rules of `validate` to a column of paths at once. Raises InvalidArgument for the first bad one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(paths, pa.ChunkedArray):
+        for chunk in paths.chunks:
+            check_column(chunk)
+        return
+    raw = paths.cast(pa.large_binary() if pa.types.is_large_string(paths.type) else pa.binary())
+    bad = pc.greater(pc.binary_length(raw), MAX_PATH_BYTES)
+    for rule in (_BAD_RE2, _C1_RE2, _LONG_ELEMENT_RE2):
+        bad = pc.or_(bad, pc.match_substring_regex(raw, rule))
+    first = pc.index(bad, True).as_py()
+    if first >= 0:
+        validate(paths[first].as_py())
+        raise _refused(paths[first].as_py(), "its bytes are not allowed")
+
+
+def quoted(text: str) -> str:
+    """`text` in double quotes as an error shows it: what cannot be printed is escaped, what is long is cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_SHOWN])
+    return f'"{shown}{"…" if len(text) > _SHOWN else ""}"'
+
+
+def _refused(path: str, rule: str) -> InvalidArgument:
+    return InvalidArgument(f"path {quoted(path)} is invalid: {rule}")
