@@ -84,7 +84,7 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return _DECODER.decode(data)
 
     def blobs(self) -> tuple[str, ...]:
-        """Names of the blobs that hold this file set's own rows and chunk list; the chunks' blobs are not among them."""
+        """Names of the blobs with this file set's own rows and chunk list; blobs of chunks are not among them."""
         own = tuple(part.blob for part in self.parts)
         return own if self.chunks_blob is None else (*own, self.chunks_blob)
 

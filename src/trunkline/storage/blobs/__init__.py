@@ -1,0 +1,7 @@
+"""Object stores: one narrow port, a durable folder on this machine, and a strict fake."""
+
+from trunkline.storage.blobs.local import LocalBlobs
+from trunkline.storage.blobs.memory import Call, InjectedCrash, MemoryBlobs
+from trunkline.storage.blobs.port import BlobStore, Bytes
+
+__all__ = ["BlobStore", "Bytes", "Call", "InjectedCrash", "LocalBlobs", "MemoryBlobs"]

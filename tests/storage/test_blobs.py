@@ -1,0 +1,98 @@
+"""Blob stores keep the promises of their port, and what is special to each."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trunkline.errors import NotFound, ResourceExhausted, Unavailable
+from trunkline.storage.blobs import Call, InjectedCrash, LocalBlobs, MemoryBlobs
+from trunkline.testing.contracts.blobs import BlobStoreContract
+
+
+class TestLocalBlobs(BlobStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[LocalBlobs]:
+        store = LocalBlobs(tmp_path / "blobs")
+        yield store
+        store.close()
+
+
+class TestMemoryBlobs(BlobStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryBlobs:
+        return MemoryBlobs()
+
+
+def test_a_blob_is_durable_before_it_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    for name in ("fdatasync", "fsync", "link"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, _name=name, _real=real: (steps.append(_name), _real(*a))[1])
+    store = LocalBlobs(tmp_path)
+    store.put("a/1", b"x")
+    steps.clear()
+    store.put("a/2", b"x")
+    assert steps == ["fdatasync", "link", "fsync"]
+
+
+def test_a_full_disk_fails_the_put_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalBlobs(tmp_path)
+
+    def full(handle: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(ResourceExhausted, match=r"blob a/1 could not be written.*Free some space"):
+            store.put("a/1", b"x")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert store.put("a/1", b"x")
+
+
+def test_opening_removes_what_dead_processes_left_and_spares_the_living(tmp_path: Path) -> None:
+    living = LocalBlobs(tmp_path)
+    half = tmp_path / ".tmp" / "999999-0" / "0"
+    half.parent.mkdir()
+    half.write_bytes(b"half a blob")
+    LocalBlobs(tmp_path)
+    assert not half.parent.exists()
+    assert living.put("a", b"x")
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable, match="file"):
+        LocalBlobs(tmp_path / "file")
+
+
+def test_memory_blobs_die_when_told_and_come_back() -> None:
+    store = MemoryBlobs()
+    store.crash_at(2)
+    store.put("a", b"1")
+    with pytest.raises(InjectedCrash):
+        store.put("b", b"2")
+    with pytest.raises(InjectedCrash):
+        store.get("a")
+    store.reopen()
+    assert list(store.names()) == ["a"]
+    store.crash_after(1)
+    with pytest.raises(InjectedCrash):
+        store.put("b", b"2")
+    store.reopen()
+    assert store.get("b") == b"2"
+
+
+def test_memory_blobs_record_calls() -> None:
+    store = MemoryBlobs()
+    with store.recording() as calls:
+        store.put("a", b"123")
+        store.get("a", 1, 1)
+        with pytest.raises(NotFound):
+            store.get("b")
+    store.put("c", b"")
+    assert calls == [Call("put", "a", 3), Call("get", "a", 1)]
