@@ -1,0 +1,12 @@
+"""The engine under all queries: transactions, snapshots, and the signal that something was committed.
+
+`Catalog.open(folder, ambient)` is the way in; queries take the `Tx` that `transact` and `read` hand to a function.
+"""
+
+from __future__ import annotations
+
+from trunkline.catalog.engine.catalog import Catalog
+from trunkline.catalog.engine.tx import AnyRow, Rows, Seed, Tx
+from trunkline.catalog.engine.wake import Wake
+
+__all__ = ["AnyRow", "Catalog", "Rows", "Seed", "Tx", "Wake"]

@@ -1,0 +1,128 @@
+"""The catalog as its users see it: open it, change it by functions, read it in snapshots, wait for events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from trunkline.ambient import Ambient
+from trunkline.catalog import migrate
+from trunkline.catalog.engine.lock import FolderLock
+from trunkline.catalog.engine.readers import Readers
+from trunkline.catalog.engine.rehearsal import Rehearsal
+from trunkline.catalog.engine.sqlite import WAL_LIMIT_BYTES, Settings, make_engine, open_writer
+from trunkline.catalog.engine.tx import Seed, Tx
+from trunkline.catalog.engine.wake import Wake
+from trunkline.catalog.engine.writer import Counts, Work, Writer
+from trunkline.errors import Internal, Unimplemented
+
+T = TypeVar("T")
+
+FILE_NAME = "catalog.db"
+
+
+class Catalog:
+    """All durable rows of one server. Safe to use from any thread.
+
+    Nothing else touches the database: a change is a function of a transaction, a look is a function of a snapshot.
+    """
+
+    def __init__(self, lock: FolderLock, writer: Writer, readers: Readers, wake: Wake, ambient: Ambient) -> None:
+        self.wake = wake
+        """Set after each commit that emitted events."""
+        self._lock = lock
+        self._writer = writer
+        self._readers = readers
+        self._ambient = ambient
+
+    @classmethod
+    def open(
+        cls,
+        place: str | Path,
+        ambient: Ambient,
+        *,
+        readers: int = 4,
+        synchronous: str = "FULL",
+        wal_limit_bytes: int = WAL_LIMIT_BYTES,
+        rehearse: bool = False,
+    ) -> Catalog:
+        """Open the catalog in the data folder `place`, making both where they are missing.
+
+        readers: how many snapshots may be read at once. synchronous: FULL keeps acknowledged writes through a power
+        cut, NORMAL through a crash of the process only, OFF is for tests. rehearse: run every function twice and
+        compare, for tests.
+        Raises FailedPrecondition when another process uses the folder, when a newer Trunkline wrote it, or when the
+        SQLite here is one that corrupts files; Unimplemented for the address of a database server.
+        """
+        if "://" in str(place):
+            raise Unimplemented(f"the catalog cannot live in {place} yet; give a folder on this machine")
+        folder = Path(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(folder)
+        try:
+            settings = Settings(folder / FILE_NAME, synchronous, wal_limit_bytes)
+            engine = make_engine(settings)
+            connection = open_writer(engine, settings)
+            try:
+                newest = migrate.bring_up_to_date(connection, str(settings.path))
+            except BaseException:
+                connection.close()
+                raise
+            wake = Wake(newest)
+            rehearsal = Rehearsal(connection) if rehearse else None
+            writer = Writer(connection, settings, wake, ambient, rehearsal)
+            return cls(lock, writer, Readers(engine, ambient, readers), wake, ambient)
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def counts(self) -> Counts:
+        """What the writer has done so far."""
+        return self._writer.counts
+
+    def transact(self, f: Callable[[Tx], T], seed: Seed | None = None) -> T:
+        """Run `f(tx)` in a transaction and answer what it answers, once that is durable.
+
+        f has no effect but through `tx`, since it may be run again. It must not call `transact` or `read`, wait, or
+        take longer than 50 ms: everybody's writes wait for it. Whatever it raises undoes it alone and is raised here.
+        seed: where its instant and ids come from; fresh when None.
+        Raises ResourceExhausted when the disk is full, Unavailable when the catalog is closed or its disk failed.
+        """
+        return self._run(f, seed, keep=True)
+
+    def dry_run(self, f: Callable[[Tx], T], seed: Seed | None = None) -> T:
+        """As `transact`, but all is undone in the end: what would `f` answer? Emits no events."""
+        return self._run(f, seed, keep=False)
+
+    def read(self, f: Callable[[Tx], T]) -> T:
+        """Run `f(tx)` on one snapshot, beside any number of writes, and answer what it answers.
+
+        f fetches a page (5,000 rows at most) and returns; it must not wait, since an open snapshot keeps the log from
+        being folded. Changing rows in it is refused.
+        """
+        if self._writer.is_mine():
+            raise Internal("a transaction reads through its own tx, not through a second snapshot")
+        return self._readers.read(f)
+
+    def close(self) -> None:
+        """Finish what waits, then let go of the folder. A second call does nothing."""
+        self.wake.close()
+        self._readers.close()
+        self._writer.close()
+        self._lock.release()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _run(self, f: Callable[[Tx], T], seed: Seed | None, *, keep: bool) -> T:
+        work = Work(f, seed or Seed.draw(self._ambient), keep)
+        self._writer.submit(work)
+        if work.error is not None:
+            raise work.error
+        value: T = work.value
+        return value

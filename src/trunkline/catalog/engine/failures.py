@@ -1,0 +1,55 @@
+"""What the driver's errors mean to us, in words."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from trunkline.errors import Aborted, DataLoss, Internal, ResourceExhausted, TrunklineError, Unavailable
+
+_FULL = "SQLITE_FULL"
+# The shared-memory file of the log could not grow: the same full disk by another name.
+_FULL_TOO = ("SQLITE_IOERR_SHMSIZE",)
+
+
+def code_of(error: BaseException) -> str:
+    """SQLite's name of what went wrong, "" where it has none."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlite_errorname", ""))
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the file can no longer be trusted to hold what is written next.
+
+    After a failed write or sync the kernel may drop the pages and report success on the next try, so no later commit
+    could be promised: the process must stop and recover from the log.
+    """
+    code = code_of(error)
+    if code in _FULL_TOO:
+        return False
+    return code.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def in_words(error: BaseException, is_driver: bool) -> BaseException:
+    """The error for the caller: one of ours stays as it is, a driver's is translated and kept as its cause."""
+    if isinstance(error, TrunklineError) or not (is_driver or isinstance(error, DBAPIError)):
+        return error
+    told = _told(error, code_of(error))
+    told.__cause__ = error
+    return told
+
+
+def _told(error: BaseException, code: str) -> TrunklineError:
+    what = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    if code == _FULL or code in _FULL_TOO:
+        return ResourceExhausted(f"the disk of the catalog is full; nothing of this request was saved ({what})")
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable(f"another program holds the catalog file; try again when it has finished ({what})")
+    if code.startswith("SQLITE_INTERRUPT"):
+        return Aborted("the request was interrupted; nothing of it was saved")
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return DataLoss(f"the catalog file is damaged ({what}); restore it from a backup")
+    if code.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
+        return Unavailable(f"the disk of the catalog fails ({what})")
+    if isinstance(error, IntegrityError):
+        return Internal(f"a change would break a rule of the catalog ({what})")
+    return Internal(f"the catalog refused a statement ({what})")

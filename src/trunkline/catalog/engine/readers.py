@@ -1,0 +1,73 @@
+"""A few read-only connections, each lent to one reading function at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from trunkline.ambient import Ambient
+from trunkline.catalog.engine.failures import in_words
+from trunkline.catalog.engine.sqlite import open_reader, raw_of
+from trunkline.catalog.engine.tx import Scope, Seed, Tx, end
+from trunkline.errors import Internal, Unavailable
+
+T = TypeVar("T")
+
+
+class Readers:
+    """Opens connections as they are needed, up to `limit`; a function beyond that waits for one to come back."""
+
+    def __init__(self, engine: Engine, ambient: Ambient, limit: int) -> None:
+        self._engine = engine
+        self._ambient = ambient
+        self._idle: queue.LifoQueue[Connection | None] = queue.LifoQueue()
+        self._limit = limit
+        self._closed = False
+        self._busy = threading.local()
+        for _ in range(limit):
+            self._idle.put(None)  # a place whose connection is still to be opened
+
+    def read(self, f: Callable[[Tx], T]) -> T:
+        """Run `f` on one snapshot of the rows."""
+        if getattr(self._busy, "yes", False):
+            raise Internal("a read inside a read could wait for ever: pass the tx on instead")
+        connection = None if self._closed else self._idle.get()
+        self._busy.yes = True
+        try:
+            if self._closed:
+                raise Unavailable("the catalog is closed")
+            connection = connection or open_reader(self._engine)
+            return self._snapshot(connection, f)
+        finally:
+            self._busy.yes = False
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        """Take no more reads, wait for those that run, close the connections. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for connection in [self._idle.get() for _ in range(self._limit)]:
+            if connection is not None:
+                connection.close()
+            self._idle.put(None)  # lets those go on that wait for a place; they find it closed
+
+    def _snapshot(self, connection: Connection, f: Callable[[Tx], T]) -> T:
+        raw = raw_of(connection)
+        tx = Tx(Scope(connection, lambda: raw.in_transaction, is_write=False, events=[]), Seed.draw(self._ambient))
+        try:
+            raw.execute("BEGIN")
+            return f(tx)
+        except Exception as error:
+            told = in_words(error, isinstance(error, raw.Error))
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            end(tx)
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")

@@ -1,0 +1,73 @@
+"""Brings a catalog's tables to what this release expects, when it is opened.
+
+The number of the last migration lies in `schema_version`. Comparing it costs one query, so alembic, which takes a
+second to import, is imported only when there is something to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from trunkline import catalog
+from trunkline.catalog.tables import collector, metadata, schema_version
+from trunkline.errors import FailedPrecondition
+
+for _module in pkgutil.iter_modules(catalog.__path__, "trunkline.catalog."):
+    if ".tables_" in _module.name:
+        importlib.import_module(_module.name)  # its tables enter themselves into `metadata`
+
+NEWEST = 1
+"""The migration this release ends with. `trunkline.catalog.migrate.m0001` and so on are the steps."""
+
+
+def bring_up_to_date(connection: Connection, name: str) -> int:
+    """Make or migrate the tables behind `connection`, in one transaction.
+
+    name: how messages call the database. Answers the number of the newest event ever emitted.
+    Raises FailedPrecondition when a newer release has written the database.
+    """
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(raw)
+        if version > NEWEST:
+            raise FailedPrecondition(
+                f"{name} was written by a newer Trunkline (tables of version {version}, this one knows {NEWEST}): "
+                "start that release, or restore a backup made before it ran"
+            )
+        if version == 0:
+            create(connection)
+        elif version < NEWEST:
+            from trunkline.catalog.migrate.run import upgrade
+
+            upgrade(connection, version, NEWEST)
+        newest = raw.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(position) FROM cursors), 0))"
+        ).fetchone()[0]
+        raw.execute("COMMIT")
+    except BaseException:
+        raw.execute("ROLLBACK")
+        raise
+    return int(newest)
+
+
+def create(connection: Connection) -> None:
+    """All tables of this release in an empty database, and the rows that are always there."""
+    metadata.create_all(connection, checkfirst=False)
+    first_rows(connection)
+
+
+def first_rows(connection: Connection) -> None:
+    """The rows of a fresh catalog."""
+    connection.execute(insert(schema_version).values(version=NEWEST))
+    connection.execute(insert(collector).values(id=1, cycle=0, doomed_through=0, tick=0, fence=0))
+
+
+def _version(raw: Any) -> int:
+    """Number of the last migration, 0 for an empty database."""
+    found = raw.execute("SELECT count(*) FROM sqlite_master WHERE name = 'schema_version'").fetchone()[0]
+    return int(raw.execute("SELECT version FROM schema_version").fetchone()[0]) if found else 0
