@@ -98,6 +98,11 @@ class DataLoss(TrunklineError):
     kind = Kind.DATA_LOSS
 
 
+class BlobGone(DataLoss):
+    """A blob that is needed is absent: lost, or deleted while it was being read. Who knows whether the file set that
+    names it is still held knows which of the two, and answers Aborted for the second."""
+
+
 class Internal(TrunklineError):
     """A promise of ours does not hold: a bug."""
 

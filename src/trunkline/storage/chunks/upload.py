@@ -1,0 +1,126 @@
+"""New content on its way into the store: hashed, looked up, compressed and put, several chunks at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from blake3 import blake3
+
+from trunkline.storage.blobs import BlobStore
+from trunkline.storage.chunks.frames import encode
+from trunkline.storage.ports import ChunkKey, NewChunk, WriteSession
+
+_LOOK_UP = 8  # chunks asked for in one call
+_REGISTER = 256  # chunks recorded in one call
+
+
+class Ticket:
+    """A chunk handed to an `Uploader`. `key` can be read after the uploader's next `flush`."""
+
+    def __init__(self, plain: bytes | memoryview, bounds: Sequence[int]) -> None:
+        self.plain: bytes | memoryview = plain
+        self.bounds = bounds
+        self.hash = b""
+        self.gen = -1
+
+    @property
+    def key(self) -> ChunkKey:
+        """Name of the chunk that holds the content now. Raises ValueError before the flush."""
+        if self.gen < 0:
+            raise ValueError("the chunk is still on its way")
+        return ChunkKey(self.hash, self.gen)
+
+
+class Uploader:
+    """Stores chunks for one session. Used by one thread; hashing, compressing and putting run in `pool`.
+
+    A chunk the session knows is not compressed or put again. Blob first, row second: a crash between them leaves an
+    unnamed blob for the sweep, the other order would leave a row that names nothing (I-1). Holds at most `limit_bytes`
+    of plain content, and one chunk more. After an error nothing more may be added.
+    """
+
+    def __init__(self, blobs: BlobStore, session: WriteSession, pool: ThreadPoolExecutor, limit_bytes: int) -> None:
+        self._blobs = blobs
+        self._session = session
+        self._pool = pool
+        self._limit = limit_bytes
+        self._held = 0
+        self._hashing: deque[tuple[Ticket, Future[bytes]]] = deque()
+        self._putting: deque[tuple[int, Future[NewChunk]]] = deque()
+        self._unrecorded: list[NewChunk] = []
+        self._gens: dict[bytes, int] = {}
+        self._tickets: list[Ticket] = []
+
+    def add(self, plain: bytes | memoryview, bounds: Sequence[int] = ()) -> Ticket:
+        """Take one chunk; bounds as in `encode`. May wait for earlier ones, and raises what went wrong with them."""
+        ticket = Ticket(plain, bounds)
+        self._held += len(plain)
+        self._hashing.append((ticket, self._pool.submit(_digest, plain)))
+        self._tickets.append(ticket)
+        if len(self._hashing) >= _LOOK_UP or self._held > self._limit:
+            self._look_up()
+        while self._held > self._limit and self._putting:
+            self._finish_oldest()
+        return ticket
+
+    def flush(self) -> None:
+        """Return when everything added is durable and recorded. Raises what went wrong with any of it."""
+        self._look_up()
+        while self._putting:
+            self._finish_oldest()
+        self._record()
+        for ticket in self._tickets:
+            ticket.gen = self._gens[ticket.hash]
+        self._tickets.clear()
+
+    def close(self) -> None:
+        """Wait for what is running, whatever comes of it. For a caller that gives up."""
+        for _, putting in self._putting:
+            putting.cancel()
+        for _, putting in self._putting:
+            if not putting.cancelled():
+                putting.exception()
+        self._putting.clear()
+        self._hashing.clear()
+
+    def _look_up(self) -> None:
+        batch = [(ticket, hashing.result()) for ticket, hashing in self._hashing]
+        self._hashing.clear()
+        unknown = list({digest: None for _, digest in batch if digest not in self._gens})
+        if unknown:
+            self._gens.update(self._session.known(unknown))
+        for ticket, digest in batch:
+            ticket.hash = digest
+            plain, bounds = ticket.plain, ticket.bounds
+            ticket.plain, ticket.bounds = b"", ()
+            if digest in self._gens:
+                self._held -= len(plain)
+                continue
+            self._gens[digest] = self._session.gen
+            key = ChunkKey(digest, self._session.gen)
+            self._putting.append((len(plain), self._pool.submit(_store, self._blobs, key, plain, bounds)))
+
+    def _finish_oldest(self) -> None:
+        size, putting = self._putting[0]
+        self._unrecorded.append(putting.result())
+        self._putting.popleft()
+        self._held -= size
+        if len(self._unrecorded) >= _REGISTER:
+            self._record()
+
+    def _record(self) -> None:
+        if self._unrecorded:
+            self._gens.update(self._session.register(self._unrecorded))
+            self._unrecorded = []
+
+
+def _digest(plain: bytes | memoryview) -> bytes:
+    return blake3(plain).digest()
+
+
+def _store(blobs: BlobStore, key: ChunkKey, plain: bytes | memoryview, bounds: Sequence[int]) -> NewChunk:
+    blob = encode(plain, bounds)
+    blobs.put(key.blob, blob)
+    return NewChunk(key.hash, key.gen, len(plain), len(blob))

@@ -1,0 +1,157 @@
+"""Uploading and reading chunks: nothing twice, nothing unchecked, only what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from blake3 import blake3
+
+from trunkline.ambient import chance
+from trunkline.errors import BlobGone, DataLoss
+from trunkline.storage.blobs import InjectedCrash, MemoryBlobs
+from trunkline.storage.chunks import ChunkReader, Piece, Uploader
+from trunkline.storage.ports import ChunkKey, NewChunk
+from trunkline.testing.sessions import MemoryChunks
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def rows() -> MemoryChunks:
+    return MemoryChunks(MemoryBlobs())
+
+
+def uploader(rows: MemoryChunks, pool: ThreadPoolExecutor) -> Uploader:
+    return Uploader(rows.blobs, rows.open(), pool, limit_bytes=4 * MIB)
+
+
+def piece_of(key: ChunkKey, plain: bytes, offset: int, length: int) -> Piece:
+    return Piece(blake3(plain[offset : offset + length]).digest(), length, key, offset)
+
+
+def test_equal_content_is_put_once_and_recorded_after_its_blob(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    first = uploader(rows, pool)
+    a, b, c = first.add(b"a" * MIB), first.add(b"b" * MIB), first.add(b"a" * MIB)
+    first.flush()
+    assert a.key == c.key != b.key
+    assert sorted(rows.blobs.names()) == sorted([a.key.blob, b.key.blob])
+    with rows.blobs.recording() as calls:
+        again = uploader(rows, pool)
+        d = again.add(b"a" * MIB)
+        again.flush()
+    assert d.key == a.key
+    assert not [call for call in calls if call.verb == "put"]
+
+
+def test_a_row_that_got_there_first_wins(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    mine = uploader(rows, pool)
+    ticket = mine.add(b"x" * 100)
+    rival = blake3(b"x" * 100).digest()
+    real = rows.open().known
+    mine._session.known = lambda hashes: real([])  # type: ignore[method-assign]
+    rows.live[rival] = NewChunk(rival, 99, 100, 50)
+    mine.flush()
+    assert ticket.key == ChunkKey(rival, 99)
+
+
+def test_memory_is_bounded_by_waiting_for_puts(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    loader = uploader(rows, pool)
+    for number in range(40):
+        loader.add(chance(number).randbytes(MIB))
+        assert loader._held <= 5 * MIB
+    loader.flush()
+    assert len(rows.live) == 40
+    assert loader._held == 0
+
+
+def test_a_crash_of_the_store_reaches_whoever_writes(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    assert isinstance(rows.blobs, MemoryBlobs)
+    rows.blobs.crash_at(2)
+    loader = uploader(rows, pool)
+    loader.add(b"1")
+    loader.add(b"2")
+    with pytest.raises(InjectedCrash):
+        loader.flush()
+    loader.close()
+    assert not rows.live
+
+
+def store(rows: MemoryChunks, pool: ThreadPoolExecutor, plain: bytes, bounds: list[int]) -> ChunkKey:
+    loader = uploader(rows, pool)
+    ticket = loader.add(plain, bounds)
+    loader.flush()
+    return ticket.key
+
+
+def test_one_small_file_costs_one_frame(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    plain = chance(1).randbytes(8 * MIB)
+    key = store(rows, pool, plain, list(range(65536, 8 * MIB + 1, 65536)))
+    reader = ChunkReader(rows.blobs, pool)
+    with rows.blobs.recording() as calls:
+        got = list(reader.read([piece_of(key, plain, 65536 * 9, 65536)]))
+    assert got == [plain[65536 * 9 : 65536 * 10]]
+    assert sum(call.bytes_moved for call in calls) < 300_000
+    with rows.blobs.recording() as calls:
+        list(reader.read([piece_of(key, plain, 65536 * 10, 65536)]))
+    assert calls == [], "its neighbour is in the cache"
+
+
+def test_neighbours_are_fetched_together_and_in_order(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    plains = [chance(n).randbytes(2 * MIB) for n in range(5)]
+    keys = [store(rows, pool, plain, list(range(1024, 2 * MIB + 1, 1024))) for plain in plains]
+    pieces = [piece_of(k, p, at, 1024) for k, p in zip(keys, plains, strict=True) for at in range(0, 2 * MIB, 1024)]
+    inline = Piece(blake3(b"tiny").digest(), 4, None, 0, b"tiny")
+    with rows.blobs.recording() as calls:
+        got = b"".join(ChunkReader(rows.blobs, pool).read([*pieces, inline]))
+    assert got == b"".join(plains) + b"tiny"
+    assert [call.verb for call in calls] == ["get"] * 5
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, None), (0, 0), (5, 3), (1023, 2), (1500, 1000), (3000, None), (3071, 9), (3072, 1)]
+)
+def test_a_span_of_a_file(rows: MemoryChunks, pool: ThreadPoolExecutor, offset: int, length: int | None) -> None:
+    plain = chance(7).randbytes(3072)
+    key = store(rows, pool, plain, [1024, 2048, 3072])
+    pieces = [piece_of(key, plain, at, 1024) for at in (0, 1024, 2048)]
+    expected = plain[offset:] if length is None else plain[offset : offset + length]
+    assert b"".join(ChunkReader(rows.blobs, pool).read_span(pieces, offset, length)) == expected
+
+
+def test_a_changed_byte_is_data_loss_and_is_reported(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    assert isinstance(rows.blobs, MemoryBlobs)
+    plain = chance(8).randbytes(3000)
+    key = store(rows, pool, plain, [1000, 2000, 3000])
+    rows.blobs.damage(key.blob, -1500)
+    damaged: list[ChunkKey] = []
+    reader = ChunkReader(rows.blobs, pool, on_damage=damaged.append)
+    assert b"".join(reader.read([piece_of(key, plain, 0, 1000)])) == plain[:1000]
+    with pytest.raises(DataLoss, match=rf"chunk {key.hash.hex()}.1 is damaged: bytes 1000 to 2000 have changed"):
+        list(reader.read([piece_of(key, plain, 1000, 1000)]))
+    assert damaged == [key]
+
+
+def test_an_absent_blob_is_told_apart(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    key = store(rows, pool, b"abc", [3])
+    rows.blobs.delete(key.blob)
+    with pytest.raises(BlobGone, match=key.hash.hex()):
+        list(ChunkReader(rows.blobs, pool).read([piece_of(key, b"abc", 0, 3)]))
+
+
+def test_an_abandoned_read_stops_fetching(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    plains = [chance(n).randbytes(2 * MIB) for n in range(12)]
+    pieces = [piece_of(store(rows, pool, p, []), p, 0, 2 * MIB) for p in plains]
+    with rows.blobs.recording() as calls:
+        reading = ChunkReader(rows.blobs, pool).read(pieces)
+        next(reading)
+        reading.close()  # type: ignore[attr-defined]
+        pool.submit(int).result()
+    assert len(calls) <= 4
