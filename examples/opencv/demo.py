@@ -6,13 +6,11 @@ pachctl settings are not touched. KEEP=1 leaves the server running at the end an
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import photographs
-from server import DemoServer, NotServing
+from trunkline.testing.pachd import NotServing, PachdProcess, documents
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -40,7 +38,7 @@ class Failed(Exception):
 class Demo:
     """The steps, and the console they are shown on."""
 
-    def __init__(self, server: DemoServer, console: Console) -> None:
+    def __init__(self, server: PachdProcess, console: Console) -> None:
         self.server = server
         self.console = console
         self.seen: set[str] = set()  # ids of jobs that were watched to their end
@@ -108,7 +106,7 @@ class Demo:
                 self.server.pause(0.25)
         for name in PIPELINES:
             if name not in ended:
-                raise Failed(f"{name} did not end within {GIVE_UP_S} s; {self.server.where_to_look}")
+                raise Failed(f"{name} did not end within {GIVE_UP_S} s; see {self.server.log}")
             self.must_succeed(ended[name])
         self.seen |= {job["job"]["id"] for job in ended.values()}
         return ended
@@ -178,16 +176,6 @@ class Demo:
         self.console.print(f"Look at [bold green]{(OUT / 'second' / 'montage.png').relative_to(ROOT)}[/] first.")
 
 
-def documents(text: str) -> Iterator[Job]:
-    """The JSON documents that stand one after another in `text`, which is how `--raw` prints a list."""
-    decoder = json.JSONDecoder()
-    rest = text.strip()
-    while rest:
-        document, end = decoder.raw_decode(rest)
-        yield from document if isinstance(document, list) else [document]
-        rest = rest[end:].lstrip()
-
-
 def count(job: Job, field: str) -> int:
     """A counter of a job; protobuf's JSON writes 64-bit numbers as text and leaves zeros out."""
     return int(job.get(field, 0))
@@ -207,7 +195,7 @@ def main() -> int:
     console = Console(highlight=False)
     keep = os.environ.get("KEEP", "") not in ("", "0")
     shutil.rmtree(OUT, ignore_errors=True)
-    server = DemoServer(DATA, Path(sys.executable).parent)
+    server = PachdProcess(DATA)
     try:
         with console.status("starting pachd"):
             server.start()
@@ -215,7 +203,7 @@ def main() -> int:
         Demo(server, console).run()
     except (Failed, NotServing, photographs.NoPhotographs) as problem:
         console.print("\n[bold red]The demo stopped.[/]")
-        console.print(f"{problem}\n{server.where_to_look}", markup=False, soft_wrap=True)
+        console.print(f"{problem}\npachd's own log: {server.log}", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped.")
