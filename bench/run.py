@@ -24,8 +24,8 @@ REPORT = HERE / "RESULTS.md"
 
 HEADING = """# Measured
 
-Written by `make bench`. Figures are the median of the runs (smallest to largest); memory is the most that a process held
-at once. Ours and what stands beside it were measured turn about in the same run.
+Written by `make bench`. Figures are the median of the runs (smallest to largest); memory is the most that a process
+held at once. Ours and what stands beside it were measured turn about in the same run.
 
 """
 
@@ -43,7 +43,7 @@ def chosen() -> list[Row]:
 
 def measure(rows: list[Row], runs: int, scale: float) -> dict[str, Figures]:
     """Figures by the name of each row. Rows that share their work are measured once."""
-    folder = Path(os.environ.get("FOLDER") or HERE / "work")
+    folder = Path(os.environ.get("FOLDER") or HERE / "scratch")
     done: dict[Callable[[Bench], None], Figures] = {}
     try:
         for row in rows:
