@@ -1,0 +1,249 @@
+"""One execution: the user's process, its pipes, its limit, and the end of everything it started."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+from dataclasses import dataclass
+
+from trunkline.ambient import Ambient
+from trunkline.worker.agent import frames, users
+
+_DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass
+class Order:
+    """What EXEC asks for."""
+
+    limit_us: int
+    credit: int
+    user: bytes
+    stdin: bytes
+    cwd: bytes
+    argv: list[bytes]
+    env: list[bytes]
+
+    @staticmethod
+    def read(fields: frames.Fields) -> Order:
+        """Raises frames.BadFrame."""
+        limit_us, credit = fields.struct(frames.EXEC_BODY)
+        user, stdin, cwd = fields.text(), fields.text(), fields.text()
+        return Order(limit_us, credit, user, stdin, cwd, fields.texts(), fields.texts())
+
+
+class NotStarted(Exception):
+    """The process could not be started; `number` is the errno, the text says why in words a user can act on."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+@dataclass
+class Running:
+    """A started process. `pipes` maps a descriptor to its stream; `credits` says what may still be sent of each."""
+
+    number: int
+    pid: int
+    began_s: float
+    deadline_s: float | None  # None: no limit, or killed already
+    oom_kills: int
+    pipes: dict[int, int]
+    credits: dict[int, int]
+    flags: int = 0
+    ended: tuple[int, resource.struct_rusage] | None = None
+    wall_s: float = 0.0
+
+
+def start(number: int, order: Order, ambient: Ambient) -> Running:
+    """Start what `order` asks for. Raises NotStarted."""
+    env = dict(each.partition(b"=")[::2] for each in order.env)
+    try:
+        user = users.find(os.fsdecode(order.user))
+    except users.NoSuchUser as error:
+        raise NotStarted(errno.EPERM, str(error)) from None
+    _enter(order.cwd)
+    program = _look_up(order.argv, env.get(b"PATH", _DEFAULT_PATH))
+    opened: list[int] = []
+    try:
+        with contextlib.ExitStack() as mine:
+            stdin = _open_stdin(order.stdin)
+            mine.callback(os.close, stdin)
+            ends = []
+            for _ in (frames.OUTPUT, frames.ERROR):
+                reader, writer = os.pipe2(os.O_CLOEXEC)
+                opened.append(reader)
+                mine.callback(os.close, writer)
+                os.set_blocking(reader, False)
+                ends.append(writer)
+            oom_kills, began_s = count_oom_kills(), ambient.ticks_s()
+            pid = _spawn(program, order.argv, env, (stdin, *ends), user)
+    except OSError as error:
+        for reader in opened:
+            os.close(reader)
+        raise NotStarted(error.errno or errno.EIO, _why(program, error)) from None
+    finally:
+        os.chdir("/")
+    return Running(
+        number,
+        pid,
+        began_s,
+        began_s + order.limit_us / 1e6 if order.limit_us else None,
+        oom_kills,
+        dict(zip(opened, (frames.OUTPUT, frames.ERROR), strict=True)),
+        {frames.OUTPUT: order.credit, frames.ERROR: order.credit},
+    )
+
+
+def _enter(cwd: bytes) -> None:
+    try:
+        os.chdir(cwd or b"/")
+    except OSError as error:
+        shown = cwd.decode(errors="replace")
+        raise NotStarted(error.errno or errno.ENOENT, f'working directory "{shown}": {error.strerror}') from None
+
+
+def _look_up(argv: list[bytes], path: bytes) -> bytes:
+    """The file that argv[0] names. Raises NotStarted, saying where it was looked for."""
+    if not argv or not argv[0]:
+        raise NotStarted(errno.EINVAL, "no command given")
+    name = argv[0].decode(errors="replace")
+    if b"/" in argv[0]:
+        if not os.path.exists(argv[0]):
+            raise NotStarted(errno.ENOENT, f'command "{name}" does not exist')
+        return argv[0]
+    refused = b""
+    for folder in path.split(b":"):
+        candidate = (folder or b".") + b"/" + argv[0]
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                return candidate
+            refused = refused or candidate
+    if refused:
+        raise NotStarted(errno.EACCES, f'command "{name}": {refused.decode(errors="replace")} may not be executed')
+    where = path.decode(errors="replace").replace(":", ", ")
+    raise NotStarted(errno.ENOENT, f'command "{name}" not found; looked in {where}')
+
+
+def _open_stdin(path: bytes) -> int:
+    return os.open(path or b"/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _why(program: bytes, error: OSError) -> str:
+    name = program.decode(errors="replace")
+    if error.errno == errno.ENOENT and os.path.exists(program):
+        with contextlib.suppress(OSError), open(program, "rb") as script:
+            first = script.readline(200)
+            if first.startswith(b"#!"):
+                return f'command "{name}": its interpreter {first[2:].decode(errors="replace").strip()} does not exist'
+    if error.errno == errno.ENOEXEC:
+        return f'command "{name}" is not a program: it needs a first line such as #!/bin/sh'
+    return f'command "{name}": {error.strerror}'
+
+
+def _spawn(
+    program: bytes, argv: list[bytes], env: dict[bytes, bytes], streams: tuple[int, ...], user: users.User | None
+) -> int:
+    """Start the program in a session of its own. posix_spawn copies no page tables; it cannot change the user."""
+    if user is None:
+        actions = [(os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(streams)]
+        return os.posix_spawn(program, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        _become(program, argv, env, streams, user, writer)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        told = answer.read()
+    if told:
+        os.waitpid(pid, 0)
+        raise OSError(int(told), os.strerror(int(told)))
+    return pid
+
+
+def _become(
+    program: bytes, argv: list[bytes], env: dict[bytes, bytes], streams: tuple[int, ...], user: users.User, tell: int
+) -> None:
+    """In the child: change the user and execute; the errno goes to `tell`. Never returns."""
+    try:
+        os.setsid()
+        for target, each in enumerate(streams):
+            os.dup2(each, target)
+        for number in _RESET:
+            signal.signal(number, signal.SIG_DFL)
+        os.setgroups(user.groups)
+        os.setgid(user.gid)
+        os.setuid(user.uid)
+        os.execve(program, argv, env)
+    except OSError as error:
+        os.write(tell, str(error.errno).encode())
+    finally:
+        os._exit(127)
+
+
+Ended = dict[int, tuple[int, resource.struct_rusage]]
+"""Processes that were reaped: wait status and what they used."""
+
+
+def reap() -> Ended:
+    """Children that have ended by now."""
+    ended: Ended = {}
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status, used = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended[pid] = (status, used)
+    return ended
+
+
+def end_all(own_pids: bool) -> Ended:
+    """Kill every process that user code left, and reap them all.
+
+    As process 1 of a pid namespace, one call reaches all of them. Else descendants: they cannot escape, since orphans
+    come back to this process (a subreaper), so scan and kill until no child is left.
+    """
+    ended: Ended = {}
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            if own_pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(-1, signal.SIGKILL)
+            else:
+                for pid in descendants(os.getpid()):
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+            pid, status, used = os.wait4(-1, 0)
+            ended[pid] = (status, used)
+            ended |= reap()
+    return ended
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Process ids below `ancestor`, from /proc."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as status:
+                parent = int(status.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found, pending = [], [ancestor]
+    while pending:
+        below = children.get(pending.pop(), [])
+        found += below
+        pending += below
+    return found
+
+
+def count_oom_kills() -> int:
+    """How often this machine has killed a process for want of memory; 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/vmstat", "rb") as lines:
+        for line in lines:
+            if line.startswith(b"oom_kill "):
+                return int(line.split()[1])
+    return 0

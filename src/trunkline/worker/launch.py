@@ -1,0 +1,212 @@
+"""Starting an agent: a fresh interpreter of our own, told what to show, greeted on its socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from trunkline.errors import FailedPrecondition, Unavailable
+from trunkline.worker.agent import frames
+from trunkline.worker.agent.root import View
+
+SOCKET_NAME = "agent.sock"
+STAGING_INSIDE = "/.pfs"
+PFS_INSIDE = "/pfs"
+HOME_INSIDE = "/tmp/home"
+VENV_INSIDE = "/.venv"
+
+_START_S = 20.0
+_SOURCE = str(Path(__file__).parents[2])
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from trunkline.worker.agent.main import main; sys.exit(main())"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A worker's folders on the host: `pfs` (shown at /pfs), `staging` (read-only at /.pfs) and `tmp` (/tmp)."""
+
+    folder: Path
+
+    @property
+    def pfs(self) -> Path:
+        """Shown at /pfs, writable."""
+        return self.folder / "pfs"
+
+    @property
+    def staging(self) -> Path:
+        """Shown at /.pfs, read-only inside."""
+        return self.folder / "staging"
+
+    @property
+    def tmp(self) -> Path:
+        """Shown at /tmp; kept between datums of one worker."""
+        return self.folder / "tmp"
+
+    def make(self) -> Scratch:
+        """Create what is missing. Only this user reaches the folder; inside it, code of any user may write."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.pfs.mkdir(exist_ok=True)
+        self.staging.mkdir(exist_ok=True)
+        for shared in (self.tmp, self.tmp / "home"):
+            shared.mkdir(exist_ok=True)
+            shared.chmod(0o1777)
+        return self
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """How code is to be housed.
+
+    namespaces: False runs it in the host's own root, with a real /pfs (the rung for root without mount rights).
+    own_pids: a pid namespace too. image: folder whose entries appear at /. venv: folder shown at /.venv. masked,
+    exposed: host paths. patience_s: how long the agent waits for a lost worker. prefix: put before the launcher's
+    command line (tests drop privileges with it).
+    """
+
+    namespaces: bool = True
+    own_pids: bool = True
+    image: str = ""
+    venv: str = ""
+    venv_writable: bool = False
+    masked: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    patience_s: float = 0.0
+    prefix: tuple[str, ...] = ()
+    python: str = field(default_factory=lambda: sys.executable)
+
+    def plan(self, scratch: Scratch, probe: bool = False) -> dict[str, object]:
+        """What the launcher reads (`agent.main.Plan`)."""
+        inside = STAGING_INSIDE if self.namespaces else str(scratch.staging)
+        view = View(
+            pfs=str(scratch.pfs),
+            staging=str(scratch.staging),
+            tmp=str(scratch.tmp),
+            image=self.image,
+            venv=self.venv,
+            venv_writable=self.venv_writable,
+            masked=list(self.masked),
+            exposed=list(self.exposed),
+        )
+        return {
+            "address": f"{inside}/{SOCKET_NAME}",
+            "view": asdict(view) if self.namespaces else None,
+            "own_pids": self.own_pids and self.namespaces,
+            "patience_s": self.patience_s,
+            "probe": probe,
+        }
+
+
+class CannotBuild(FailedPrecondition):
+    """This machine refuses the sandbox; the message is the kernel's complaint."""
+
+
+class Launched:
+    """A running agent: its launcher and the connection to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket, boot: bytes, running: int) -> None:
+        self.process = process
+        self.connection = connection
+        self.boot = boot
+        self.running = running
+
+
+def listen(folder: Path) -> socket.socket:
+    """A listening socket in `folder`, bound by way of its descriptor, since an address holds 108 bytes at most."""
+    here = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(folder / SOCKET_NAME)
+        here.bind(f"/proc/self/fd/{descriptor}/{SOCKET_NAME}")
+        os.chmod(folder / SOCKET_NAME, 0o666)
+        here.listen(1)
+    except OSError:
+        here.close()
+        raise
+    finally:
+        os.close(descriptor)
+    return here
+
+
+def launch(scratch: Scratch, sandbox: Sandbox) -> Launched:
+    """Start an agent and wait for its greeting. Raises CannotBuild, Unavailable."""
+    with listen(scratch.staging) as listener:
+        process = start(sandbox.plan(scratch), sandbox)
+        try:
+            connection = _accept(listener, process)
+            boot, running = _greet(connection)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(scratch.staging / SOCKET_NAME)
+    return Launched(process, connection, boot, running)
+
+
+def start(plan: dict[str, object], sandbox: Sandbox) -> subprocess.Popen[bytes]:
+    """The launcher's process, its plan given. Its environment is empty: nothing of ours is for user code to find."""
+    argv: Sequence[str] = [*sandbox.prefix, sandbox.python, "-I", "-S", "-c", _PROGRAM, _SOURCE]
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", os.defpath)},
+        cwd="/",
+    )
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(plan).encode())
+            process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    return process
+
+
+def complaint(process: subprocess.Popen[bytes]) -> str:
+    """The last line an ended launcher wrote to its standard error."""
+    text = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+    return text.rpartition("\n")[2] or f"the agent ended with status {process.returncode}"
+
+
+def _accept(listener: socket.socket, process: subprocess.Popen[bytes]) -> socket.socket:
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        ready, _, _ = select.select([listener.fileno(), pidfd], [], [], _START_S)
+    finally:
+        os.close(pidfd)
+    if listener.fileno() in ready:
+        return listener.accept()[0]
+    if not ready:
+        raise Unavailable(f"the agent did not start within {_START_S:.0f} s")
+    status = process.wait()
+    if status == 3:
+        raise CannotBuild(complaint(process))
+    raise Unavailable(f"the agent ended before it could work: {complaint(process)}")
+
+
+def _greet(connection: socket.socket) -> tuple[bytes, int]:
+    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs)."""
+    incoming = frames.Incoming()
+    connection.settimeout(_START_S)
+    try:
+        while data := connection.recv(4096):
+            for kind, number, fields in incoming.feed(data):
+                if kind == frames.HELLO:
+                    version, boot, _ = fields.struct(frames.HELLO_BODY)
+                    mine = min(version, frames.VERSION)
+                    connection.sendall(frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(mine)))
+                    connection.settimeout(None)
+                    return boot, number
+    except (OSError, frames.BadFrame) as error:
+        raise Unavailable(f"the agent's greeting could not be read: {error}") from None
+    raise Unavailable("the agent hung up before it said hello")

@@ -1,0 +1,246 @@
+"""Running user code: what a runner promises, and the runner that asks an agent (docs/formats/runner.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trunkline.errors import Unavailable
+from trunkline.worker.agent import frames
+from trunkline.worker.launch import Launched, Sandbox, Scratch, complaint, launch
+
+_CREDIT_BYTES = 256 << 10
+_REGRANT_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to execute. `stdin`: a file as the code sees it, or "". `limit_us`: 0 for none. `user`: as in specs."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    user: str = ""
+    stdin: str = ""
+    limit_us: int = 0
+
+
+@dataclass(frozen=True)
+class Exited:
+    """How an execution ended. Exactly one of `code`, `signal` and `not_started` is set; times in µs, size in bytes."""
+
+    code: int | None = None
+    signal: int | None = None
+    not_started: str | None = None
+    timed_out: bool = False
+    killed: bool = False
+    out_of_memory: bool = False
+    wall_us: int = 0
+    user_us: int = 0
+    system_us: int = 0
+    max_rss_bytes: int = 0
+
+
+class AgentLost(Unavailable):
+    """The agent died or hung up. Whatever ran is gone with it; a new one can be started."""
+
+
+class Runner(Protocol):
+    """Where user code runs. One command at a time; all but `kill` from one thread.
+
+    Promises: when `run` returns, nothing that the command started lives, and every byte it wrote was handed to
+    `on_output`; `kill` may come from any thread and makes `run` return.
+    """
+
+    def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
+        """Execute and wait. `on_output` gets (1 or 2, bytes). Raises AgentLost."""
+        ...
+
+    def kill(self) -> None:
+        """End what runs, if anything does."""
+        ...
+
+    def fix(self, folder: str, user: str, trees: Sequence[str]) -> str:
+        """Make `folder` (as the code sees it) readable; copies for links out of `trees`. The first complaint or ""."""
+        ...
+
+    def wipe(self, folder: str) -> str:
+        """Remove what is in `folder`. The first complaint or ""."""
+        ...
+
+    def close(self) -> None:
+        """End the agent and all it runs."""
+        ...
+
+
+class AgentRunner:
+    """A runner with an agent of its own in `scratch`, housed as `sandbox` says."""
+
+    def __init__(self, scratch: Scratch, sandbox: Sandbox) -> None:
+        self.scratch = scratch
+        self.sandbox = sandbox
+        self._launched: Launched | None = launch(scratch, sandbox)
+        self._incoming = frames.Incoming()
+        self._number = 0
+        self._lock = threading.Lock()  # over sending, and over which number runs
+        self._active = 0
+        if self._launched.running:
+            self._ask(frames.REAP)
+
+    @property
+    def boot(self) -> bytes:
+        """Changes with every start of the agent."""
+        return self._alive().boot
+
+    def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
+        """As `Runner.run`."""
+        number = self._send_exec(command)
+        taken = {frames.OUTPUT: 0, frames.ERROR: 0}
+        try:
+            while True:
+                for kind, about, fields in self._receive():
+                    if about != number:
+                        continue
+                    if kind == frames.OUT:
+                        data = fields.rest()
+                        stream = data[0]
+                        on_output(stream, data[1:])
+                        taken[stream] += len(data) - 1
+                        if taken[stream] >= _REGRANT_BYTES:
+                            self._send(frames.CREDIT, number, frames.CREDIT_BODY.pack(stream, taken[stream]))
+                            taken[stream] = 0
+                    elif kind == frames.EXITED:
+                        return _exited(fields)
+        finally:
+            with self._lock:
+                self._active = 0
+
+    def kill(self) -> None:
+        """As `Runner.kill`."""
+        with self._lock:
+            if self._active:
+                with contextlib.suppress(AgentLost):
+                    self._send_locked(frames.frame(frames.KILL, self._active))
+
+    def fix(self, folder: str, user: str, trees: Sequence[str]) -> str:
+        """As `Runner.fix`."""
+        return self._ask(
+            frames.FIX,
+            frames.text(os.fsencode(folder)),
+            frames.text(os.fsencode(user)),
+            frames.texts([os.fsencode(tree) for tree in trees]),
+        )
+
+    def wipe(self, folder: str) -> str:
+        """As `Runner.wipe`."""
+        return self._ask(frames.WIPE, frames.text(os.fsencode(folder)))
+
+    def close(self) -> None:
+        """As `Runner.close`: hanging up is enough, the kernel ends the namespace with its process 1."""
+        with self._lock:
+            launched, self._launched = self._launched, None
+        if launched is None:
+            return
+        with contextlib.suppress(OSError):
+            launched.connection.shutdown(socket.SHUT_RDWR)
+        launched.connection.close()
+        _reap(launched)
+
+    def _send_exec(self, command: Command) -> int:
+        env = [os.fsencode(f"{name}={value}") for name, value in command.env.items()]
+        body = (
+            frames.EXEC_BODY.pack(command.limit_us, _CREDIT_BYTES),
+            *(frames.text(os.fsencode(each)) for each in (command.user, command.stdin, command.cwd)),
+            frames.texts([os.fsencode(each) for each in command.argv]),
+            frames.texts(env),
+        )
+        with self._lock:
+            self._number = self._number % 0xFFFF_FFFF + 1
+            self._send_locked(frames.frame(frames.EXEC, self._number, *body))
+            self._active = self._number
+            return self._number
+
+    def _ask(self, kind: int, *parts: bytes) -> str:
+        """Send what is answered by DONE; returns its complaint."""
+        with self._lock:
+            self._number = self._number % 0xFFFF_FFFF + 1
+            number = self._number
+            self._send_locked(frames.frame(kind, number, *parts))
+        while True:
+            for answer, about, fields in self._receive():
+                if answer == frames.DONE and about == number:
+                    fields.struct(frames.DONE_BODY)
+                    return fields.text().decode(errors="replace")
+
+    def _send(self, kind: int, number: int, *parts: bytes) -> None:
+        with self._lock:
+            self._send_locked(frames.frame(kind, number, *parts))
+
+    def _send_locked(self, data: bytes) -> None:
+        try:
+            self._alive().connection.sendall(data)
+        except OSError as error:
+            raise self._lost(str(error)) from None
+
+    def _receive(self) -> list[tuple[int, int, frames.Fields]]:
+        try:
+            data = self._alive().connection.recv(128 << 10)
+        except OSError as error:
+            raise self._lost(str(error)) from None
+        if not data:
+            raise self._lost("it hung up")
+        try:
+            return list(self._incoming.feed(data))
+        except frames.BadFrame as error:
+            raise self._lost(str(error)) from None
+
+    def _alive(self) -> Launched:
+        if self._launched is None:
+            raise AgentLost("the agent is not running")
+        return self._launched
+
+    def _lost(self, why: str) -> AgentLost:
+        launched = self._launched
+        if launched is None:
+            return AgentLost("the agent was ended")
+        with contextlib.suppress(OSError):
+            launched.connection.shutdown(socket.SHUT_RDWR)
+        status = _reap(launched)
+        told = complaint(launched.process) if status else ""
+        return AgentLost(f"the agent was lost: {told or why}" + (f" (status {status})" if status else ""))
+
+
+def _reap(launched: Launched) -> int:
+    """Wait for the launcher's end; after a second, insist. Its end is the end of the namespace."""
+    pidfd = os.pidfd_open(launched.process.pid) if launched.process.poll() is None else -1
+    if pidfd >= 0:
+        try:
+            if not select.select([pidfd], [], [], 1.0)[0]:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+    return launched.process.wait()
+
+
+def _exited(fields: frames.Fields) -> Exited:
+    how, status, flags, wall_us, user_us, system_us, rss = fields.struct(frames.EXITED_BODY)
+    message = fields.text().decode(errors="replace")
+    return Exited(
+        code=status if how == frames.HOW_EXITED else None,
+        signal=status if how == frames.HOW_SIGNALLED else None,
+        not_started=message or os.strerror(status) if how == frames.HOW_NOT_STARTED else None,
+        timed_out=bool(flags & frames.FLAG_TIMED_OUT),
+        killed=bool(flags & frames.FLAG_KILLED),
+        out_of_memory=bool(flags & frames.FLAG_OUT_OF_MEMORY),
+        wall_us=wall_us,
+        user_us=user_us,
+        system_us=system_us,
+        max_rss_bytes=rss,
+    )

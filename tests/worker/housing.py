@@ -1,0 +1,58 @@
+"""Scratch folders and sandboxes for tests of the worker: as who runs them and as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trunkline.worker.launch import Sandbox, Scratch
+
+ORDINARY = 65534
+WHO = ["self", "ordinary"] if os.getuid() == 0 else ["self"]
+ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp/home"}
+
+
+@contextmanager
+def place() -> Iterator[Path]:
+    """A folder that any user can reach, removed at the end (pytest's own are closed to others)."""
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-test-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_for(who: str, folder: Path) -> Scratch:
+    """A worker's folders in `folder`, belonging to `who`."""
+    scratch = Scratch(folder / "scratch").make()
+    if who == "ordinary":
+        for path in (scratch.folder, *scratch.folder.rglob("*")):
+            os.chown(path, ORDINARY, ORDINARY)
+    return scratch
+
+
+def prefix_for(who: str) -> tuple[str, ...]:
+    """A command line that becomes `who` and goes on."""
+    if who == "self":
+        return ()
+    return ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups")
+
+
+def python_for(who: str) -> str:
+    """An interpreter that `who` may execute: root's own may lie in a closed home."""
+    if who == "self":
+        return sys.executable
+    probe = subprocess.run([*prefix_for(who), sys.executable, "-c", ""], check=False, capture_output=True)
+    return sys.executable if probe.returncode == 0 else "/usr/bin/python3"
+
+
+def sandbox_for(who: str, **more: object) -> Sandbox:
+    """A sandbox whose launcher runs as `who`."""
+    return Sandbox(prefix=prefix_for(who), python=python_for(who), **more)  # type: ignore[arg-type]
