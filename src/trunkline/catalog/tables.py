@@ -134,11 +134,14 @@ filesets = Table(
     Column("gen", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("chunks", LargeBinary),
     Column("sealed_us", BigInteger, nullable=False),
+    Column("chunks", LargeBinary),
+    Column("body", LargeBinary, nullable=False),
 )
-"""Sealed file sets, opaque. `chunks` is the chunk list, null where it is a blob that the body names."""
+"""Sealed file sets, opaque. `chunks` is the chunk list, null where it is a blob that the body names.
+
+It lies before the body, so that collection reads lists without paging through bodies.
+"""
 
 fileset_blobs = Table(
     "fileset_blobs",
@@ -174,12 +177,14 @@ collector = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("cycle", BigInteger, nullable=False),
+    Column("noted", BigInteger, nullable=False),
     Column("doomed_through", BigInteger, nullable=False),
     Column("tick", BigInteger, nullable=False),
     Column("fence", BigInteger, nullable=False),
     CheckConstraint("id = 1", name="collector_is_one_row"),
 )
-"""One row: the last cycle begun, the last whose dooming is complete, the leader's clock, the leader's fence."""
+"""One row: the last cycle begun, the last that has noted its waits, the last whose dooming is complete, the leader's
+clock, the collector's fence."""
 
 awaited = Table(
     "awaited",
@@ -189,4 +194,7 @@ awaited = Table(
     Index("awaited_by_gen", "gen"),
     sqlite_with_rowid=False,
 )
-"""Sessions that were open when a cycle had condemned, and have neither ended nor refreshed since."""
+"""Sessions that were open when a cycle had condemned, and have neither ended nor refreshed since.
+
+`cycle` is the oldest cycle they may have used chunks of: an earlier one may have been killed before it noted its own.
+"""

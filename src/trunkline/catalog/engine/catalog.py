@@ -72,10 +72,12 @@ class Catalog:
             wake = Wake(newest)
             rehearsal = Rehearsal(connection) if rehearse else None
             writer = Writer(connection, settings, wake, ambient, rehearsal)
-            return cls(lock, writer, Readers(engine, ambient, readers), wake, ambient)
+            catalog = cls(lock, writer, Readers(engine, ambient, readers), wake, ambient)
         except BaseException:
             lock.release()
             raise
+        catalog._bury_predecessor()
+        return catalog
 
     @property
     def counts(self) -> Counts:
@@ -118,6 +120,12 @@ class Catalog:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    def _bury_predecessor(self) -> None:
+        """End the sessions and pins of the process that had this folder before: the lock proves it dead."""
+        from trunkline.catalog.collection import sessions  # queries need the engine, so it imports them late
+
+        self.transact(sessions.end_all)
 
     def _run(self, f: Callable[[Tx], T], seed: Seed | None, *, keep: bool) -> T:
         work = Work(f, seed or Seed.draw(self._ambient), keep)

@@ -64,7 +64,7 @@ def create(connection: Connection) -> None:
 def first_rows(connection: Connection) -> None:
     """The rows of a fresh catalog."""
     connection.execute(insert(schema_version).values(version=NEWEST))
-    connection.execute(insert(collector).values(id=1, cycle=0, doomed_through=0, tick=0, fence=0))
+    connection.execute(insert(collector).values(id=1, cycle=0, noted=0, doomed_through=0, tick=0, fence=0))
 
 
 def _version(raw: Any) -> int:

@@ -1,0 +1,133 @@
+"""Write sessions: whatever makes a file set does so in one that is open, so that collection waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, insert, select, update
+
+from trunkline.catalog.engine.tx import Tx
+from trunkline.catalog.tables import awaited, collector, holders, pins, sessions
+from trunkline.errors import Aborted
+
+SESSION = "session"
+"""The kind of holder that a session is; its key is the session's number."""
+
+
+def open_session(tx: Tx, kind: str) -> int:
+    """A new open session; commit it before its first look-up or upload. `kind` says for what, to people.
+
+    Answers its number, the generation of what it uploads. A number is given once, ever.
+    """
+    tick = select(collector.c.tick).scalar_subquery()
+    row = insert(sessions).values(kind=kind, open=True, renewed_tick=tick, opened_us=tx.now_us)
+    return int(tx.execute(row.returning(sessions.c.gen)).scalar())
+
+
+def is_open(tx: Tx, gen: int) -> bool:
+    """Whether the session may still write."""
+    return bool(tx.execute(select(sessions.c.open).where(sessions.c.gen == gen)).scalar())
+
+
+def require_open(tx: Tx, gen: int) -> None:
+    """Raises Aborted unless the session is open. What it has found or uploaded is worth nothing any more then."""
+    # On PostgreSQL this must lock the row, so that the session cannot end beside us.
+    query = select(sessions.c.open).where(sessions.c.gen == gen).with_for_update(read=True)
+    if not tx.execute(query).scalar():
+        raise Aborted(f"write session {gen} has ended (it was closed, or not renewed in time); start the write again")
+
+
+def end_session(tx: Tx, gen: int) -> None:
+    """End a session and let go of what it alone held. Ending one that has ended does nothing."""
+    end_sessions(tx, [gen])
+
+
+def end_sessions(tx: Tx, gens: Sequence[int]) -> None:
+    """End several sessions."""
+    keys = [str(gen) for gen in gens]
+    tx.execute(update(sessions).where(sessions.c.gen.in_(gens)).values(open=False))
+    tx.execute(delete(holders).where(holders.c.kind == SESSION, holders.c.key.in_(keys)))
+    tx.execute(delete(awaited).where(awaited.c.gen.in_(gens)))
+
+
+def end_all(tx: Tx) -> None:
+    """End every session and pin: called when the only process that can have had some is known to be dead."""
+    tx.execute(update(sessions).where(sessions.c.open).values(open=False))
+    tx.execute(delete(holders).where(holders.c.kind == SESSION))
+    tx.execute(delete(awaited))
+    tx.execute(delete(pins))
+
+
+def list_open(tx: Tx) -> list[tuple[int, str]]:
+    """Number and kind of every open session, oldest first."""
+    query = select(sessions.c.gen, sessions.c.kind).where(sessions.c.open).order_by(sessions.c.gen)
+    return [(row.gen, row.kind) for row in tx.execute(query)]
+
+
+def renew(tx: Tx, gens: Sequence[int]) -> set[int]:
+    """Say that these sessions live. Answers the ones that are open; the others have been ended."""
+    tick = select(collector.c.tick).scalar_subquery()
+    change = update(sessions).where(sessions.c.gen.in_(gens), sessions.c.open).values(renewed_tick=tick)
+    return set(tx.execute(change.returning(sessions.c.gen)).scalars())
+
+
+def tick(tx: Tx, allowance: int) -> list[int]:
+    """Let the leader's clock go on by one, and end sessions and pins not renewed for `allowance` ticks.
+
+    Ticks are counted while a leader runs; a clock that is set, or a machine that sleeps, ends nobody.
+    Answers the sessions that were ended.
+    """
+    now = tx.execute(update(collector).values(tick=collector.c.tick + 1).returning(collector.c.tick)).scalar()
+    late = select(sessions.c.gen).where(sessions.c.open, sessions.c.renewed_tick < now - allowance)
+    ended = tx.execute(late).scalars()
+    if ended:
+        end_sessions(tx, ended)
+    tx.execute(delete(pins).where(pins.c.renewed_tick < now - allowance))
+    return ended
+
+
+def forget_ended(tx: Tx, limit: int) -> int:
+    """Delete up to `limit` rows of ended sessions, never the newest: it shows which numbers have been given.
+
+    Answers how many were deleted.
+    """
+    newest = select(func.max(sessions.c.gen)).scalar_subquery()
+    old = select(sessions.c.gen).where(sessions.c.open.is_(False), sessions.c.gen < newest).limit(limit)
+    return tx.execute(delete(sessions).where(sessions.c.gen.in_(old))).rowcount
+
+
+def ended_of(tx: Tx, gens: Sequence[int]) -> set[int]:
+    """Which of these numbers were given to a session that has ended. One never given is not among them."""
+    newest = tx.execute(select(func.coalesce(func.max(sessions.c.gen), 0))).scalar()
+    alive = tx.execute(select(sessions.c.gen).where(sessions.c.open, sessions.c.gen.in_(gens))).scalars()
+    return {gen for gen in gens if 0 < gen <= newest} - set(alive)
+
+
+def pin(tx: Tx, process: str) -> int:
+    """Have what this process reads stay, from now on. A pin in place stays as it is, however old.
+
+    A read may start once the pin is committed and a later snapshot finds its file sets held. Answers where the pin is.
+    """
+    found = tx.execute(select(pins.c.since).where(pins.c.process == process)).scalar()
+    if found is not None:
+        return int(found)
+    row = tx.execute(select(collector.c.doomed_through, collector.c.tick)).one()
+    tx.execute(insert(pins).values(process=process, since=row.doomed_through, renewed_tick=row.tick))
+    return int(row.doomed_through)
+
+
+def doomed_through(tx: Tx) -> int:
+    """The newest complete doom: what a read that starts in this snapshot has to be pinned at."""
+    return int(tx.execute(select(collector.c.doomed_through)).scalar())
+
+
+def move_pin(tx: Tx, process: str, since: int) -> bool:
+    """Move a process's pin forward to where its oldest running read began, and renew it. False: it was ended."""
+    tick = select(collector.c.tick).scalar_subquery()
+    change = update(pins).where(pins.c.process == process, pins.c.since <= since)
+    return tx.execute(change.values(since=since, renewed_tick=tick)).rowcount > 0
+
+
+def unpin(tx: Tx, process: str) -> None:
+    """Nothing is read by this process any more."""
+    tx.execute(delete(pins).where(pins.c.process == process))
