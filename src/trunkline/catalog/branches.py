@@ -1,0 +1,160 @@
+"""Queries on branches and their direct provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Row, and_, delete, exists, insert, or_, select, update
+
+from trunkline.ambient import Micros
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.tables_pfs import branch_provenance, branches, commits, repos
+from trunkline.model.infos import Trigger
+from trunkline.model.names import Branch, Repo
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRow:
+    """A branch as the catalog keeps it; `head` is a commit's seq."""
+
+    key: int
+    repo_key: int
+    branch: Branch
+    head: int
+    created_us: Micros
+    updated_us: Micros
+    created_by: str
+    trigger: Trigger | None
+    metadata: dict[str, str]
+
+
+_COLUMNS = (branches, repos.c.project, repos.c.name.label("repo_name"), repos.c.type)
+_JOINED = branches.join(repos, repos.c.id == branches.c.repo)
+
+
+def insert_branch(tx: Tx, repo_key: int, name: str, head: int, created_by: str = "") -> int:
+    """Add a branch; its key."""
+    values = {"repo": repo_key, "name": name, "head": head, "created_us": tx.now_us, "updated_us": tx.now_us}
+    query = insert(branches).values(**values, created_by=created_by).returning(branches.c.id)
+    return int(tx.execute(query).one()[0])
+
+
+def find_branch(tx: Tx, branch: Branch) -> BranchRow | None:
+    """One branch."""
+    where = and_(
+        repos.c.project == branch.repo.project,
+        repos.c.name == branch.repo.name,
+        repos.c.type == branch.repo.type,
+        branches.c.name == branch.name,
+    )
+    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+    return _branch(row) if row else None
+
+
+def get_branches(tx: Tx, keys: Iterable[int]) -> dict[int, BranchRow]:
+    """Branches by key."""
+    found: dict[int, BranchRow] = {}
+    wanted = sorted(set(keys))
+    for start in range(0, len(wanted), 500):
+        page = wanted[start : start + 500]
+        rows = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(branches.c.id.in_(page))).all()
+        found.update((row.id, _branch(row)) for row in rows)
+    return found
+
+
+def list_branches(tx: Tx, repo_key: int, oldest_first: bool = False) -> list[BranchRow]:
+    """Branches of one repo, newest first."""
+    order = branches.c.id if oldest_first else branches.c.id.desc()
+    query = select(*_COLUMNS).select_from(_JOINED).where(branches.c.repo == repo_key).order_by(order)
+    return [_branch(row) for row in tx.execute(query).all()]
+
+
+def branches_with_head(tx: Tx, head: int) -> list[BranchRow]:
+    """Branches whose head is that commit."""
+    query = select(*_COLUMNS).select_from(_JOINED).where(branches.c.head == head)
+    return [_branch(row) for row in tx.execute(query).all()]
+
+
+def set_head(tx: Tx, key: int, head: int) -> None:
+    """Move a branch."""
+    tx.execute(update(branches).where(branches.c.id == key).values(head=head, updated_us=tx.now_us))
+
+
+def set_trigger(tx: Tx, key: int, trigger: Trigger | None) -> None:
+    """Set or clear a branch's trigger."""
+    text = json.dumps(asdict(trigger)) if trigger else None
+    tx.execute(update(branches).where(branches.c.id == key).values(trigger=text, updated_us=tx.now_us))
+
+
+def delete_branch(tx: Tx, key: int) -> None:
+    """Remove a branch and its provenance. Its commits stay."""
+    either = or_(branch_provenance.c.branch == key, branch_provenance.c.upstream == key)
+    tx.execute(delete(branch_provenance).where(either))
+    tx.execute(delete(branches).where(branches.c.id == key))
+
+
+def set_provenance(tx: Tx, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
+    """Replace a branch's direct provenance. upstream: (branch key, whether its commits alone start nothing)."""
+    tx.execute(delete(branch_provenance).where(branch_provenance.c.branch == key))
+    for position, (up, never) in enumerate(upstream):
+        values = {"branch": key, "upstream": up, "position": position, "never": never}
+        tx.execute(insert(branch_provenance).values(**values))
+
+
+def direct_provenance(tx: Tx, key: int) -> list[int]:
+    """Keys of the branches that a branch directly depends on, in the order they were given."""
+    where = branch_provenance.c.branch == key
+    query = select(branch_provenance.c.upstream).where(where).order_by(branch_provenance.c.position)
+    return [row[0] for row in tx.execute(query).all()]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`branch` depends on `upstream`; with `never`, a new commit there alone starts nothing here."""
+
+    branch: int
+    upstream: int
+    never: bool
+
+
+def all_edges(tx: Tx) -> list[Edge]:
+    """The whole graph of direct provenance, in order of branch and position."""
+    order = (branch_provenance.c.branch, branch_provenance.c.position)
+    query = select(branch_provenance.c.branch, branch_provenance.c.upstream, branch_provenance.c.never)
+    return [Edge(*row) for row in tx.execute(query.order_by(*order)).all()]
+
+
+def has_dependents(tx: Tx, repo_key: int) -> bool:
+    """Whether a branch of another repo depends on a branch of this one."""
+    mine = select(branches.c.id).where(branches.c.repo == repo_key)
+    depends = and_(branch_provenance.c.upstream.in_(mine), branch_provenance.c.branch.not_in(mine))
+    return bool(tx.execute(select(exists().where(depends))).one()[0])
+
+
+def depends(tx: Tx, key: int) -> bool:
+    """Whether a branch has provenance: then only the system writes to it."""
+    return bool(tx.execute(select(exists().where(branch_provenance.c.branch == key))).one()[0])
+
+
+def head_commit_id(tx: Tx, key: int) -> str:
+    """The id of a branch's head."""
+    query = select(commits.c.id).join(branches, branches.c.head == commits.c.seq).where(branches.c.id == key)
+    return str(tx.execute(query).one()[0])
+
+
+def _branch(row: Row) -> BranchRow:
+    repo = Repo(row.project, row.repo_name, row.type)
+    trigger = Trigger(**json.loads(row.trigger)) if row.trigger else None
+    return BranchRow(
+        row.id,
+        row.repo,
+        Branch(repo, row.name),
+        row.head,
+        row.created_us,
+        row.updated_us,
+        row.created_by,
+        trigger,
+        json.loads(row.metadata),
+    )
