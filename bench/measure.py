@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trunkline.testing.pachd import PachdProcess
+from trunkline.testing.serving import PachdProcess
 
 
 @dataclass

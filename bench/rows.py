@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from measure import Bench, Row, shell
-from trunkline.testing.pachd import documents
+from trunkline.testing.serving import documents
 
 MIB = 1 << 20
 SMALL_FILE_BYTES = 3000
@@ -128,7 +128,7 @@ def start_up(bench: Bench) -> None:
                 subprocess.run([server.program("python"), "-c", "pass"], check=True)
     for _ in range(bench.runs):
         for name in ("pachd, empty data, to serving", "pachd, former data, to serving"):
-            command = [server.program("pachd"), "--data", str(bench.folder / "pachd"), "--listen", server.address]
+            command = [server.program("pachd"), "--data", str(bench.folder / "pachd"), "--listen", "127.0.0.1:0"]
             os.sync()
             start = time.perf_counter()
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:

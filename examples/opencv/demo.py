@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import photographs
-from trunkline.testing.pachd import NotServing, PachdProcess, documents
+from trunkline.testing.serving import NotServing, PachdProcess, documents
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
