@@ -43,8 +43,8 @@ show() { # show PATH [AS]: the host's PATH, read-only
 }
 show "$PWD" /mnt/checkout
 show "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf
-[ ! -d /etc/ssl/certs ] || show /etc/ssl/certs
-[ ! -d /usr/local/share/ca-certificates ] || show /usr/local/share/ca-certificates
+show /etc/ssl/certs /mnt/certificates
+[ ! -d /usr/local/share/ca-certificates ] || show /usr/local/share/ca-certificates   # the others link to these
 # pip's settings as a file, whichever way the host keeps them, and the folders that they name.
 if command -v pip >/dev/null; then
     { echo "[global]"; pip config list | sed -nE "s/^[^=]*\.([a-z-]+)='(.*)'$/\1 = \2/p" | sort -u -t= -k1,1; } >"$root/etc/pip.conf"
@@ -77,12 +77,13 @@ line=$(grep -m1 -oE 'apt install [a-z0-9 -]+' /mnt/checkout/README.md)
 say "$line"
 apt-get update -qq
 # shellcheck disable=SC2086
-apt-get install -y -qq --no-install-recommends ${line#apt install } >/dev/null
+apt-get install -y -qq --no-install-recommends ${line#apt install } >/tmp/apt.log || { cat /tmp/apt.log >&2; exit 1; }
+mount --bind /mnt/certificates /etc/ssl/certs   # not before: ca-certificates wants to write there
 useradd --create-home --shell /bin/bash reader
 git config --system --add safe.directory '*'
 
 left_running() { pgrep -a pachd || pgrep -fa trunkline || true; }
-for step in ${STEPS:-root user test}; do
+for step in ${STEPS-root user test}; do
     case $step in
         root) who=root; target=demo ;;
         user) who=reader; target=demo ;;
