@@ -1,206 +1,53 @@
-"""A pachd of one's own: a real process on a free port, with its own data and client settings, ended for certain.
-
-The demo, the benchmarks and the tests of whole programs start their servers with it.
-"""
+"""A real `pachd` in a process of its own, for tests through real sockets."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from trunkline.ambient import Ambient, RealAmbient
-
-START_S = 30
-STOP_S = 10
-LOOK_EVERY_S = 0.02
+SERVING = "pachd is serving on "
 
 
-class NotServing(Exception):
-    """pachd did not start, or ended early; the message holds its last words."""
+class Pachd:
+    """Runs until `stop` or `kill`. `address` is HOST:PORT, on a free port unless `flags` say otherwise."""
 
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class PachdProcess:
-    """One pachd whose data, log, pid and client settings lie in `folder`. As a context it starts and ends it.
-
-    flags: more of pachd's command line. programs: where pachd and pachctl lie; default: beside this Python.
-    """
-
-    def __init__(self, folder: Path, flags: Sequence[str] = (), programs: Path | None = None) -> None:
-        self.folder = folder
-        self.data = folder / "pachd"
-        self.log = folder / "pachd.log"
-        self.address = f"127.0.0.1:{free_port()}"
-        self._flags = tuple(flags)
-        self._programs = programs or Path(sys.executable).parent
-        self._config = folder / "client.json"
-        self._pid_file = folder / "pachd.pid"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ambient: Ambient = RealAmbient()
-
-    def __enter__(self) -> PachdProcess:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The number of its process. Raises NotServing if it was never started."""
-        if self._process is None:
-            raise NotServing("pachd was not started")
-        return self._process.pid
-
-    @property
-    def client_env(self) -> dict[str, str]:
-        """The environment in which pachctl talks to this server and to nothing else."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PACH")}
-        return kept | {"PACH_CONFIG": str(self._config)}
-
-    @property
-    def how_to_use(self) -> str:
-        """What a person types to work with it, and to end it."""
-        return (
-            f"  export PACH_CONFIG='{self._config}'\n  '{self.program('pachctl')}' list job\n"
-            f"  kill {self.pid}      # ends it"
+    def __init__(self, data: Path, *flags: str) -> None:
+        """Start it and wait for its serving line. Raises RuntimeError with what it said, where it does not come."""
+        listen = () if "--listen" in flags else ("--listen", "127.0.0.1:0")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "trunkline", "--data", str(data), *listen, *flags],
+            stdout=subprocess.PIPE,
+            stderr=(data.parent / f"{data.name}.log").open("ab"),
+            env=environ,
+            text=True,
         )
+        self.log = data.parent / f"{data.name}.log"
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.startswith(SERVING):
+            self.process.wait(30)
+            raise RuntimeError(f"pachd ended with {self.process.returncode}: {self.log.read_text()}")
+        self.address = line.removeprefix(SERVING).strip()
 
-    def program(self, name: str) -> str:
-        """Path of `pachd` or `pachctl`."""
-        return str(self._programs / name)
-
-    def start(self, fresh: bool = True) -> None:
-        """Start, and come back when it serves. fresh: throw away former data first. Raises NotServing."""
-        self._end_former()
-        if fresh:
-            shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(parents=True, exist_ok=True)
-        self._write_client_settings()
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [self.program("pachd"), "--data", str(self.data), "--listen", self.address, *self._flags],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if not name.startswith("PACHD_")},
-                start_new_session=True,  # Ctrl-C in a terminal is for whoever started us; that one ends pachd
-            )
-        self._pid_file.write_text(str(self._process.pid))
-        for _ in range(int(START_S / LOOK_EVERY_S)):
-            if b"pachd is serving on" in self.log.read_bytes():
-                return
-            self.must_live()
-            self.pause(LOOK_EVERY_S)
-        raise NotServing(f"pachd did not serve within {START_S} s:\n{self.last_words()}")
-
-    def running(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
-
-    def must_live(self) -> None:
-        """Raise NotServing if it has ended."""
-        if not self.running():
-            raise NotServing(f"pachd has ended:\n{self.last_words()}")
-
-    def pause(self, seconds: float) -> None:
-        """Wait between two looks at it."""
-        self._ambient.sleep(seconds)
-
-    def last_words(self) -> str:
-        """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
-
-    def pachctl(self, *words: str, stdin: bytes = b"") -> str:
-        """Run one client command and return what it printed. Raises subprocess.CalledProcessError."""
-        done = subprocess.run(
-            [self.program("pachctl"), *words], env=self.client_env, input=stdin, capture_output=True, check=True
-        )
-        return done.stdout.decode()
-
-    def stop(self) -> None:
-        """End it and whatever it started; first politely, then for certain."""
-        if self._process is None:
-            return
-        if self.running():
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self.kill()
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
 
     def kill(self) -> None:
-        """SIGKILL, for it and every process that shares its session."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._pid_file.unlink(missing_ok=True)
+        """SIGKILL: no goodbye. Nothing if it is gone already."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(30)
 
-    def family(self) -> Iterator[int]:
-        """The numbers of its process and of all that descend from it."""
-        waiting = [self.pid]
-        while waiting:
-            pid = waiting.pop()
-            yield pid
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                with contextlib.suppress(OSError):
-                    waiting.extend(map(int, task.read_text().split()))
+    def __enter__(self) -> Pachd:
+        return self
 
-    def peak_bytes(self) -> dict[int, int]:
-        """The most memory that each process of the family held at once so far (VmHWM), by its number."""
-        peaks: dict[int, int] = {}
-        for pid in self.family():
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                    if line.startswith("VmHWM:"):
-                        peaks[pid] = int(line.split()[1]) * 1024
-        return peaks
-
-    def _write_client_settings(self) -> None:
-        context = {"source": "USER", "pachd_address": f"grpc://{self.address}"}
-        settings = {"v2": {"active_context": "own", "contexts": {"own": context}}}
-        self._config.write_text(json.dumps(settings, indent=2) + "\n")
-
-    def _end_former(self) -> None:
-        """End a server that somebody left running on this data (the demo's KEEP=1)."""
-        try:
-            pid = int(self._pid_file.read_text())
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return
-        if str(self.data).encode() not in words:
-            return  # the number belongs to somebody else by now
-        os.kill(pid, signal.SIGTERM)
-        for _ in range(int(STOP_S / LOOK_EVERY_S)):
-            if not Path(f"/proc/{pid}").exists():
-                return
-            self.pause(LOOK_EVERY_S)
-
-
-def documents(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON documents that stand one after another in `text`, which is how `pachctl ... --raw` prints a list."""
-    decoder = json.JSONDecoder()
-    rest = text.strip()
-    while rest:
-        document, end = decoder.raw_decode(rest)
-        yield from document if isinstance(document, list) else [document]
-        rest = rest[end:].lstrip()
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        if self.process.stdout is not None:
+            self.process.stdout.close()

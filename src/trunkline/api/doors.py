@@ -1,0 +1,199 @@
+"""Doors onto services: every call of every service is registered, whether it is built or not.
+
+A door is an object with one method a call, named like it and taking (request, call); the way it is written says how
+it runs: a plain function in a thread, a plain generator in threads batch by batch, a coroutine or an asynchronous
+generator on the loop (for waiting). Calls that take a stream get a blocking iterator. What no door has answers
+UNIMPLEMENTED, with a sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from trunkline.ambient import Ambient
+from trunkline.api.bridge import Bridge
+from trunkline.api.call import Call, call_of
+from trunkline.api.errors import status_of
+from trunkline.api.missing import sentence
+from trunkline.errors import Unimplemented
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Callable[[Any, Context], Any]
+
+KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""By whether the client streams, and whether the server does."""
+
+
+class Door(Protocol):
+    """An object that answers some of the calls of one service; a service may have several."""
+
+    @property
+    def service(self) -> str:
+        """The service's full name, as pfs_v2.API."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What every handler needs."""
+
+    bridge: Bridge
+    ambient: Ambient
+
+
+def handlers(
+    services: Iterable[ServiceDescriptor], doors: Sequence[Door], rooms: Rooms
+) -> list[grpc.GenericRpcHandler]:
+    """A handler for each service, and one that answers whatever is called besides.
+
+    Raises ValueError for a door whose service does not exist, or that has a call which its service has not.
+    """
+    by_service: dict[str, list[Door]] = {}
+    for door in doors:
+        by_service.setdefault(door.service, []).append(door)
+    found: list[grpc.GenericRpcHandler] = []
+    for service in services:
+        calls = _calls(service, by_service.pop(service.full_name, []))
+        methods = {method.name: _handler(method, calls.get(method.name), rooms) for method in service.methods}
+        found.append(grpc.method_handlers_generic_handler(service.full_name, methods))
+    if by_service:
+        raise ValueError(f"no such service: {', '.join(by_service)}")
+    return [*found, _Unknown()]
+
+
+def _calls(service: ServiceDescriptor, doors: Sequence[Door]) -> dict[str, Callable[..., Any]]:
+    """The methods of a service's doors, by name: calls begin with a capital letter, as no other attribute does."""
+    calls: dict[str, Callable[..., Any]] = {}
+    for door in doors:
+        for name in (name for name in dir(door) if name[0].isupper()):
+            if name not in service.methods_by_name or name in calls:
+                raise ValueError(f"{type(door).__name__}.{name} is no call of {service.full_name}, or is there twice")
+            calls[name] = getattr(door, name)
+    return calls
+
+
+class _Unknown(grpc.GenericRpcHandler):
+    """Answers calls of which not even the name is known."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        said = sentence(handler_call_details.method)
+
+        async def refuse(_request: bytes, context: Context) -> bytes:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, said)
+            raise AssertionError("abort returns never")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _handler(
+    method: MethodDescriptor, work: Callable[..., Any] | None, rooms: Rooms
+) -> grpc.RpcMethodHandler[Any, Any]:
+    name = f"/{method.containing_service.full_name}/{method.name}"
+    if work is None:
+        work = partial(_unbuilt_stream if method.server_streaming else _unbuilt, name)
+    build = KINDS[method.client_streaming, method.server_streaming]
+    answer = (_streaming if method.server_streaming else _single)(name, method, work, rooms)
+    return build(answer, message_factory.GetMessageClass(method.input_type).FromString, _encode)
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+async def _unbuilt(name: str, _request: object, _call: Call) -> Message:
+    raise Unimplemented(sentence(name))
+
+
+async def _unbuilt_stream(name: str, _request: object, _call: Call) -> AsyncIterator[Message]:
+    raise Unimplemented(sentence(name))
+    yield  # makes it a generator, as calls that stream need one
+
+
+def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms: Rooms) -> Handler:
+    """A handler that answers once."""
+
+    async def answer(request: Any, context: Context) -> Message:
+        call = call_of(name, context.invocation_metadata())
+        try:
+            call.refuse_transaction()
+            result: Message = await _run(method, work, request, call, rooms.bridge)
+            return result
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            await _abort(error, name, context, rooms.ambient)
+            raise
+
+    return answer
+
+
+def _run(
+    method: MethodDescriptor, work: Callable[..., Any], request: Any, call: Call, bridge: Bridge
+) -> Awaitable[Message]:
+    if _waits(work):
+        done: Awaitable[Message] = work(request, call)
+        return done
+    if method.client_streaming:
+        return bridge.consume(aiter(request), lambda messages: work(messages, call))
+    return bridge.unary(partial(work, request, call))
+
+
+def _streaming(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms: Rooms) -> Handler:
+    """A handler that answers with a stream."""
+
+    async def answer(request: Any, context: Context) -> AsyncIterator[Message]:
+        call = call_of(name, context.invocation_metadata())
+        try:
+            call.refuse_transaction()
+            async with aclosing(_items(work, request, call, rooms.bridge)) as items:
+                async for item in items:
+                    yield item
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except Exception as error:
+            await _abort(error, name, context, rooms.ambient)
+            raise
+
+    if method.client_streaming and not _waits(work):
+        raise ValueError(f"{name} takes and gives a stream: its door must be an asynchronous generator")
+    return answer
+
+
+def _items(work: Callable[..., Any], request: Any, call: Call, bridge: Bridge) -> Any:
+    if _waits(work):
+        return work(request, call)
+    start: Callable[[], Iterator[Message]] = partial(work, request, call)
+    return bridge.stream(start)
+
+
+def _plain(work: Callable[..., Any]) -> Callable[..., Any]:
+    return work.func if isinstance(work, partial) else work
+
+
+def _waits(work: Callable[..., Any]) -> bool:
+    plain = _plain(work)
+    return inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+
+
+async def _abort(error: Exception, name: str, context: Context, ambient: Ambient) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        return
+    status = status_of(error, name, ambient)
+    await context.abort(status.code, status.details)

@@ -1,0 +1,122 @@
+"""Files written: pfs_v2.API/ModifyFile and our own quicker BulkPut, message by message into edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.empty_pb2 import Empty
+
+from trunkline.api.call import Call
+from trunkline.errors import InvalidArgument, Unimplemented
+from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Edit, Target, modify
+from trunkline.pfs.files import Files
+from trunkline.wire import nouns
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import trunkline_pb2 as own
+
+
+def target_of(commit: pfs.Commit) -> Target:
+    """Where a client wants to write. A branch without id means the branch, anything else the commit named."""
+    named = nouns.commit_of(commit, "set_commit")
+    if named.plain_branch:
+        return Target(named.repo, branch=named.plain_branch)
+    return Target(named.repo, ref=named.ref)
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyDoor:
+    """The public stream of edits."""
+
+    files: Files
+    service: str = "pfs_v2.API"
+
+    def ModifyFile(self, messages: Iterator[pfs.ModifyFileRequest], _call: Call) -> Empty:
+        """Apply edits to one commit, all or none."""
+        first = next(messages, None)
+        if first is None or first.WhichOneof("body") != "set_commit":
+            raise InvalidArgument("the first message of ModifyFile must be set_commit: it says where to write")
+        modify(self.files, target_of(first.set_commit), map(_edit, messages))
+        return Empty()
+
+
+def _edit(message: pfs.ModifyFileRequest) -> Edit:
+    match message.WhichOneof("body"):
+        case "add_file":
+            return _add(message.add_file)
+        case "delete_file":
+            return Delete(message.delete_file.path, message.delete_file.datum or None)
+        case "copy_file":
+            copy = message.copy_file
+            source = nouns.commit_of(copy.src.commit, "a copied file")
+            return Copy(copy.dst, source.repo, source.ref, copy.src.path, append=copy.append, datum=copy.datum)
+        case "set_commit":
+            raise InvalidArgument("set_commit may only be the first message: one stream writes to one commit")
+    raise InvalidArgument("a message of ModifyFile says nothing: expected add_file, delete_file or copy_file")
+
+
+def _add(add: pfs.AddFile) -> Add:
+    if add.WhichOneof("source") == "url":
+        raise Unimplemented(
+            f"{add.path}: fetching {add.url.URL} is not built on the server; fetch it first and put its bytes"
+        )
+    return Add(add.path, add.raw.value, add.datum)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkDoor:
+    """Our own stream of edits: many files to a message."""
+
+    files: Files
+    service: str = "trunkline.v1.Files"
+
+    def BulkPut(self, messages: Iterator[own.BulkPutRequest], call: Call) -> own.BulkPutResponse:
+        """Put many files into one commit, all or none."""
+        first = next(messages, None)
+        if first is None or first.WhichOneof("body") != "target":
+            raise InvalidArgument("the first message of BulkPut must be target: it says where to write")
+        edits = _Bulk(messages)
+        target = target_of(first.target.commit)
+        commit = modify(self.files, target, iter(edits))
+        named = nouns.commit(commit, "" if call.bare_branches else target.branch)
+        return own.BulkPutResponse(commit=named, files=edits.files, size_bytes=edits.size_bytes)
+
+
+class _Bulk:
+    """The edits of a stream, counted on their way."""
+
+    def __init__(self, messages: Iterator[own.BulkPutRequest]) -> None:
+        self._messages = messages
+        self.files = 0
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[Edit]:
+        going_on = ""
+        for message in self._messages:
+            body = message.WhichOneof("body")
+            if body == "piece":
+                going_on = message.piece.path or going_on
+                yield from self._piece(message.piece, going_on)
+                continue
+            going_on = ""
+            if body == "small":
+                yield self._small(message.small)
+            elif body == "delete":
+                yield from map(Delete, message.delete.paths)
+            else:
+                raise InvalidArgument("a message of BulkPut says nothing: expected small, piece or delete")
+
+    def _small(self, small: own.SmallFiles) -> AddMany:
+        self.files += len(small.paths)
+        self.size_bytes += len(small.data)
+        return AddMany(small.paths, small.sizes, small.data, append=small.append)
+
+    def _piece(self, piece: own.FilePiece, path: str) -> Iterator[Edit]:
+        if not path:
+            raise InvalidArgument("a piece goes on with a file, but no piece before it named one")
+        if piece.path:
+            self.files += 1
+            if not piece.append:
+                yield Delete(path)
+        self.size_bytes += len(piece.data)
+        yield Add(path, piece.data)

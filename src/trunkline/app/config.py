@@ -1,0 +1,132 @@
+"""What `pachd` is told, by flags or by the environment; a flag wins."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline import __version__
+from trunkline.errors import InvalidArgument
+
+DEFAULT_LISTEN = "127.0.0.1:30650"
+RUNNERS = ("auto", "process", "container")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A server's settings. `workers` 0: one for each core. `expose`: host paths that user code may write."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 30650
+    workers: int = 0
+    runner: str = "auto"
+    insecure: bool = False
+    strict_images: bool = False
+    expose: tuple[Path, ...] = ()
+    log_level: str = "info"
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers the local pool has."""
+        return self.workers or os.cpu_count() or 1
+
+
+def default_data(environ: Mapping[str, str]) -> Path:
+    """Where a user's data lies if nothing else is said."""
+    home = environ.get("XDG_DATA_HOME") or os.path.join(environ.get("HOME", "/"), ".local", "share")
+    return Path(home, "trunkline")
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """The settings. Raises InvalidArgument; ends the process for --help, --version and flags that do not exist."""
+    given = _parser(environ).parse_args(arguments)
+    host, port = parse_address(given.listen)
+    if given.runner not in RUNNERS:
+        raise InvalidArgument(f'runner "{given.runner}" does not exist; choose one of {", ".join(RUNNERS)}')
+    if not is_loopback(host) and not given.insecure:
+        raise InvalidArgument(
+            f"{given.listen} can be reached from other machines, and whoever reaches this server can run code on it; "
+            "listen on 127.0.0.1, or add --insecure if the network is trusted"
+        )
+    return Config(
+        data=Path(given.data).expanduser().absolute(),
+        host=host,
+        port=port,
+        workers=_count(given.workers),
+        runner=given.runner,
+        insecure=given.insecure,
+        strict_images=given.strict_images,
+        expose=tuple(Path(path).absolute() for path in given.expose),
+        log_level=given.log_level,
+    )
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT, :PORT, PORT or [IPV6]:PORT. Raises InvalidArgument."""
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise InvalidArgument(f'address "{text}" is invalid: expected HOST:PORT, as {DEFAULT_LISTEN}')
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= 1024:
+        raise InvalidArgument(f'workers "{text}" is invalid: expected a number up to 1024, 0 for one per core')
+    return int(text)
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pachd",
+        description="The Trunkline server: versioned data and pipelines, for clients of Pachyderm 2.x.",
+        epilog="Each setting can be given in the environment instead, as TRUNKLINE_DATA, TRUNKLINE_LISTEN and so on.",
+    )
+
+    def env(name: str, otherwise: str = "") -> str:
+        return environ.get(f"TRUNKLINE_{name}") or otherwise
+
+    def on(name: str) -> bool:
+        return env(name).lower() in ("1", "true", "yes", "on")
+
+    parser.add_argument("--data", metavar="DIR", default=env("DATA", str(default_data(environ))), help="data folder")
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        default=env("LISTEN", DEFAULT_LISTEN),
+        help=f"address for gRPC and HTTP; port 0 finds a free one (default {DEFAULT_LISTEN})",
+    )
+    parser.add_argument("--workers", metavar="N", default=env("WORKERS", "0"), help="workers (default: one per core)")
+    parser.add_argument("--runner", default=env("RUNNER", "auto"), help=f"where user code runs: {', '.join(RUNNERS)}")
+    parser.add_argument(
+        "--insecure", action="store_true", default=on("INSECURE"), help="allow an address that others can reach"
+    )
+    parser.add_argument(
+        "--strict-images",
+        action="store_true",
+        default=on("STRICT_IMAGES"),
+        help="refuse pipelines whose image nothing here provides, instead of running them on this machine's files",
+    )
+    exposed = [path for path in env("EXPOSE").split(os.pathsep) if path]
+    parser.add_argument(
+        "--expose", metavar="PATH", action="append", default=exposed, help="a path that user code may write; repeatable"
+    )
+    parser.add_argument(
+        "--log-level", default=env("LOG_LEVEL", "info"), choices=["debug", "info", "warning", "error"], help="(info)"
+    )
+    parser.add_argument("--version", action="version", version=f"Trunkline {__version__}")
+    return parser

@@ -1,0 +1,124 @@
+"""`pachd`: open the data folder, build the rooms, serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import uvloop
+
+from trunkline.ambient import Ambient, RealAmbient
+from trunkline.api.bridge import Bridge
+from trunkline.api.doors import Rooms
+from trunkline.app.config import Config, parse
+from trunkline.app.engine import Engine, open_engine
+from trunkline.app.front import Front
+from trunkline.app.grpc import GrpcServer
+from trunkline.app.http import HttpServer
+from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
+from trunkline.gateway.application import application
+
+FAILED = 1
+MISUSED = 2
+
+GRACE_S = 1.5
+"""How long calls that run may still take when the server is told to stop."""
+
+LAST_S = 4.5
+"""The process is gone after this, whatever is still going on: everything acknowledged is on disk at any time."""
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. 0: stopped when told to; 1: could not start; 2: told nonsense."""
+    try:
+        config = parse(sys.argv[1:] if arguments is None else arguments, os.environ if environ is None else environ)
+    except InvalidArgument as error:
+        return _say(error, MISUSED)
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel("WARNING")
+    ambient = RealAmbient()
+    try:
+        engine = open_engine(config, ambient)
+    except (TrunklineError, OSError) as error:
+        return _say(error, FAILED)
+    try:
+        uvloop.run(_serve(config, engine, ambient))
+    except (TrunklineError, OSError) as error:
+        return _say(error, FAILED)
+    finally:
+        engine.close()
+    return 0
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"pachd: {error}", file=sys.stderr)
+    return code
+
+
+async def _serve(config: Config, engine: Engine, ambient: Ambient) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(config, engine, ambient)
+    try:
+        host, port = await server.start()
+        shown = f"[{host}]" if ":" in host else host
+        print(f"pachd is serving on {shown}:{port}", flush=True)
+        await stop.wait()
+        # A thread deep in the engine must not keep the process: what it does is safe to interrupt anywhere.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.setitimer(signal.ITIMER_REAL, LAST_S)
+    finally:
+        await server.stop()
+
+
+class Server:
+    """The doors and the front, over an engine that somebody else opens and closes."""
+
+    def __init__(self, config: Config, engine: Engine, ambient: Ambient) -> None:
+        self._config = config
+        self._engine = engine
+        self._bridge = Bridge()
+        self._rooms = Rooms(self._bridge, ambient)
+        # Of its own, not in the data folder: a socket's path may have no more than 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="trunkline-"))
+        self._closing: list[Callable[[], object]] = []
+
+    async def start(self) -> tuple[str, int]:
+        """Serve; the address as it came out. Raises Unavailable where it is taken."""
+        grpc_socket, http_socket = self._folder / "grpc", self._folder / "http"
+        self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop()), self._rooms)
+        self._http = HttpServer(http_socket, application())
+        self._front = Front(grpc_socket, http_socket)
+        await self._grpc.start()
+        await self._http.start()
+        address = await self._open()
+        self._engine.start(address)
+        return address
+
+    async def _open(self) -> tuple[str, int]:
+        host, port = self._config.host, self._config.port
+        try:
+            return await self._front.open(host, port)
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise Unavailable(
+                f"cannot listen on {host}:{port} ({why}); stop what listens there, or choose another with --listen"
+            ) from error
+
+    async def stop(self) -> None:
+        """No new connections; calls that run may end within the grace, then everything is closed."""
+        self._front.stop_accepting()
+        self._engine.stop()
+        await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop())
+        self._front.close()
+        self._bridge.close()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,165 @@
+"""Blocking engine calls under asynchronous handlers: order, bounds, errors, leaving early."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+
+import pytest
+from google.protobuf.wrappers_pb2 import BytesValue
+
+from trunkline.api.bridge import AHEAD_BYTES, Bridge
+from trunkline.errors import Aborted, NotFound
+
+
+@pytest.fixture
+def bridge() -> Iterator[Bridge]:
+    made = Bridge(ThreadPoolExecutor(2), ThreadPoolExecutor(2))
+    yield made
+    made.close()
+
+
+async def collect(items: AsyncIterator[int]) -> list[int]:
+    return [item async for item in items]
+
+
+def test_a_stream_keeps_its_order(bridge: Bridge) -> None:
+    assert asyncio.run(collect(bridge.stream(lambda: iter(range(5000))))) == list(range(5000))
+
+
+def test_an_error_comes_after_the_items_before_it(bridge: Bridge) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise NotFound("no such thing")
+
+    async def run() -> list[int]:
+        stream = bridge.stream(broken)
+        first = await anext(stream)
+        with pytest.raises(NotFound, match="no such thing"):
+            await anext(stream)
+        return [first]
+
+    assert asyncio.run(run()) == [1]
+
+
+def test_who_leaves_a_stream_closes_the_engines_iterator(bridge: Bridge) -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            yield from iter(int, 1)
+        finally:
+            closed.set()
+
+    async def run() -> None:
+        async with aclosing(bridge.stream(endless)) as items:
+            async for _ in items:
+                break
+
+    asyncio.run(run())
+    assert closed.wait(10)
+
+
+def test_a_slow_reader_holds_no_thread(bridge: Bridge) -> None:
+    """More streams than threads, all stuck at their reader, and still a call is answered."""
+
+    async def run() -> int:
+        streams = [bridge.stream(lambda: iter(range(100_000))) for _ in range(20)]
+        firsts = [await anext(stream) for stream in streams]
+        answer = await bridge.unary(lambda: 42)
+        for stream in streams:
+            await stream.aclose()
+        return answer + sum(firsts)
+
+    assert asyncio.run(run()) == 42
+
+
+def test_a_reader_ahead_of_the_engine_is_held_back(bridge: Bridge) -> None:
+    """The client sends far more than may wait; before the engine reads, only the bound has been taken."""
+    sent = 0
+    go = threading.Event()
+    message = BytesValue(value=b"x" * (1 << 20))
+
+    async def client() -> AsyncIterator[BytesValue]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield message
+
+    def engine(messages: Iterator[BytesValue]) -> tuple[int, int]:
+        go.wait(10)
+        before = sent
+        return before, sum(1 for _ in messages)
+
+    async def run() -> tuple[int, int]:
+        work = asyncio.ensure_future(bridge.consume(client(), engine))
+        while sent * (1 << 20) < AHEAD_BYTES:
+            await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        go.set()
+        return await work
+
+    before, total = asyncio.run(run())
+    assert before <= AHEAD_BYTES // (1 << 20) + 2
+    assert total == 100
+
+
+def test_a_client_that_goes_away_is_an_error_in_the_engine(bridge: Bridge) -> None:
+    raised: list[BaseException] = []
+    done = threading.Event()
+
+    async def client() -> AsyncIterator[BytesValue]:
+        yield BytesValue(value=b"first")
+        await asyncio.Event().wait()
+
+    def engine(messages: Iterator[BytesValue]) -> None:
+        try:
+            for _ in messages:
+                pass
+        except Aborted as error:
+            raised.append(error)
+            raise
+        finally:
+            done.set()
+
+    async def run() -> None:
+        work = asyncio.ensure_future(bridge.consume(client(), engine))
+        await asyncio.sleep(0.01)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    asyncio.run(run())
+    assert done.wait(10)
+    assert "went away" in str(raised[0])
+
+
+def test_an_engine_that_stops_reading_ends_the_call(bridge: Bridge) -> None:
+    async def client() -> AsyncIterator[BytesValue]:
+        while True:
+            yield BytesValue(value=b"x" * (4 << 20))
+
+    def engine(messages: Iterator[BytesValue]) -> None:
+        next(messages)
+        raise NotFound("no such branch")
+
+    async def run() -> None:
+        with pytest.raises(NotFound):
+            await bridge.consume(client(), engine)
+
+    asyncio.run(run())
+
+
+def test_no_message_at_all_reaches_the_engine(bridge: Bridge) -> None:
+    async def client() -> AsyncIterator[BytesValue]:
+        return
+        yield
+
+    async def run() -> int:
+        return await bridge.consume(client(), lambda messages: len(list(messages)))
+
+    assert asyncio.run(run()) == 0

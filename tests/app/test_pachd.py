@@ -1,0 +1,134 @@
+"""A real pachd: one address for gRPC and HTTP, starting, stopping, refusing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.empty_pb2 import Empty
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from trunkline.api.services import SERVICES
+from trunkline.testing.pachd import Pachd
+from trunkline.wire.gen import (
+    admin_v2_pb2,
+    admin_v2_pb2_grpc,
+    enterprise_v2_pb2,
+    enterprise_v2_pb2_grpc,
+    versionpb_v2_pb2_grpc,
+)
+
+
+@pytest.fixture(scope="module")
+def pachd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pachd]:
+    with Pachd(tmp_path_factory.mktemp("pachd") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def channel(pachd: Pachd) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(pachd.address) as opened:
+        yield opened
+
+
+def get(address: str, path: str) -> tuple[int, bytes]:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return answer.status, answer.read()
+
+
+def test_grpc_and_http_share_the_address(pachd: Pachd, channel: grpc.Channel) -> None:
+    assert get(pachd.address, "/healthz") == (200, b"ok\n")
+    version = versionpb_v2_pb2_grpc.APIStub(channel).GetVersion(Empty())
+    assert (version.major, version.minor) == (2, 12)
+    status, text = get(pachd.address, "/metrics")
+    assert status == 200
+    assert b"process_resident_memory_bytes" in text
+
+
+def test_health_and_reflection(channel: grpc.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    answer = next(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(asked))
+    names = {service.name for service in answer.list_services_response.service}
+    assert {service.full_name for service in SERVICES} <= names
+
+
+def test_the_cluster_keeps_its_ids(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        with Pachd(tmp_path / "data") as server, grpc.insecure_channel(server.address) as channel:
+            info = admin_v2_pb2_grpc.APIStub(channel).InspectCluster(admin_v2_pb2.InspectClusterRequest())
+            seen.append((info.id, info.deployment_id))
+            assert info.warnings_ok
+            assert server.stop() == 0
+    assert seen[0] == seen[1]
+    assert all(len(part) == 32 for part in seen[0])
+
+
+def test_everything_is_licensed(channel: grpc.Channel) -> None:
+    state = enterprise_v2_pb2_grpc.APIStub(channel).GetState(enterprise_v2_pb2.GetStateRequest())
+    assert state.state == enterprise_v2_pb2.ACTIVE
+
+
+def test_a_client_of_another_major_version_is_warned(channel: grpc.Channel) -> None:
+    request = admin_v2_pb2.InspectClusterRequest()
+    request.client_version.major = 1
+    assert "1.0" in admin_v2_pb2_grpc.APIStub(channel).InspectCluster(request).warnings[0]
+
+
+def test_a_call_of_no_service_is_answered_in_words(channel: grpc.Channel) -> None:
+    call = channel.unary_unary("/nowhere.API/Nothing")
+    with pytest.raises(grpc.RpcError) as raised:
+        call(b"")
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "nowhere.API/Nothing" in raised.value.details()
+
+
+def test_a_second_server_on_the_same_data_is_refused(pachd: Pachd, tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = next(path.parent for path in tmp_path_factory.getbasetemp().glob("pachd*/data/identity.json"))
+    done = start(data, "--listen", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert str(pachd.process.pid) in done.stderr
+    assert "in use" in done.stderr
+
+
+def test_an_address_that_is_taken_is_refused_in_words(pachd: Pachd, tmp_path: Path) -> None:
+    done = start(tmp_path / "other", "--listen", pachd.address)
+    assert done.returncode == 1
+    assert pachd.address in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_open_address_needs_a_word_of_consent(tmp_path: Path) -> None:
+    done = start(tmp_path / "data", "--listen", "0.0.0.0:0")
+    assert done.returncode == 2
+    assert "--insecure" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def start(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "trunkline", "--data", str(data), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with Pachd(tmp_path / "data") as server:
+        # A client that is connected and silent, and one in the middle of a call, do not keep it.
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port))) as silent, grpc.insecure_channel(server.address) as channel:
+            silent.sendall(b"GET / HT")
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+            server.process.send_signal(number)
+            assert server.process.wait(5) == 0
+    assert "Traceback" not in server.log.read_text()
