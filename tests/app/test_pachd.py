@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from trunkline.api.services import SERVICES
-from trunkline.testing.pachd import Pachd
+from trunkline.testing.serving import PachdProcess
 from trunkline.wire.gen import (
     admin_v2_pb2,
     admin_v2_pb2_grpc,
@@ -28,13 +29,13 @@ from trunkline.wire.gen import (
 
 
 @pytest.fixture(scope="module")
-def pachd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pachd]:
-    with Pachd(tmp_path_factory.mktemp("pachd") / "data") as server:
+def pachd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PachdProcess]:
+    with PachdProcess(tmp_path_factory.mktemp("pachd")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def channel(pachd: Pachd) -> Iterator[grpc.Channel]:
+def channel(pachd: PachdProcess) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(pachd.address) as opened:
         yield opened
 
@@ -44,7 +45,7 @@ def get(address: str, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
 
 
-def test_grpc_and_http_share_the_address(pachd: Pachd, channel: grpc.Channel) -> None:
+def test_grpc_and_http_share_the_address(pachd: PachdProcess, channel: grpc.Channel) -> None:
     assert get(pachd.address, "/healthz") == (200, b"ok\n")
     version = versionpb_v2_pb2_grpc.APIStub(channel).GetVersion(Empty())
     assert (version.major, version.minor) == (2, 12)
@@ -64,12 +65,14 @@ def test_health_and_reflection(channel: grpc.Channel) -> None:
 
 def test_the_cluster_keeps_its_ids(tmp_path: Path) -> None:
     seen = []
+    server = PachdProcess(tmp_path)
     for _ in range(2):
-        with Pachd(tmp_path / "data") as server, grpc.insecure_channel(server.address) as channel:
+        server.start(fresh=not seen)
+        with grpc.insecure_channel(server.address) as channel:
             info = admin_v2_pb2_grpc.APIStub(channel).InspectCluster(admin_v2_pb2.InspectClusterRequest())
-            seen.append((info.id, info.deployment_id))
-            assert info.warnings_ok
-            assert server.stop() == 0
+        seen.append((info.id, info.deployment_id))
+        assert info.warnings_ok
+        server.stop()
     assert seen[0] == seen[1]
     assert all(len(part) == 32 for part in seen[0])
 
@@ -93,15 +96,14 @@ def test_a_call_of_no_service_is_answered_in_words(channel: grpc.Channel) -> Non
     assert "nowhere.API/Nothing" in raised.value.details()
 
 
-def test_a_second_server_on_the_same_data_is_refused(pachd: Pachd, tmp_path_factory: pytest.TempPathFactory) -> None:
-    data = next(path.parent for path in tmp_path_factory.getbasetemp().glob("pachd*/data/identity.json"))
-    done = start(data, "--listen", "127.0.0.1:0")
+def test_a_second_server_on_the_same_data_is_refused(pachd: PachdProcess) -> None:
+    done = start(pachd.data, "--listen", "127.0.0.1:0")
     assert done.returncode == 1
-    assert str(pachd.process.pid) in done.stderr
+    assert str(pachd.pid) in done.stderr
     assert "in use" in done.stderr
 
 
-def test_an_address_that_is_taken_is_refused_in_words(pachd: Pachd, tmp_path: Path) -> None:
+def test_an_address_that_is_taken_is_refused_in_words(pachd: PachdProcess, tmp_path: Path) -> None:
     done = start(tmp_path / "other", "--listen", pachd.address)
     assert done.returncode == 1
     assert pachd.address in done.stderr
@@ -122,13 +124,13 @@ def start(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    with Pachd(tmp_path / "data") as server:
+    with PachdProcess(tmp_path) as server:
         # A client that is connected and silent, and one in the middle of a call, do not keep it.
         host, port = server.address.split(":")
         with socket.create_connection((host, int(port))) as silent, grpc.insecure_channel(server.address) as channel:
             silent.sendall(b"GET / HT")
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-            server.process.send_signal(number)
-            assert server.process.wait(5) == 0
+            os.kill(server.pid, number)
+            assert os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT).si_status == 0
     assert "Traceback" not in server.log.read_text()
