@@ -1,0 +1,298 @@
+"""Queries on jobs and on the instructions that stand for them.
+
+A job's core (state, phase, counters and so on) is read and written as a plain mapping of its columns: the rules that
+give it meaning live in the pipeline system.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+
+from trunkline.ambient import Micros
+from trunkline.catalog.engine.tx import AnyRow, Tx
+from trunkline.catalog.tables_pps import instructions, jobs, pipelines
+from trunkline.model.names import Job, Pipeline
+
+CORE = (
+    *("state", "phase", "gen", "base", "base_planned", "base_ending", "settling", "egress", "placed", "open"),
+    *(
+        "undecided",
+        "processed",
+        "failed",
+        "recovered",
+        "skipped",
+        "total",
+        "restart",
+        "reason",
+        "error",
+        "first_failed",
+    ),
+)
+"""Columns of the core, in the order of `pps.decide.JobCore`."""
+
+STATS = ("download_us", "process_us", "upload_us", "download_bytes", "upload_bytes")
+ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as the catalog keeps it.
+
+    datums: the file sets of its datum table, None while there is none; table_gen: the generation that made it.
+    adopted: file sets with output taken over from jobs that failed. timeout_us, parallelism: 0 for no bound.
+    """
+
+    seq: int
+    pipeline: int
+    job: Job
+    version: int
+    salt: str
+    output_commit: int
+    meta_commit: int | None
+    core: dict[str, Any]
+    table_gen: int
+    datums: tuple[str, ...] | None
+    adopted: tuple[str, ...]
+    timeout_us: Micros
+    tries: int
+    parallelism: int
+    stats: dict[str, int]
+    created_us: Micros
+    started_us: Micros | None
+    finished_us: Micros | None
+    deadline_us: Micros | None
+
+    @property
+    def state(self) -> str:
+        """Its state, as people are shown it."""
+        return str(self.core["state"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.core["phase"] == ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRow:
+    """Slow work still to be done for a job."""
+
+    serial: int
+    job: int
+    work: str
+    gen: int
+    base: int | None
+    error: str
+    not_before_us: Micros
+
+
+_COLUMNS = (jobs, pipelines.c.project, pipelines.c.name)
+_JOINED = jobs.join(pipelines, pipelines.c.key == jobs.c.pipeline)
+
+
+def insert_job(tx: Tx, values: Mapping[str, Any], core: Mapping[str, Any]) -> int:
+    """Add a job; its seq. values: pipeline, id, version, salt, output_commit, meta_commit, timeout_us, tries and
+    parallelism.
+    """
+    query = insert(jobs).values(**values, **core, created_us=tx.now_us).returning(jobs.c.seq)
+    return int(tx.execute(query).one()[0])
+
+
+def get_job(tx: Tx, seq: int) -> JobRow | None:
+    """One job by seq."""
+    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(jobs.c.seq == seq)).first()
+    return _job(row) if row else None
+
+
+def get_jobs(tx: Tx, seqs: Iterable[int]) -> dict[int, JobRow]:
+    """Jobs by seq."""
+    wanted = sorted(set(seqs))
+    found: dict[int, JobRow] = {}
+    for start in range(0, len(wanted), 500):
+        where = jobs.c.seq.in_(wanted[start : start + 500])
+        rows = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).all()
+        found.update((row.seq, _job(row)) for row in rows)
+    return found
+
+
+def find_job(tx: Tx, job: Job) -> JobRow | None:
+    """One job by pipeline and id."""
+    where = and_(
+        jobs.c.id == job.id, pipelines.c.project == job.pipeline.project, pipelines.c.name == job.pipeline.name
+    )
+    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+    return _job(row) if row else None
+
+
+def by_commits(tx: Tx, commit_seqs: Iterable[int]) -> dict[int, JobRow]:
+    """Jobs by the seq of their output commit or meta commit."""
+    wanted = sorted(set(commit_seqs))
+    found: dict[int, JobRow] = {}
+    for start in range(0, len(wanted), 500):
+        page = wanted[start : start + 500]
+        where = or_(jobs.c.output_commit.in_(page), jobs.c.meta_commit.in_(page))
+        for row in tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).all():
+            job = _job(row)
+            keys = {job.output_commit, job.meta_commit} & set(page)
+            found.update((key, job) for key in keys if key is not None)
+    return found
+
+
+def jobs_of_set(tx: Tx, job_id: str) -> list[JobRow]:
+    """All jobs of one id, in order of creation."""
+    query = select(*_COLUMNS).select_from(_JOINED).where(jobs.c.id == job_id).order_by(jobs.c.seq)
+    return [_job(row) for row in tx.execute(query).all()]
+
+
+def list_jobs(
+    tx: Tx,
+    *,
+    projects: Sequence[str] = (),
+    pipeline: int | None = None,
+    version_from: int | None = None,
+    states: Sequence[str] = (),
+    below: int | None = None,
+    above: int | None = None,
+    oldest_first: bool = False,
+    limit: int = 1000,
+) -> list[JobRow]:
+    """A page of jobs by seq, newest first; `above` and `below` are exclusive."""
+    query = select(*_COLUMNS).select_from(_JOINED).limit(limit)
+    query = query.order_by(jobs.c.seq if oldest_first else jobs.c.seq.desc())
+    if projects:
+        query = query.where(pipelines.c.project.in_(list(projects)))
+    if pipeline is not None:
+        query = query.where(jobs.c.pipeline == pipeline)
+    if version_from is not None:
+        query = query.where(jobs.c.version >= version_from)
+    if states:
+        query = query.where(jobs.c.state.in_(list(states)))
+    if below is not None:
+        query = query.where(jobs.c.seq < below)
+    if above is not None:
+        query = query.where(jobs.c.seq > above)
+    return [_job(row) for row in tx.execute(query).all()]
+
+
+def list_sets(tx: Tx, projects: Sequence[str], below: int | None, limit: int) -> list[tuple[str, int]]:
+    """Ids of job sets, newest first, each with its newest seq; below: exclusive."""
+    newest = func.max(jobs.c.seq)
+    query = select(jobs.c.id, newest).select_from(_JOINED).group_by(jobs.c.id).order_by(newest.desc()).limit(limit)
+    if projects:
+        query = query.where(pipelines.c.project.in_(list(projects)))
+    if below is not None:
+        query = query.having(newest < below)
+    return [(row[0], row[1]) for row in tx.execute(query).all()]
+
+
+def last_job(tx: Tx, pipeline: int) -> JobRow | None:
+    """The newest job of a pipeline."""
+    found = list_jobs(tx, pipeline=pipeline, limit=1)
+    return found[0] if found else None
+
+
+def open_jobs(tx: Tx, pipeline: int | None = None) -> list[JobRow]:
+    """Jobs that have not ended, oldest first."""
+    query = select(*_COLUMNS).select_from(_JOINED).where(jobs.c.phase != ENDED).order_by(jobs.c.seq)
+    if pipeline is not None:
+        query = query.where(jobs.c.pipeline == pipeline)
+    return [_job(row) for row in tx.execute(query).all()]
+
+
+def waiting_for(tx: Tx, base: int) -> list[int]:
+    """Open jobs that build on `base`, oldest first."""
+    where = and_(jobs.c.base == base, jobs.c.phase != ENDED)
+    return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
+
+
+def past_deadline(tx: Tx) -> list[int]:
+    """Open jobs whose time is up."""
+    where = and_(jobs.c.deadline_us <= tx.now_us, jobs.c.phase != ENDED)
+    return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
+
+
+def next_deadline(tx: Tx) -> Micros | None:
+    """When the next job's time is up."""
+    query = select(func.min(jobs.c.deadline_us)).where(jobs.c.phase != ENDED)
+    found = tx.execute(query).one()[0]
+    return None if found is None else int(found)
+
+
+def set_core(tx: Tx, seq: int, core: Mapping[str, Any]) -> None:
+    """Write the core."""
+    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**core))
+
+
+def set_values(tx: Tx, seq: int, **values: Any) -> None:
+    """Write other columns of a job."""
+    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
+
+
+def set_table(tx: Tx, seq: int, gen: int, datums: Sequence[str], adopted: Sequence[str]) -> None:
+    """Replace the datum table, and say which output was taken over."""
+    values = {"table_gen": gen, "datums": json.dumps(list(datums)), "adopted": json.dumps(list(adopted))}
+    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
+
+
+def add_stats(tx: Tx, seq: int, stats: Mapping[str, int]) -> None:
+    """Add to the sums over datums."""
+    values = {name: jobs.c[name] + stats.get(name, 0) for name in STATS}
+    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
+
+
+def delete_job(tx: Tx, seq: int) -> None:
+    """Remove a job and its instructions; claims, reports and logs must be gone."""
+    tx.execute(delete(instructions).where(instructions.c.job == seq))
+    tx.execute(delete(jobs).where(jobs.c.seq == seq))
+
+
+def put_instruction(tx: Tx, job: int, work: str, gen: int, base: int | None, error: str, not_before_us: Micros) -> None:
+    """Ask for slow work; the same work asked for before is replaced."""
+    tx.execute(delete(instructions).where(and_(instructions.c.job == job, instructions.c.work == work)))
+    values = {"job": job, "work": work, "gen": gen, "base": base, "error": error, "not_before_us": not_before_us}
+    tx.execute(insert(instructions).values(**values))
+
+
+def strike_instruction(tx: Tx, serial: int) -> None:
+    """The work is done, or will be asked for anew."""
+    tx.execute(delete(instructions).where(instructions.c.serial == serial))
+
+
+def strike_older(tx: Tx, job: int, gen: int) -> None:
+    """Work of older generations is not wanted any more."""
+    tx.execute(delete(instructions).where(and_(instructions.c.job == job, instructions.c.gen < gen)))
+
+
+def list_instructions(tx: Tx) -> list[InstructionRow]:
+    """All slow work that stands, oldest first."""
+    return [InstructionRow(*row) for row in tx.execute(select(instructions).order_by(instructions.c.serial)).all()]
+
+
+def _job(row: AnyRow) -> JobRow:
+    core = {name: getattr(row, name) for name in CORE}
+    return JobRow(
+        seq=row.seq,
+        pipeline=row.pipeline,
+        job=Job(Pipeline(row.project, row.name), row.id),
+        version=row.version,
+        salt=row.salt,
+        output_commit=row.output_commit,
+        meta_commit=row.meta_commit,
+        core=core,
+        table_gen=row.table_gen,
+        datums=None if row.datums is None else tuple(json.loads(row.datums)),
+        adopted=tuple(json.loads(row.adopted)),
+        timeout_us=row.timeout_us,
+        tries=row.tries,
+        parallelism=row.parallelism,
+        stats={name: getattr(row, name) for name in STATS},
+        created_us=row.created_us,
+        started_us=row.started_us,
+        finished_us=row.finished_us,
+        deadline_us=row.deadline_us,
+    )
