@@ -6,22 +6,19 @@ first. An index holds this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sqlalchemy import delete, insert, select, tuple_, update
 
 from trunkline.catalog.collection.sessions import require_open
-from trunkline.catalog.engine.tx import Tx
+from trunkline.catalog.engine.tx import Tx, slices
 from trunkline.catalog.tables import awaited, chunks
 from trunkline.errors import Internal
 
 Key = tuple[bytes, int]
 """Hash and generation of an incarnation."""
-
-T = TypeVar("T")
-_SLICE = 500
 
 
 class Uploaded(Protocol):
@@ -138,9 +135,3 @@ def intact_of(tx: Tx, digest: bytes) -> int | None:
 def is_one_of(keys: Sequence[Key]) -> Any:
     """The condition that a row is one of these incarnations."""
     return tuple_(chunks.c.hash, chunks.c.gen).in_(keys)
-
-
-def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items, as many at a time as one statement takes."""
-    for start in range(0, len(items), _SLICE):
-        yield items[start : start + _SLICE]

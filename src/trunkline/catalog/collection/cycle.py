@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Table, delete, func, insert, select, update
 
-from trunkline.catalog.collection.chunks import Key, is_one_of, slices
+from trunkline.catalog.collection.chunks import Key, is_one_of
 from trunkline.catalog.collection.sessions import ended_of
-from trunkline.catalog.engine.tx import AnyRow, Tx
+from trunkline.catalog.engine.tx import AnyRow, Tx, slices
 from trunkline.catalog.tables import (
     awaited,
     chunks,

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from sqlalchemy import delete, insert, select
 
-from trunkline.catalog.collection.chunks import Key, revive, slices
+from trunkline.catalog.collection.chunks import Key, revive
 from trunkline.catalog.collection.sessions import SESSION, require_open
-from trunkline.catalog.engine.tx import Tx
+from trunkline.catalog.engine.tx import Tx, slices
 from trunkline.catalog.tables import fileset_blobs, filesets, holders
 from trunkline.errors import Aborted
 

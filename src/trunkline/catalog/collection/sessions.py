@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 
-from trunkline.catalog.engine.tx import Tx
+from trunkline.catalog.engine.tx import Tx, slices
 from trunkline.catalog.tables import awaited, collector, holders, pins, sessions
 from trunkline.errors import Aborted
 
@@ -44,18 +44,21 @@ def end_session(tx: Tx, gen: int) -> None:
 
 def end_sessions(tx: Tx, gens: Sequence[int]) -> None:
     """End several sessions."""
-    keys = [str(gen) for gen in gens]
-    tx.execute(update(sessions).where(sessions.c.gen.in_(gens)).values(open=False))
-    tx.execute(delete(holders).where(holders.c.kind == SESSION, holders.c.key.in_(keys)))
-    tx.execute(delete(awaited).where(awaited.c.gen.in_(gens)))
+    for some in slices(gens):
+        keys = [str(gen) for gen in some]
+        tx.execute(update(sessions).where(sessions.c.gen.in_(some)).values(open=False))
+        tx.execute(delete(holders).where(holders.c.kind == SESSION, holders.c.key.in_(keys)))
+        tx.execute(delete(awaited).where(awaited.c.gen.in_(some)))
 
 
 def end_all(tx: Tx) -> None:
     """End every session and pin: called when the only process that can have had some is known to be dead."""
-    tx.execute(update(sessions).where(sessions.c.open).values(open=False))
-    tx.execute(delete(holders).where(holders.c.kind == SESSION))
-    tx.execute(delete(awaited))
-    tx.execute(delete(pins))
+    # Looked for first: where there is nothing to end, a server must be able to start on a full disk.
+    alive = tx.execute(select(sessions.c.gen).where(sessions.c.open)).scalars()
+    if alive:
+        end_sessions(tx, alive)
+    if tx.execute(select(pins.c.process)).first() is not None:
+        tx.execute(delete(pins))
 
 
 def list_open(tx: Tx) -> list[tuple[int, str]]:

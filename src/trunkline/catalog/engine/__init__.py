@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from trunkline.catalog.engine.catalog import Catalog
-from trunkline.catalog.engine.tx import AnyRow, Rows, Seed, Tx
+from trunkline.catalog.engine.tx import AnyRow, Rows, Seed, Tx, slices
 from trunkline.catalog.engine.wake import Wake
 
-__all__ = ["AnyRow", "Catalog", "Rows", "Seed", "Tx", "Wake"]
+__all__ = ["AnyRow", "Catalog", "Rows", "Seed", "Tx", "Wake", "slices"]

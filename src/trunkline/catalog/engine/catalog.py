@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import Connection, Engine
+
 from trunkline.ambient import Ambient
 from trunkline.catalog import migrate
+from trunkline.catalog.engine.failures import in_words
 from trunkline.catalog.engine.lock import FolderLock
 from trunkline.catalog.engine.readers import Readers
 from trunkline.catalog.engine.rehearsal import Rehearsal
@@ -63,12 +66,7 @@ class Catalog:
         try:
             settings = Settings(folder / FILE_NAME, synchronous, wal_limit_bytes)
             engine = make_engine(settings)
-            connection = open_writer(engine, settings)
-            try:
-                newest = migrate.bring_up_to_date(connection, str(settings.path))
-            except BaseException:
-                connection.close()
-                raise
+            connection, newest = _connect(engine, settings)
             wake = Wake(newest)
             rehearsal = Rehearsal(connection) if rehearse else None
             writer = Writer(connection, settings, wake, ambient, rehearsal)
@@ -76,7 +74,11 @@ class Catalog:
         except BaseException:
             lock.release()
             raise
-        catalog._bury_predecessor()
+        try:
+            catalog._bury_predecessor()
+        except BaseException:
+            catalog.close()
+            raise
         return catalog
 
     @property
@@ -134,3 +136,18 @@ class Catalog:
             raise work.error
         value: T = work.value
         return value
+
+
+def _connect(engine: Engine, settings: Settings) -> tuple[Connection, int]:
+    """The writing connection, its tables brought up to date; and the number of the newest event."""
+    connection: Connection | None = None
+    try:
+        connection = open_writer(engine, settings)
+        return connection, migrate.bring_up_to_date(connection, str(settings.path))
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        told = in_words(error, isinstance(error, engine.dialect.loaded_dbapi.Error))
+        if told is error:
+            raise
+        raise told from error

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from trunkline.ambient import Ambient
-from trunkline.catalog.engine.failures import in_words
+from trunkline.catalog.engine.failures import code_of, in_words
 from trunkline.catalog.engine.sqlite import open_reader, raw_of
 from trunkline.catalog.engine.tx import Scope, Seed, Tx, end
 from trunkline.errors import Internal, Unavailable
@@ -63,6 +63,8 @@ class Readers:
             raw.execute("BEGIN")
             return f(tx)
         except Exception as error:
+            if code_of(error) == "SQLITE_READONLY":
+                raise Internal("a read tried to change rows; that is for transact") from error
             told = in_words(error, isinstance(error, raw.Error))
             if told is error:
                 raise

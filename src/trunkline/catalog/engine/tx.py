@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, insert, text
 
@@ -15,6 +15,9 @@ from trunkline.errors import Internal
 
 AnyRow = Row[*tuple[Any, ...]]
 """A row of any query: a tuple whose columns are attributes too."""
+
+T = TypeVar("T")
+_SLICE = 500
 
 Params = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -161,3 +164,9 @@ def flush(tx: Tx) -> int | None:
 def end(tx: Tx) -> None:
     """Let no statement through any more."""
     tx._scope.ended = True
+
+
+def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in order, as many at a time as one statement should name."""
+    for start in range(0, len(items), _SLICE):
+        yield items[start : start + _SLICE]
