@@ -1,0 +1,120 @@
+"""What a claim and a report carry inside `trunkline.worker.v1`: the step as JSON, datums and results as Arrow tables.
+
+Server and worker both read and write these forms through this module. docs/formats/work.md tells them in words.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pyarrow as pa
+
+
+class WorkInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One pfs or cron leaf of a pipeline's input, resolved: its commit and the file sets of the commit's content."""
+
+    name: str
+    project: str
+    repo: str
+    repo_type: str = "user"
+    branch: str
+    commit: str
+    filesets: tuple[str, ...] = ()
+    empty_files: bool = False
+    lazy: bool = False
+
+
+class WorkImage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where code runs: a registered image by digest with its file sets, or, with digest "", the host's own files."""
+
+    name: str = ""
+    digest: str = ""
+    filesets: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    working_dir: str = ""
+    user: str = ""
+    python: str = ""
+    requirements: str = ""
+
+
+class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claim's datums run, and on what. `timeout_us` 0: no limit."""
+
+    cmd: tuple[str, ...]
+    stdin: tuple[str, ...] = ()
+    err_cmd: tuple[str, ...] = ()
+    err_stdin: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    accept_return_code: tuple[int, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    datum_tries: int = 3
+    timeout_us: int = 0
+    writable_inputs: bool = False
+    image: WorkImage = WorkImage()
+    inputs: tuple[WorkInput, ...] = ()
+    output_commit: str = ""
+    spec_commit: str = ""
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> WorkStep:
+        """The reverse of `to_bytes`."""
+        return msgspec.json.decode(data, type=cls)
+
+
+ELEMENT = pa.struct(
+    [
+        pa.field("input", pa.int32(), nullable=False),  # index into WorkStep.inputs
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("is_dir", pa.bool_(), nullable=False),
+        pa.field("hash", pa.binary(32)),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("join_on", pa.string()),
+        pa.field("group_by", pa.string()),
+    ]
+)
+
+DATUMS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("deaths", pa.int32(), nullable=False),
+        pa.field("elements", pa.list_(pa.field("element", ELEMENT, nullable=False)), nullable=False),
+    ]
+)
+"""A claim's datums. `row` is the row of the job's datum table; `deaths` counts workers lost while running it."""
+
+RESULTS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),  # SUCCESS, FAILED or RECOVERED
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("tries", pa.int32(), nullable=False),
+        pa.field("began_us", pa.int64(), nullable=False),
+        pa.field("download_us", pa.int64(), nullable=False),
+        pa.field("process_us", pa.int64(), nullable=False),
+        pa.field("upload_us", pa.int64(), nullable=False),
+        pa.field("download_bytes", pa.int64(), nullable=False),
+        pa.field("upload_bytes", pa.int64(), nullable=False),
+        pa.field("files", pa.int64(), nullable=False),
+    ]
+)
+"""A report's results, one row a datum; times in microseconds."""
+
+
+def table_to_bytes(table: pa.Table) -> bytes:
+    """A table as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def table_from_bytes(data: bytes, schema: pa.Schema) -> pa.Table:
+    """The reverse of `table_to_bytes`. Raises pa.ArrowInvalid for anything that is not a table of that schema."""
+    table = pa.ipc.open_stream(data).read_all()
+    return table.select(schema.names).cast(schema)
