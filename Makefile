@@ -42,7 +42,7 @@ contracts: env-dev
 	@"$(PY)" -m pytest -q tests/test_tidy.py tests/house
 
 proto: env-dev ## Write proto/ and src/trunkline/wire/gen anew from the interface tables
-	@"$(PY)" tools/proto.py
+	@"$(PY)" tools/wire_protos.py
 
 pins: env-dev ## Write constraints.txt anew from what the environment holds
 	@"$(PY)" tools/pins.py

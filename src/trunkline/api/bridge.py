@@ -56,6 +56,8 @@ class Bridge:
                     pending = self._pull(source, size)
                 for item in batch.items:
                     yield item
+                if batch.error is not None:
+                    raise batch.error
                 if not batch.more:
                     return
         finally:
@@ -112,8 +114,11 @@ def _run_fed(work: Callable[[Iterator[T]], R], feed: _Feed[T]) -> R:
 
 @dataclass(slots=True)
 class _Batch(Generic[T]):
+    """Some items; then more, the end, or an error: what came before it is sent first."""
+
     items: list[T]
     more: bool
+    error: Exception | None = None
 
 
 class _Source(Generic[T]):
@@ -124,17 +129,18 @@ class _Source(Generic[T]):
         self._items: Iterator[T] | None = None
 
     def next_batch(self, limit: int) -> _Batch[T]:
-        if self._items is None:
-            self._items = iter(self._start())
         batch: list[T] = []
         size = 0
-        while len(batch) < limit and size < BATCH_BYTES:
-            try:
-                item = next(self._items)
-            except StopIteration:
-                return _Batch(batch, more=False)
-            batch.append(item)
-            size += _size(item)
+        try:
+            if self._items is None:
+                self._items = iter(self._start())
+            while len(batch) < limit and size < BATCH_BYTES:
+                batch.append(next(self._items))
+                size += _size(batch[-1])
+        except StopIteration:
+            return _Batch(batch, more=False)
+        except Exception as error:
+            return _Batch(batch, more=False, error=error)
         return _Batch(batch, more=True)
 
     def close(self) -> None:

@@ -5,10 +5,10 @@ Instructions that only touch rows are obeyed in that transaction too; slow work 
 once, and struck out together with its result.
 
 Planning has two phases. Rows that the base job does not know can run at once; rows that both know stay undecided until
-the base has ended, then they are skipped or run. A row leaves only `undecided`, and what was once to run is never placed
-again (I-8). A base is a job that may still run; when it ends badly an older one is chosen. Bases only get older, so
-that ends. The base's last transaction tells each job that waits for it, and `ChooseBase` reads the base's state in the
-transaction that stores it: neither order loses the news.
+the base has ended, then they are skipped or run. A row leaves only `undecided`, and what was once to run is never
+placed again (I-8). A base is a job that may still run; when it ends badly an older one is chosen. Bases only get older,
+so that ends. The base's last transaction tells each job that waits for it, and `ChooseBase` reads the base's state in
+the transaction that stores it: neither order loses the news.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _base(job: JobCore, event: ev.BaseChosen | ev.BasePlanned | ev.BaseEnded) ->
 
 
 def _replan(job: JobCore) -> Outcome:
-    """A base that had ended well was taken away, and what was skipped from it with it: start over, in a new generation."""
+    """A base that had ended well was taken away, and what was skipped with it: start over, in a new generation."""
     fresh = JobCore(state=job.state, phase=Phase.BASE, gen=job.gen + 1, egress=job.egress, restart=job.restart + 1)
     return fresh, [ev.CloseClaims("planned anew, since the job it built on was removed"), ev.ChooseBase(fresh.gen)]
 

@@ -116,7 +116,7 @@ class RangeDone:
 
 @dataclass(frozen=True, slots=True)
 class RangeLost:
-    """A worker died or fell silent. row: the datum that was running then, or None; deaths: of that row, this included."""
+    """A worker died or fell silent. row: the datum that ran then, or None; deaths: of that row, this included."""
 
     gen: int
     claim: str

@@ -63,6 +63,8 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     size_bytes: plain bytes of all content rows, an upper bound of what the set adds to a commit.
     chunks: its chunk list, sorted distinct incarnations of 40 bytes each (hash, then gen big-endian); None when the
     list is a blob of its own, named by `chunks_blob`. chunks_digest: BLAKE3 of the list, wherever it lies.
+    run: whether it has rows for directories, which hold when it lies on content whose root directory has the hash
+    `over` (b"": on nothing); together they are content whose root has the hash `root`. On anything else it is a layer.
     """
 
     id: str
@@ -73,6 +75,9 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     chunks: bytes | None = None
     chunks_blob: str | None = None
     chunks_digest: bytes = b""
+    run: bool = False
+    over: bytes = b""
+    root: bytes = b""
 
     def to_bytes(self) -> bytes:
         """For a catalog row or a wire message."""

@@ -93,7 +93,7 @@ class PachdProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if not name.startswith("PACHD_")},
+                env={name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")},
                 start_new_session=True,  # Ctrl-C in a terminal is for whoever started us; that one ends pachd
             )
         self._pid_file.write_text(str(self._process.pid))
