@@ -1,6 +1,6 @@
 """`make soak`: run the tests marked `soak` again and again, each round from the next seed, and keep what came out.
 
-SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun. Writes soak/RESULT.md. A round that fails ends
+SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun. Writes soak/RESULT.md. A failed round ends
 it: its seed replays it (`SEED=n MINUTES=0 make soak`).
 """
 
