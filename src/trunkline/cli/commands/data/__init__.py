@@ -1,0 +1,1 @@
+"""Commands on data: projects, repos, branches, commits, files."""

@@ -1,0 +1,1 @@
+"""Commands on the client and the server as a whole."""

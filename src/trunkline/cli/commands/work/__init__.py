@@ -1,0 +1,1 @@
+"""Commands on work: pipelines, jobs, datums, logs, images."""

@@ -1,0 +1,66 @@
+"""Datums."""
+
+from __future__ import annotations
+
+import click
+
+from trunkline.cli import places
+from trunkline.cli.late import job_view, names, pps
+from trunkline.cli.options import command, no_pager_option, project_option, raw_options
+from trunkline.cli.session import Session, pass_session
+from trunkline.errors import InvalidArgument
+
+
+@command()
+@click.argument("job", metavar="[PIPELINE@ID]", required=False)
+@click.option("-f", "--file", "spec", metavar="SPEC", help="Not of a job: those that this spec would have now.")
+@project_option
+@raw_options
+@no_pager_option
+@pass_session
+def list_(session: Session, job: str | None, spec: str | None, project: str | None, raw: str, no_pager: bool) -> None:
+    """List the datums of a job, or those that a spec would have."""
+    if (job is None) is (spec is None):
+        raise click.UsageError("give either a job or --file SPEC")
+    request = pps.ListDatumRequest()
+    if job is not None:
+        request.job.CopyFrom(names.job(places.job(job, session.project(project))))
+    if spec is not None:
+        from trunkline.cli.commands.work.specs import single_input
+
+        request.input.CopyFrom(single_input(session, spec, session.project(project)))
+    infos = session.client.pps.ListDatum(request)
+    if raw:
+        session.raw(infos, raw)
+    else:
+        session.table(job_view.DATUM_HEADER, (job_view.datum_row(info) for info in infos), pager=not no_pager)
+
+
+@command()
+@click.argument("job", metavar="PIPELINE@ID")
+@click.argument("datum")
+@project_option
+@raw_options
+@pass_session
+def inspect(session: Session, job: str, datum: str, project: str | None, raw: str) -> None:
+    """Show a datum in full."""
+    at = pps.Datum(job=names.job(places.job(job, session.project(project))), id=datum)
+    info = session.client.pps.InspectDatum(pps.InspectDatumRequest(datum=at))
+    if raw:
+        session.raw([info], raw)
+    else:
+        session.details(job_view.datum_details(info))
+
+
+@command()
+@click.argument("job", metavar="PIPELINE@ID")
+@click.argument("files", metavar="PATH[,PATH...]")
+@project_option
+@pass_session
+def restart(session: Session, job: str, files: str, project: str | None) -> None:
+    """Start the datums over that these files are in."""
+    filters = [one.strip() for one in files.split(",") if one.strip()]
+    if not filters:
+        raise InvalidArgument("name at least one file of the datums to start over")
+    at = names.job(places.job(job, session.project(project)))
+    session.client.pps.RestartDatum(pps.RestartDatumRequest(job=at, data_filters=filters))

@@ -1,0 +1,84 @@
+"""What user code printed, and what the workers did."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from trunkline.cli import places
+from trunkline.cli.late import Duration, json_format, names, pps
+from trunkline.cli.options import command, project_option
+from trunkline.cli.session import Session, pass_session
+
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DAY_S = 86400.0
+
+
+class Span(click.ParamType):
+    """A length of time: `90s`, `5m`, `1h30m`, `2d`. Becomes seconds."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The length in seconds."""
+        if isinstance(value, float):
+            return value
+        parts = _PART.findall(value)
+        if "".join(number + unit for number, unit in parts) != value or not parts:
+            self.fail(f'"{value}" is no length of time; write for example 90s, 5m, 1h30m or 2d', param, ctx)
+        return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+@command()
+@click.option("-p", "--pipeline", metavar="NAME", help="The logs of this pipeline.")
+@click.option("-j", "--job", metavar="PIPELINE@ID", help="The logs of this job.")
+@click.option("--datum", metavar="ID", help="Only of this datum; needs --job.")
+@click.option("--inputs", metavar="PATH,...", help="Only of datums with these files (paths or hashes).")
+@click.option("--master", is_flag=True, help="What the controller did, not the workers.")
+@click.option("--worker", metavar="ID", help="Only of this worker.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as more comes, until Ctrl-C.")
+@click.option("--since", metavar="SPAN", type=Span(), help="How far back, such as 10m; 24h, or all of a job.")
+@click.option("-t", "--tail", metavar="N", type=click.IntRange(min=1), default=None, help="Only the last N lines.")
+@click.option("--raw", is_flag=True, help="Whole messages as JSON, the system's own lines too.")
+@project_option
+@pass_session
+def logs(
+    session: Session, pipeline: str | None, job: str | None, datum: str | None, inputs: str | None, master: bool,
+    worker: str | None, follow: bool, since: float | None, tail: int | None, raw: bool, project: str | None,
+) -> None:  # fmt: skip
+    """Show what a pipeline's or a job's code printed."""
+    if pipeline and job:
+        raise click.UsageError("give either --pipeline or --job; a job names its pipeline")
+    if not (pipeline or job):
+        raise click.UsageError("give --pipeline NAME or --job PIPELINE@ID")
+    if datum and not job:
+        raise click.UsageError("a datum is one of a job; add --job PIPELINE@ID")
+    in_project = session.project(project)
+    request = pps.GetLogsRequest(
+        data_filters=[one for one in (inputs or "").split(",") if one], master=master, follow=follow, tail=tail or 0
+    )
+    if pipeline:
+        request.pipeline.CopyFrom(names.pipeline(places.pipeline(pipeline, in_project)))
+    if job:
+        at = names.job(places.job(job, in_project))
+        request.job.CopyFrom(at)
+        if datum:
+            request.datum.CopyFrom(pps.Datum(job=at, id=datum))
+    if since is None and pipeline:
+        since = _DAY_S
+    if since is not None:
+        request.since.CopyFrom(Duration(seconds=int(since), nanos=round(since % 1 * 1e9)))
+    for message in session.client.pps.GetLogs(request):
+        if worker and message.worker_id != worker:
+            continue
+        if raw:
+            _print_raw(message)
+        elif message.user or master:
+            click.echo(message.message.rstrip("\n"))
+
+
+def _print_raw(message: pps.LogMessage) -> None:
+    click.echo(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))

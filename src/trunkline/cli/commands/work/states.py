@@ -1,0 +1,53 @@
+"""Options about states and history, as several commands take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+STATES = ("starting", "running", "restarting", "failure", "paused", "standby", "crashing")
+"""Short names of a pipeline's states."""
+JOB_STATES = (
+    "created", "starting", "running", "failure", "success", "killed", "egressing", "finishing", "unrunnable",
+)  # fmt: skip
+"""Short names of a job's states."""
+
+
+class History(click.ParamType):
+    """`all`, `none`, or how many versions back."""
+
+    name = "history"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """-1 for all, 0 for none."""
+        if isinstance(value, int):
+            return value
+        if value in ("all", "none"):
+            return -1 if value == "all" else 0
+        try:
+            number = int(value)
+        except ValueError:
+            number = -2
+        if number < -1:
+            self.fail(f'"{value}" is neither `all`, `none` nor a number of versions', param, ctx)
+        return number
+
+
+def history_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--history N|all|none`."""
+    return click.option(
+        "--history", metavar="N|all|none", type=History(), default="none", help="Also older versions, this many."
+    )(function)
+
+
+def state_option(states: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--state NAME`, which may be repeated."""
+    return click.option(
+        "--state",
+        metavar="STATE",
+        type=click.Choice(states, case_sensitive=False),
+        multiple=True,
+        help=f"Only those in this state; may be repeated. One of {', '.join(states)}.",
+    )

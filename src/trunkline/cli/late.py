@@ -1,0 +1,98 @@
+"""Modules that are loaded at their first use, so that help, completion and `version` never wait for gRPC.
+
+Commands take them from here by name; a type checker sees the modules themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.protobuf import json_format
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from trunkline.cli import progress
+    from trunkline.cli.show import commits as commit_view
+    from trunkline.cli.show import dag, diffs
+    from trunkline.cli.show import jobs as job_view
+    from trunkline.cli.show import pipelines as pipeline_view
+    from trunkline.cli.show import raw as raw_view
+    from trunkline.cli.show import repos as repo_view
+    from trunkline.client import downloads, images, names, sources, uploads
+    from trunkline.wire.gen import admin_v2_pb2 as admin
+    from trunkline.wire.gen import pfs_v2_pb2 as pfs
+    from trunkline.wire.gen import pps_v2_pb2 as pps
+    from trunkline.wire.gen import transaction_v2_pb2 as transactions
+    from trunkline.wire.gen import trunkline_pb2 as own
+    from trunkline.wire.gen import versionpb_v2_pb2 as versions
+else:
+
+    class _Late:
+        """Stands for a module, or for one name in it, until it is touched."""
+
+        def __init__(self, module: str, name: str = "") -> None:
+            self._module = module
+            self._name = name
+
+        def _thing(self) -> Any:
+            module = importlib.import_module(self._module)
+            return getattr(module, self._name) if self._name else module
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._thing(), name)
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return self._thing()(*args, **kwargs)
+
+    json_format = _Late("google.protobuf.json_format")
+    Duration = _Late("google.protobuf.duration_pb2", "Duration")
+    Empty = _Late("google.protobuf.empty_pb2", "Empty")
+    Timestamp = _Late("google.protobuf.timestamp_pb2", "Timestamp")
+    progress = _Late("trunkline.cli.progress")
+    commit_view = _Late("trunkline.cli.show.commits")
+    dag = _Late("trunkline.cli.show.dag")
+    diffs = _Late("trunkline.cli.show.diffs")
+    job_view = _Late("trunkline.cli.show.jobs")
+    pipeline_view = _Late("trunkline.cli.show.pipelines")
+    raw_view = _Late("trunkline.cli.show.raw")
+    repo_view = _Late("trunkline.cli.show.repos")
+    downloads = _Late("trunkline.client.downloads")
+    images = _Late("trunkline.client.images")
+    names = _Late("trunkline.client.names")
+    sources = _Late("trunkline.client.sources")
+    uploads = _Late("trunkline.client.uploads")
+    admin = _Late("trunkline.wire.gen.admin_v2_pb2")
+    pfs = _Late("trunkline.wire.gen.pfs_v2_pb2")
+    pps = _Late("trunkline.wire.gen.pps_v2_pb2")
+    transactions = _Late("trunkline.wire.gen.transaction_v2_pb2")
+    own = _Late("trunkline.wire.gen.trunkline_pb2")
+    versions = _Late("trunkline.wire.gen.versionpb_v2_pb2")
+
+__all__ = [
+    "Duration",
+    "Empty",
+    "Timestamp",
+    "admin",
+    "commit_view",
+    "dag",
+    "diffs",
+    "downloads",
+    "images",
+    "job_view",
+    "json_format",
+    "names",
+    "own",
+    "pfs",
+    "pipeline_view",
+    "pps",
+    "progress",
+    "raw_view",
+    "repo_view",
+    "sources",
+    "transactions",
+    "uploads",
+    "versions",
+]

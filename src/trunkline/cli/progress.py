@@ -1,0 +1,31 @@
+"""Progress on a terminal: bars that go away by themselves, on stderr, and nothing at all elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def bytes_bar(title: str, total: int | None, wanted: bool | None) -> Iterator[Callable[[int], None]]:
+    """Count bytes: gives the function to call with each further count, from any thread.
+
+    total: bytes to come, None if nobody knows. wanted: None shows a bar if stderr is a terminal.
+    """
+    if wanted is False or (wanted is None and not sys.stderr.isatty()):
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=wanted is None) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda count: bars.advance(task, count)
