@@ -507,9 +507,9 @@ class Claim(_message.Message):
     """Rises with every lease of the range; a report with an older one is refused."""
     lease_us: _builtins.int
     spec: _builtins.bytes
-    """The pipeline's spec, as the worker needs it: JSON."""
+    """What to run and on what: trunkline.wire.work.WorkStep, JSON."""
     datums: _builtins.bytes
-    """The rows of the datum table in [first, last): Arrow IPC."""
+    """The rows of the datum table in [first, last): trunkline.wire.work.DATUMS, an Arrow IPC stream."""
     @_builtins.property
     def job(self) -> _pps_v2_pb2.Job: ...
     def __init__(
@@ -623,7 +623,7 @@ class ReportRequest(_message.Message):
     done: _builtins.int
     """Rows [claim's first, done) are finished."""
     stats: _builtins.bytes
-    """One row a datum (index, state, times, bytes, reason …): Arrow IPC."""
+    """One row a datum: trunkline.wire.work.RESULTS, an Arrow IPC stream."""
     @_builtins.property
     def output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Output and datum records of those rows since the last report."""
