@@ -190,17 +190,18 @@ print("kept", kept)
 """
     script = tmp_path / "program.py"
     script.write_text(program)
-    shell = (
-        f"mount -t tmpfs -o size=2m none {tmp_path}/small && "
-        f"head -c 100000 /dev/zero > {tmp_path}/small/ballast && exec {sys.executable} {script} {tmp_path}/small"
-    )
+    shell = 'mount -t tmpfs -o size=2m none "$3" && head -c 100000 /dev/zero > "$3/ballast" && exec "$1" "$2" "$3"'
     (tmp_path / "small").mkdir()
     if subprocess.run(
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
     ).returncode:
         pytest.skip("this machine lets nobody mount a small file system")
     done = subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", shell], capture_output=True, text=True, timeout=100, check=False
+        ["unshare", "-Urm", "sh", "-c", shell, "sh", sys.executable, script, tmp_path / "small"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[1]) > 10
