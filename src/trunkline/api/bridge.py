@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Bridge:
         """The result of `work`, done in a thread. A cancelled caller does not wait for it; the work goes on."""
         return await asyncio.get_running_loop().run_in_executor(self.calls, work)
 
-    async def stream(self, start: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    async def stream(self, start: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
         """The items of a blocking iterator; the next batch is made while the last one is on its way.
 
         The first item comes alone, so that an error before it is an error before any message, then batches grow.

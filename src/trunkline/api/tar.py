@@ -1,0 +1,102 @@
+"""Tar streams written as they go: a file set of any size in bounded memory.
+
+Written by hand, since `tarfile` spends more on one small file than everything else on its way does. Names that the
+old header cannot hold (long, or not ASCII) and sizes above 8 GiB go into POSIX extended headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+Buffer = bytes | memoryview
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""What ends every tar stream, an empty one too."""
+
+_MODE = b"0000644\0"
+_OWNER = b"0000000\0"
+_MAGIC = b"ustar\x0000"
+_BLANK = b" " * 8
+_OCTAL_LIMIT = 8**11
+
+
+def member(path: str, size_bytes: int, mtime_s: int) -> bytes:
+    """What stands before a file's bytes. The name is relative, as tar wants it."""
+    name = path.lstrip("/").encode()
+    records = b""
+    if len(name) > 100 or not name.isascii():
+        records += _record(b"path", name)
+    if size_bytes >= _OCTAL_LIMIT:
+        records += _record(b"size", str(size_bytes).encode())
+    header = _header(_short(name), size_bytes % _OCTAL_LIMIT, mtime_s, b"0")
+    if not records:
+        return header
+    return _header(b"PaxHeader", len(records), mtime_s, b"x") + records + padding(len(records)) + header
+
+
+def padding(size_bytes: int) -> bytes:
+    """What stands after a file's bytes, up to the next block."""
+    return bytes(-size_bytes % BLOCK)
+
+
+def _short(name: bytes) -> bytes:
+    return (
+        name if len(name) <= 100 and name.isascii() else name[:100].decode(errors="ignore").encode("ascii", "replace")
+    )
+
+
+def _header(name: bytes, size_bytes: int, mtime_s: int, kind: bytes) -> bytes:
+    before = b"%s%s%s%s%011o\0%011o\0" % (
+        name.ljust(100, b"\0"),
+        _MODE,
+        _OWNER,
+        _OWNER,
+        size_bytes,
+        max(0, min(mtime_s, _OCTAL_LIMIT - 1)),
+    )
+    after = kind + bytes(100) + _MAGIC
+    checksum = sum(before) + sum(_BLANK) + sum(after)
+    return (before + b"%06o\0 " % checksum + after).ljust(BLOCK, b"\0")
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """`LENGTH key=value`, where LENGTH counts itself."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def blocks(
+    files: Iterable[tuple[str, int, Iterable[bytes | memoryview]]], mtime_s: int
+) -> Iterator[bytes | memoryview]:
+    """A whole tar stream. files: each path with its size and bytes; the bytes are read in order, once."""
+    for path, size_bytes, data in files:
+        yield member(path, size_bytes, mtime_s)
+        yield from data
+        yield padding(size_bytes)
+    yield END
+
+
+def messages(pieces: Iterable[Buffer], size_bytes: int) -> Iterator[bytes]:
+    """The same bytes in pieces of `size_bytes`, only the last may be shorter; an empty stream is one empty piece."""
+    held = bytearray()
+    sent = False
+    for piece in pieces:
+        view = memoryview(piece)
+        at = 0
+        if held:
+            at = min(size_bytes - len(held), len(view))
+            held += view[:at]
+            if len(held) == size_bytes:
+                yield bytes(held)
+                held.clear()
+                sent = True
+        while len(view) - at >= size_bytes:
+            yield bytes(view[at : at + size_bytes])
+            at += size_bytes
+            sent = True
+        held += view[at:]
+    if held or not sent:
+        yield bytes(held)
