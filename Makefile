@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines soak bench check format lint types contracts proto pins test-fresh clean env env-dev
+.PHONY: help demo test test-engines soak bench check format lint types contracts proto docs pins test-fresh clean env env-dev
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -43,6 +43,9 @@ contracts: env-dev
 
 proto: env-dev ## Write proto/ and src/trunkline/wire/gen anew from the interface tables
 	@"$(PY)" tools/wire_protos.py
+
+docs: env-dev ## Write docs/pachctl.md, docs/states.md and docs/errors.md anew from the code
+	@"$(PY)" tools/reference.py
 
 pins: env-dev ## Write constraints.txt anew from what the environment holds
 	@"$(PY)" tools/pins.py

@@ -128,7 +128,8 @@ SCRIPTS = [ROOT / "examples/opencv/run.sh"]
 
 
 @pytest.mark.parametrize("page", [WITH_COMMANDS[0], WITH_COMMANDS[2], *SCRIPTS], ids=lambda path: path.name)
-def test_pachctl_commands_in_documents_are_understood(page: Path) -> None:
+def test_pachctl_commands_in_documents_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(page.parent)  # where a reader types them
     found = commands("pachctl", page)
     assert found
     for words in found:
