@@ -18,7 +18,9 @@ class LazyGroup(click.Group):
     """A verb. Its nouns come from the table; without a noun it prints its help."""
 
     def __init__(self, name: str, tree: Tree, summary: str, **more: Any) -> None:
-        super().__init__(name, help=summary, context_settings=_SETTINGS, invoke_without_command=True, **more)
+        super().__init__(
+            name, help=summary, context_settings=_SETTINGS, invoke_without_command=True, callback=_help_if_bare, **more
+        )
         self.tree = tree
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -43,12 +45,6 @@ class LazyGroup(click.Group):
             raise click.UsageError(f'unknown command "{args[0]}" for "{ctx.command_path}"{hint}', ctx)
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        if not ctx._protected_args and not ctx.args:
-            click.echo(ctx.get_help())
-            return None
-        return super().invoke(ctx)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
         for name in self.list_commands(ctx):
@@ -61,6 +57,12 @@ class LazyGroup(click.Group):
 
     def _words(self, name: str) -> str:
         return (CONFIG_HELP if self.name == "config" else VERB_HELP)[name]
+
+
+@click.pass_context
+def _help_if_bare(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def load(reference: str, name: str) -> click.Command:

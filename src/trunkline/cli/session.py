@@ -78,6 +78,7 @@ class Session:
             transaction=transaction,
             root_certificates=context.root_certificates,
             on_call=self._called if self.verbose else None,
+            on_note=self.note,
         )
 
     def project(self, given: str | None) -> str:

@@ -18,6 +18,7 @@ import grpc
 from trunkline import __version__
 from trunkline.client.address import Address, parse
 from trunkline.client.failures import translate
+from trunkline.wire.notes import notes_of
 
 if TYPE_CHECKING:
     from trunkline.wire.gen.admin_v2_pb2_grpc import APIStub as AdminStub
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from trunkline.wire.gen.transaction_v2_pb2_grpc import APIStub as TransactionStub
     from trunkline.wire.gen.trunkline_pb2_grpc import FilesStub, ImagesStub
     from trunkline.wire.gen.versionpb_v2_pb2_grpc import APIStub as VersionStub
+    from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
 
 MESSAGE_LIMIT_BYTES = 20 * 1024 * 1024
 """No message may be longer, in either direction: what the other clients of Pachyderm accept."""
 
 Observer = Callable[[str], None]
-"""Told the name of each call as it is made."""
+"""Told the name of each call as it is made, or each note that comes with an answer."""
 
 
 def connect(
@@ -41,10 +43,12 @@ def connect(
     transaction: str = "",
     root_certificates: bytes | None = None,
     on_call: Observer | None = None,
+    on_note: Observer | None = None,
 ) -> Client:
     """A client of the server at `address`; dialled at the first call. Raises InvalidArgument for a bad address.
 
     token and transaction go with every call where they are set. root_certificates: PEM, instead of the machine's own.
+    on_call, on_note: told what is asked, and what the server adds to an answer for a person to read.
     """
     place = parse(address)
     options = [
@@ -57,7 +61,7 @@ def connect(
         channel = grpc.secure_channel(place.target, grpc.ssl_channel_credentials(root_certificates), options)
     else:
         channel = grpc.insecure_channel(place.target, options)
-    return Client(channel, place, token=token, transaction=transaction, on_call=on_call)
+    return Client(channel, place, token=token, transaction=transaction, on_call=on_call, on_note=on_note)
 
 
 class Client:
@@ -71,12 +75,13 @@ class Client:
         token: str = "",
         transaction: str = "",
         on_call: Observer | None = None,
+        on_note: Observer | None = None,
     ) -> None:
         self.address = address
         self._channel = channel
         metadata = [("authn-token", token)] if token else []
         metadata += [("pach-transaction", transaction)] if transaction else []
-        self._calls = grpc.intercept_channel(channel, _Calls(address, metadata, on_call))
+        self._calls = grpc.intercept_channel(channel, _Calls(address, metadata, on_call, on_note))
 
     @cached_property
     def pfs(self) -> PfsStub:
@@ -127,6 +132,13 @@ class Client:
 
         return ImagesStub(self._calls)
 
+    @cached_property
+    def workers(self) -> WorkersStub:
+        """What workers ask: ours only."""
+        from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
+
+        return WorkersStub(self._calls)
+
     def close(self) -> None:
         """Hang up. Calls that run are cancelled."""
         self._channel.close()
@@ -168,17 +180,20 @@ class Answers(Iterator[Any]):
 
 
 class _Calls(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
 ):
     """Goes with every call: adds the metadata, and raises errors of ours."""
 
-    def __init__(self, address: Address, metadata: list[tuple[str, str]], on_call: Observer | None) -> None:
+    def __init__(
+        self, address: Address, metadata: list[tuple[str, str]], on_call: Observer | None, on_note: Observer | None
+    ) -> None:
         self._address = address
         self._metadata = metadata
         self._on_call = on_call
+        self._on_note = on_note
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         return self._one(continuation, client_call_details, request)
@@ -197,6 +212,9 @@ class _Calls(
         error = outcome.exception()
         if isinstance(error, grpc.RpcError):
             raise translate(error, self._address, details.method) from None
+        if self._on_note is not None:
+            for note in notes_of(outcome.trailing_metadata()):
+                self._on_note(note)
         return outcome
 
     def _many(self, continuation: Any, details: Any, request: Any) -> Answers:

@@ -27,37 +27,40 @@ _CODES: dict[grpc.StatusCode, type[errors.TrunklineError]] = {
 }
 
 
+_NOBODY = ("failed to connect", "connections to all backends failing", "no connection established", "resolving", "resolution")
+_GONE = ("socket closed", "connection reset", "goaway", "broken pipe", "stream removed", "recvmsg", "endpoint closing")
+"""Words of the channel's own about a server that is not there, or no longer. Statuses that came over the wire carry the
+server's words instead; nothing else tells the two apart."""
+
+
 def translate(error: grpc.RpcError, address: Address, method: str) -> errors.TrunklineError:
     """The error of our own that `error` stands for, with the server's message.
 
-    An Unavailable that the server did not send itself says how to start or choose a server.
+    Where nobody answered it says how to start or choose a server.
     """
     if not isinstance(error, grpc.Call):
         return errors.Internal(str(error))
     code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE and not _from_server(error):
-        return _unreachable(address, details)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not _from_server(error):
+    if code is grpc.StatusCode.UNAVAILABLE:
+        words = details.lower()
+        if any(one in words for one in _NOBODY):
+            return _unreachable(address, words)
+        if any(one in words for one in _GONE):
+            return errors.Unavailable(f"pachd at {address.place} went away in the middle of the call; try again")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and details == "Deadline Exceeded":
         return errors.Unavailable(f"pachd at {address.place} did not answer in time")
     if code is grpc.StatusCode.UNIMPLEMENTED and details in ("", "Method not found!"):
         details = f"the server at {address.place} has no call {method.strip('/')}"
     return _CODES.get(code, errors.Internal)(details or f"{method.strip('/')} failed: {code.name}")
 
 
-def _from_server(error: grpc.Call) -> bool:
-    """Whether the status came over the wire; a status of the channel's own says nothing of a peer."""
-    text = getattr(error, "debug_error_string", lambda: "")() or ""
-    return "from peer" in text
-
-
-def _unreachable(address: Address, details: str) -> errors.Unavailable:
-    lower = details.lower()
-    if any(word in lower for word in ("socket closed", "reset", "goaway", "broken pipe", "stream removed")):
-        return errors.Unavailable(f"pachd at {address.place} went away in the middle of the call; try again")
+def _unreachable(address: Address, words: str) -> errors.Unavailable:
     why = ""
-    if any(word in lower for word in ("ssl", "tls", "handshake", "certificate")):
-        why = f" ({'its certificate is not trusted' if 'certificate' in lower else 'the TLS handshake failed'})"
-    elif "name resolution" in lower or "dns" in lower:
+    if "certificate" in words:
+        why = " (its certificate is not trusted)"
+    elif any(one in words for one in ("ssl", "tls", "handshake")):
+        why = " (the TLS handshake failed)"
+    elif "resol" in words:
         why = " (the name cannot be resolved)"
     return errors.Unavailable(
         f"cannot reach pachd at {address.place}{why}; start one with `pachd`, or choose another with `pachctl connect`"

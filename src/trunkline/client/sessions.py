@@ -13,7 +13,7 @@ BATCH = 1000
 
 
 class RemoteSession:
-    """One write session of a worker. `seal` hands rows to the server, which keeps them until a report adopts them."""
+    """One write session of a worker."""
 
     def __init__(self, calls: WorkersStub, worker: str) -> None:
         self._calls = calls
@@ -48,10 +48,7 @@ class RemoteSession:
         return learned
 
     def seal(self, sealed: Iterable[Sealed]) -> None:
-        """Record file sets, held by this session until they are adopted."""
-        rows = [one.to_bytes() for one in sealed]
-        if rows:
-            self._calls.Seal(messages.SealRequest(gen=self.gen, sealed=rows))
+        """Nothing to say yet: sealed file sets travel with the report that adopts them, in one transaction."""
 
     def hold(self, filesets: Sequence[str]) -> list[Sealed]:
         """Hold file sets for reading as long as this session lives; what they are, in that order."""

@@ -19,7 +19,7 @@ _READ_BYTES = 1024 * 1024
 _HELD_BYTES = 64 * 1024
 """Files up to this size are written by the threads; how many may wait is bounded by `_WAITING`."""
 _WAITING = 256
-_REGULAR = frozenset(b"\0007")
+_REGULAR = frozenset(b"\x0007")  # also 7, a file that was contiguous once
 _FOLDER = b"5"[0]
 
 

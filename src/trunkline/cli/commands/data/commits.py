@@ -5,21 +5,13 @@ from __future__ import annotations
 import click
 
 from trunkline.cli import places
+from trunkline.cli.commands.data.origins import message_option, origin_kind, origin_option
 from trunkline.cli.late import commit_view, names, pfs
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import InvalidArgument
 from trunkline.model.addresses import Ref
 from trunkline.model.names import is_id
-
-_ORIGINS = {"user": 1, "auto": 2, "fsck": 3}
-
-
-def message_option(function):  # type: ignore[no-untyped-def]
-    """`-m TEXT`, under both of its long names."""
-    return click.option(
-        "-m", "--message", "--description", "message", metavar="TEXT", default="", help="What the commit is about."
-    )(function)
 
 
 @command()
@@ -79,7 +71,7 @@ def inspect(session: Session, commit: str, project: str | None, raw: str, full: 
 @click.option("-n", "--number", metavar="N", type=click.IntRange(min=1), help="At most this many.")
 @click.option("-f", "--from", "since", metavar="REF", help="Only what came after this commit.")
 @click.option("--all", "every", is_flag=True, help="Also the commits that the system made.")
-@click.option("--origin", type=click.Choice(list(_ORIGINS)), help="Only commits of this origin.")
+@origin_option
 @project_option
 @raw_options
 @full_timestamps_option
@@ -148,7 +140,7 @@ def _history(
         repo=names.repo(place.repo),
         number=number or 0,
         all=every,
-        origin_kind=pfs.OriginKind.Name(_ORIGINS[origin]) if origin else None,
+        origin_kind=origin_kind(origin),
     )
     if place.target:
         request.to.CopyFrom(names.commit(place.repo, place.target))

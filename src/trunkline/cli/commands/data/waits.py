@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import click
 
 from trunkline.cli import places
+from trunkline.cli.commands.data.origins import origin_kind, origin_option
 from trunkline.cli.late import commit_view, names, pfs
 from trunkline.cli.options import command, full_timestamps_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
@@ -43,7 +44,7 @@ def wait_commit(session: Session, commit: str, project: str | None, raw: str, fu
 @click.option("--from", "since", metavar="REF", help="Only what comes after this commit.")
 @click.option("--new", is_flag=True, help="Only what comes from now on.")
 @click.option("--all", "every", is_flag=True, help="Also the commits that the system makes.")
-@click.option("--origin", type=click.Choice(["user", "auto", "fsck"]), help="Only commits of this origin.")
+@origin_option
 @project_option
 @raw_options
 @full_timestamps_option
@@ -61,7 +62,7 @@ def subscribe(
         branch=place.target,
         state=pfs.FINISHED,
         all=every,
-        origin_kind=origin.upper() if origin else None,
+        origin_kind=origin_kind(origin),
     )
     if since or (new and place.target):
         getattr(request, "from").CopyFrom(names.commit(place.repo, since or place.target))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import click
 
@@ -17,19 +16,14 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DAY_S = 86400.0
 
 
-class Span(click.ParamType):
-    """A length of time: `90s`, `5m`, `1h30m`, `2d`. Becomes seconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The length in seconds."""
-        if isinstance(value, float):
-            return value
-        parts = _PART.findall(value)
-        if "".join(number + unit for number, unit in parts) != value or not parts:
-            self.fail(f'"{value}" is no length of time; write for example 90s, 5m, 1h30m or 2d', param, ctx)
-        return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """A length of time such as `90s`, `5m`, `1h30m` or `2d`, in seconds."""
+    if value is None:
+        return None
+    parts = _PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise click.BadParameter(f'"{value}" is no length of time; write for example 90s, 5m, 1h30m or 2d')
+    return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
 
 
 @command()
@@ -40,7 +34,7 @@ class Span(click.ParamType):
 @click.option("--master", is_flag=True, help="What the controller did, not the workers.")
 @click.option("--worker", metavar="ID", help="Only of this worker.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as more comes, until Ctrl-C.")
-@click.option("--since", metavar="SPAN", type=Span(), help="How far back, such as 10m; 24h, or all of a job.")
+@click.option("--since", metavar="SPAN", callback=read_span, help="How far back, such as 10m; 24h, or all of a job.")
 @click.option("-t", "--tail", metavar="N", type=click.IntRange(min=1), default=None, help="Only the last N lines.")
 @click.option("--raw", is_flag=True, help="Whole messages as JSON, the system's own lines too.")
 @project_option

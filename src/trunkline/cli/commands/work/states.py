@@ -15,30 +15,19 @@ JOB_STATES = (
 """Short names of a job's states."""
 
 
-class History(click.ParamType):
-    """`all`, `none`, or how many versions back."""
-
-    name = "history"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """-1 for all, 0 for none."""
-        if isinstance(value, int):
-            return value
-        if value in ("all", "none"):
-            return -1 if value == "all" else 0
-        try:
-            number = int(value)
-        except ValueError:
-            number = -2
-        if number < -1:
-            self.fail(f'"{value}" is neither `all`, `none` nor a number of versions', param, ctx)
-        return number
+def read_history(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    """`all` is -1, `none` is 0, else how many versions back."""
+    if value in ("all", "none"):
+        return -1 if value == "all" else 0
+    if not value.isdigit() and value != "-1":
+        raise click.BadParameter(f'"{value}" is neither `all`, `none` nor a number of versions')
+    return int(value)
 
 
 def history_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--history N|all|none`."""
     return click.option(
-        "--history", metavar="N|all|none", type=History(), default="none", help="Also older versions, this many."
+        "--history", metavar="N|all|none", callback=read_history, default="none", help="Also older versions, this many."
     )(function)
 
 

@@ -1,0 +1,183 @@
+"""A worker's way to its server: the calls of `trunkline.worker.v1`, in the worker's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from trunkline.client.connection import Client
+from trunkline.client.sessions import RemoteSession
+from trunkline.errors import Aborted
+from trunkline.model.jobs import DatumState
+from trunkline.model.names import Job, Pipeline
+from trunkline.model.results import CODE, results, to_ipc
+from trunkline.storage.ports import Sealed
+from trunkline.wire.gen import worker_pb2 as messages
+from trunkline.wire.work import DATUMS, WorkImage, WorkStep, table_from_bytes
+from trunkline.worker import ports
+
+
+class RemoteServer:
+    """Fills `worker.ports.Server`. One write session serves it for as long as the server keeps it."""
+
+    def __init__(self, client: Client, worker: str) -> None:
+        self.calls = client.workers
+        self._worker = worker
+        self.session = RemoteSession(self.calls, worker)
+        self.steps: dict[str, WorkStep] = {}
+
+    def claim(self) -> ports.Claim | None:
+        """Lease a range of datums; None: nothing to do now."""
+        try:
+            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self.session.gen))
+        except Aborted:  # the server gave the session up; what it covered was reported or is lost
+            self.session = RemoteSession(self.calls, self._worker)
+            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self.session.gen))
+        if not answer.HasField("claim"):
+            return None
+        claim = answer.claim
+        step = WorkStep.from_bytes(claim.spec)
+        self.steps = {claim.id: step}
+        pipeline = Pipeline(claim.job.pipeline.project.name or "default", claim.job.pipeline.name)
+        return ports.Claim(
+            id=claim.id,
+            fence=claim.fence,
+            job=Job(pipeline, claim.job.id),
+            step=_step(step),
+            datums=_datums(claim.datums, step),
+            first=claim.first,
+            last=claim.last,
+            lease_us=claim.lease_us,
+            output_commit=step.output_commit,
+            spec_commit=step.spec_commit,
+        )
+
+    def renew(self, claim: ports.Claim, row: int) -> Sequence[ports.Order]:
+        """Keep a claim; `row` is in progress (-1: none)."""
+        renewal = messages.Renewal(claim=claim.id, fence=claim.fence, row=row)
+        answer = self.calls.Renew(messages.RenewRequest(worker=self._worker, gen=self.session.gen, claims=[renewal]))
+        return [order for command in answer.commands if (order := _order(command)) is not None]
+
+    def report(self, claim: ports.Claim, done: int, sealed: object, rows: Sequence[ports.Result]) -> tuple[int, int]:
+        """Rows before `done` are finished; `sealed` is what `Output.seal` gave. The range still ours."""
+        output = sealed if isinstance(sealed, list) else []
+        image = self.steps[claim.id].image.digest if claim.id in self.steps else ""
+        table = results(_result(row, image, claim.step.code) for row in rows)
+        request = messages.ReportRequest(
+            worker=self._worker,
+            gen=self.session.gen,
+            claim=claim.id,
+            fence=claim.fence,
+            done=done,
+            output=[one.to_bytes() for one in output if isinstance(one, Sealed)],
+            stats=to_ipc(table),
+        )
+        answer = self.calls.Report(request)
+        return answer.first, answer.last
+
+    def watch(self) -> Iterator[ports.Order]:
+        """Orders as they come, until the connection ends."""
+        for command in self.calls.Watch(messages.WatchRequest(worker=self._worker, gen=self.session.gen)):
+            order = _order(command)
+            if order is not None:
+                yield order
+
+    def send_logs(self, segment: ports.LogSegment) -> None:
+        """Hand over some log lines."""
+        body = messages.LogSegment(
+            claim=segment.claim,
+            first_us=segment.first_us,
+            last_us=segment.last_us,
+            lines=segment.lines,
+            data=segment.data,
+        )
+        self.calls.Logs(messages.LogsRequest(worker=self._worker, gen=self.session.gen, segments=[body]))
+
+
+def _result(row: ports.Result, image: str, code: str) -> dict[str, object]:
+    return {
+        "row": row.row,
+        "state": CODE[DatumState[row.state.value]],
+        "tries": row.tries,
+        "reason": row.reason,
+        "started_us": row.began_us,
+        "download_us": row.download_us,
+        "process_us": row.process_us,
+        "upload_us": row.upload_us,
+        "download_bytes": row.download_bytes,
+        "upload_bytes": row.upload_bytes,
+        "image": image,
+        "code": code,
+    }
+
+
+def _order(command: messages.Command) -> ports.Order | None:
+    match command.WhichOneof("command"):
+        case "cancel":
+            return ports.Cancel(command.cancel.claim, command.cancel.reason)
+        case "restart":
+            return ports.Restart(command.restart.claim, tuple(command.restart.rows))
+        case "wake":
+            return ports.Wake()
+    return None
+
+
+def _step(step: WorkStep) -> ports.Step:
+    return ports.Step(
+        cmd=step.cmd,
+        stdin=step.stdin,
+        err_cmd=step.err_cmd,
+        err_stdin=step.err_stdin,
+        env=step.env,
+        accept_return_code=frozenset(step.accept_return_code),
+        working_dir=step.working_dir,
+        user=step.user,
+        datum_tries=step.datum_tries,
+        timeout_us=step.timeout_us,
+        writable_inputs=step.writable_inputs,
+        image=_image(step.image),
+        code=step.code,
+    )
+
+
+def _image(image: WorkImage) -> ports.Image:
+    return ports.Image(
+        digest=image.digest,
+        name=image.name,
+        env=image.env,
+        workdir=image.working_dir,
+        user=image.user,
+        python=image.python,
+        requirements=image.requirements,
+    )
+
+
+def _datums(data: bytes, step: WorkStep) -> list[ports.Datum]:
+    rows = table_from_bytes(data, DATUMS).to_pylist()
+    return [
+        ports.Datum(
+            row=row["row"],
+            id=row["id"],
+            elements=tuple(_element(element, step) for element in row["elements"]),
+            deaths=row["deaths"],
+        )
+        for row in rows
+    ]
+
+
+def _element(element: dict[str, object], step: WorkStep) -> ports.Element:
+    source = step.inputs[int(str(element["input"]))]
+    digest = element["hash"]
+    return ports.Element(
+        input=source.name,
+        project=source.project,
+        repo=source.repo,
+        branch=source.branch,
+        commit=source.commit,
+        path=str(element["path"]),
+        hash=digest if isinstance(digest, bytes) else b"",
+        size_bytes=int(str(element["size"])),
+        join_on=str(element["join_on"] or ""),
+        group_by=str(element["group_by"] or ""),
+        empty_files=source.empty_files,
+        is_dir=bool(element["is_dir"]),
+    )
