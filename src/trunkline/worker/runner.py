@@ -59,6 +59,11 @@ class Runner(Protocol):
     `on_output`; `kill` may come from any thread and makes `run` return.
     """
 
+    @property
+    def alive(self) -> bool:
+        """False once its agent was lost or closed: a new runner is needed."""
+        ...
+
     def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
         """Execute and wait. `on_output` gets (1 or 2, bytes). Raises AgentLost."""
         ...
@@ -91,8 +96,14 @@ class AgentRunner:
         self._number = 0
         self._lock = threading.Lock()  # over sending, and over which number runs
         self._active = 0
+        self._dead = False
         if self._launched.running:
             self._ask(frames.REAP)
+
+    @property
+    def alive(self) -> bool:
+        """As `Runner.alive`."""
+        return self._launched is not None and not self._dead
 
     @property
     def boot(self) -> bytes:
@@ -210,6 +221,7 @@ class AgentRunner:
         launched = self._launched
         if launched is None:
             return AgentLost("the agent was ended")
+        self._dead = True
         with contextlib.suppress(OSError):
             launched.connection.shutdown(socket.SHUT_RDWR)
         status = _reap(launched)

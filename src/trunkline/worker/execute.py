@@ -1,0 +1,278 @@
+"""One datum from laid-out inputs to collected output: attempts, err_cmd, and the verdict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trunkline.ambient import Ambient
+from trunkline.errors import FailedPrecondition
+from trunkline.worker import outcome
+from trunkline.worker.collect import Collector, Found
+from trunkline.worker.images import Housing, Images
+from trunkline.worker.launch import HOME_INSIDE, PFS_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
+from trunkline.worker.layout import Pfs, Prepared, environment
+from trunkline.worker.logs import Journal, Lines
+from trunkline.worker.outcome import Attempt
+from trunkline.worker.ports import Claim, Output, Result, State
+from trunkline.worker.rungs import HostScratch, Rung, lock_pfs
+from trunkline.worker.runner import AgentLost, Command, Exited, Runner
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_INHERITED = (
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NO_PROXY",
+    "no_proxy",
+)
+_INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "HTTP_", "HTTPS_", "http_", "https_")
+_OURS = ("PATH", "HOME")
+
+
+@dataclass
+class Interrupt:
+    """Orders for the datum in progress, set by other threads. cancelled: why the claim is over, or "".
+
+    restart_row: run this datum again, if it is the one in progress; that attempt does not count. -1: none.
+    """
+
+    cancelled: str = ""
+    restart_row: int = -1
+
+
+def open_bench(
+    rung: Rung, folder: Path, images: Images, ambient: Ambient, variables: Mapping[str, str] | None = None
+) -> Bench:
+    """A bench on `rung`, with its scratch in `folder`, which is this worker's alone. Raises FailedPrecondition.
+
+    variables: of the worker, for user code: addresses and names (behaviour C.8).
+    """
+    if rung.sandbox.namespaces:
+        scratch, inside = Scratch(folder).make(), STAGING_INSIDE
+    else:
+        lock_pfs()  # until this process ends
+        scratch = HostScratch(folder).make()
+        inside = str(scratch.staging)
+    housing = Housing(scratch, rung.sandbox, images, ambient)
+    return Bench(
+        scratch=scratch,
+        sandbox=rung.sandbox,
+        pfs=Pfs(scratch.pfs, inside),
+        collector=Collector(str(scratch.pfs), str(scratch.staging), inside),
+        runner=lambda claim: housing.runner(claim.step.image),
+        kill=housing.kill,
+        close=housing.close,
+        ambient=ambient,
+        inside=inside,
+        variables=dict(variables or {}),
+    )
+
+
+class Cancelled(Exception):
+    """The claim is over; nothing of this datum is wanted."""
+
+
+@dataclass
+class Bench:
+    """What a worker executes datums with.
+
+    runner: the runner for a claim's image, opened anew after one was lost. kill: end what runs, from any thread.
+    close: end the agents.
+    """
+
+    scratch: Scratch
+    sandbox: Sandbox
+    pfs: Pfs
+    collector: Collector
+    runner: Callable[[Claim], Runner]
+    kill: Callable[[], None]
+    close: Callable[[], None]
+    ambient: Ambient
+    inside: str = STAGING_INSIDE
+    variables: dict[str, str] = field(default_factory=dict)  # of the worker: addresses, names
+
+
+@dataclass
+class _Timing:
+    began_us: int
+    process_s: float = 0.0
+    upload_s: float = 0.0
+
+
+class Execution:
+    """Runs the datums of one claim, one after the other."""
+
+    def __init__(self, bench: Bench, claim: Claim, journal: Journal, interrupt: Interrupt) -> None:
+        self._bench = bench
+        self._claim = claim
+        self._journal = journal
+        self._interrupt = interrupt
+        self._row = claim.first
+        self._env = _claim_environment(bench, claim)
+        self._stdin = self._write_stdin("stdin", claim.step.stdin)
+        self._err_stdin = self._write_stdin("err_stdin", claim.step.err_stdin)
+
+    def run(self, prepared: Prepared, output: Output) -> Result:
+        """Try until there is a verdict. Raises Cancelled; OSError and TrunklineError where the machine fails us."""
+        step, datum = self._claim.step, prepared.datum
+        self._row = datum.row
+        timing = _Timing(self._bench.ambient.now_us())
+        attempts: list[Attempt] = []
+        found = Found()
+        verdict = outcome.judge(step, attempts, datum.deaths) if datum.deaths else None
+        problem = prepared.problem or self._housing_problem()
+        if problem:
+            verdict = outcome.Verdict(State.FAILED, problem)
+        env = {**environment(datum), **self._env}
+        while verdict is None:
+            self._bench.pfs.lay(prepared, env)
+            if step.writable_inputs:
+                self._bench.pfs.copy_inputs(prepared, self._bench.scratch.staging)
+            try:
+                attempt, found = self._attempt(prepared, env, timing)
+            except _Again:
+                self._clear()
+                continue
+            attempts.append(attempt)
+            verdict = outcome.judge(step, attempts, datum.deaths)
+            if verdict is None or verdict.state is not State.SUCCESS:
+                self._clear()
+        size = 0
+        if verdict.state is State.SUCCESS:
+            for line in found.ignored:
+                self._journal.system(line, datum.id)
+            began_s = self._bench.ambient.ticks_s()
+            size = self._bench.collector.store(found, output, datum.id)
+            timing.upload_s = self._bench.ambient.ticks_s() - began_s
+            self._clear()
+        else:
+            self._journal.system(f"datum {verdict.state.value.lower()}: {verdict.reason}", datum.id)
+        return Result(
+            row=datum.row,
+            id=datum.id,
+            state=verdict.state,
+            reason=verdict.reason,
+            tries=len(attempts) + datum.deaths,
+            began_us=timing.began_us,
+            process_us=int(timing.process_s * 1e6),
+            upload_us=int(timing.upload_s * 1e6),
+            download_bytes=prepared.size_bytes,
+            upload_bytes=size,
+            files=len(found.files) + len(found.references) if verdict.state is State.SUCCESS else 0,
+        )
+
+    def _housing_problem(self) -> str:
+        """Why code of this image cannot run here at all, in which case trying again changes nothing; or ""."""
+        try:
+            self._bench.runner(self._claim)
+        except FailedPrecondition as error:
+            return str(error)
+        return ""
+
+    def _attempt(self, prepared: Prepared, env: dict[str, str], timing: _Timing) -> tuple[Attempt, Found]:
+        """cmd once, then what it left or, if that went wrong, err_cmd."""
+        claim, step = self._claim, self._claim.step
+        lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
+        found, err = Found(), None
+        began_s = self._bench.ambient.ticks_s()
+        try:
+            runner = self._bench.runner(claim)
+            ended = self._execute(runner, step.cmd, self._stdin, env, lines)
+            if outcome.accepted(step, ended):
+                found = self._look(runner, prepared)
+            if (found.complaint or not outcome.accepted(step, ended)) and step.err_cmd:
+                err = self._execute(runner, step.err_cmd, self._err_stdin, env, lines)
+        except AgentLost as error:
+            self._stop_if_told()
+            return Attempt(None, complaint=str(error), tail=lines.tail()), found
+        finally:
+            lines.end()
+            timing.process_s += self._bench.ambient.ticks_s() - began_s
+        return Attempt(ended, err, found.complaint, lines.tail()), found
+
+    def _execute(self, runner: Runner, argv: tuple[str, ...], stdin: str, env: dict[str, str], lines: Lines) -> Exited:
+        step = self._claim.step
+        self._stop_if_told()
+        command = Command(
+            argv,
+            env,
+            cwd=step.working_dir or step.image.workdir or "/",
+            user=step.user or step.image.user,
+            stdin=stdin,
+            limit_us=step.timeout_us,
+        )
+        ended = runner.run(command, lines.feed)
+        self._stop_if_told()
+        return ended
+
+    def _stop_if_told(self) -> None:
+        if self._interrupt.cancelled:
+            raise Cancelled(self._interrupt.cancelled)
+        if self._interrupt.restart_row == self._row:
+            self._interrupt.restart_row = -1
+            raise _Again
+
+    def _look(self, runner: Runner, prepared: Prepared) -> Found:
+        """What lies in /pfs/out; where we cannot see or read it, the agent helps and we look again."""
+        found = self._bench.collector.look(prepared)
+        if found.blocked:
+            step = self._claim.step
+            trees = [PFS_INSIDE, self._bench.inside]
+            told = runner.fix(f"{PFS_INSIDE}/out", step.user or step.image.user, trees)
+            found = self._bench.collector.look(prepared)
+            if found.complaint and told:
+                found.complaint += f" ({told})"
+        return found
+
+    def _clear(self) -> None:
+        """/pfs as it was before; what we may not remove the agent removes, with the code's rights."""
+        for path in self._bench.pfs.clear():
+            folder = path if path == f"{PFS_INSIDE}/out" else os.path.dirname(path)
+            self._bench.runner(self._claim).wipe(folder)
+
+    def _write_stdin(self, name: str, text: tuple[str, ...]) -> str:
+        """Standard input as a file in staging, which the code can read and not change; "" for none."""
+        if not text:
+            return ""
+        path = self._bench.scratch.staging / name
+        path.unlink(missing_ok=True)
+        path.write_text("".join(f"{line}\n" for line in text), encoding="utf-8", errors="surrogateescape")
+        path.chmod(0o444)
+        return f"{self._bench.inside}/{name}"
+
+
+class _Again(Exception):
+    """The datum is to be run again, by order."""
+
+
+def _claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
+    """Variables that are the same for all datums of a claim; those of ours win over the spec's."""
+    step = claim.step
+    env = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+    env.setdefault("PATH", _PATH)
+    env |= step.image.env
+    env |= {name: value for name, value in step.env.items() if name not in _OURS}
+    if "PATH" in step.env:
+        env["PATH"] = step.env["PATH"]
+    if step.image.python or step.image.requirements:
+        env["PATH"] = f"{VENV_INSIDE}/bin:{env['PATH']}"
+        env["VIRTUAL_ENV"] = VENV_INSIDE
+    env["HOME"] = HOME_INSIDE if bench.sandbox.namespaces else str(bench.scratch.tmp / "home")
+    env |= bench.variables
+    env |= {
+        "PACH_JOB_ID": claim.job.id,
+        "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id,
+        "PPS_PIPELINE_NAME": claim.job.pipeline.name,
+        "PPS_PROJECT_NAME": claim.job.pipeline.project,
+        "PPS_SPEC_COMMIT": claim.spec_commit,
+    }
+    return env

@@ -1,0 +1,365 @@
+"""A datum in the file system: inputs written once into staging and linked into /pfs, a fresh /pfs/out, /pfs/.env."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trunkline.worker.ports import Content, Datum, Element
+
+OUT = "out"
+_KEEP_BYTES = 256 << 20
+_KEEP_FOLDERS = 256
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@=+-]*\Z")
+_SHELL_IN_DOUBLE_QUOTES = re.compile(r'[$`\\"!\n]')
+
+Key = tuple[str, ...]
+
+
+class CannotLayOut(Exception):
+    """This datum's inputs cannot be shown as files; the message says which and why."""
+
+
+@dataclass(eq=False)
+class _Folder:
+    """An element's folder in staging, holding its files under their whole paths."""
+
+    name: str
+    files: list[bytes] = field(default_factory=list)  # paths below the folder
+    size_bytes: int = 0
+    users: int = 0
+    problem: str = ""
+
+
+@dataclass
+class Prepared:
+    """A datum whose inputs lie ready. `links`: input name → folder in staging that /pfs/<input> leads to.
+
+    owners: for each input the elements whose files it holds, to know a link's target again. problem: why it cannot
+    run, or "".
+    """
+
+    datum: Datum
+    links: dict[str, str]
+    owners: dict[str, list[Element]]
+    size_bytes: int
+    folders: list[_Folder]
+    joined: list[str]
+    problem: str = ""
+
+
+class Staging:
+    """The staging folder of a worker: each distinct element is written once, and shared by all datums that hold it.
+
+    The folder is this object's alone. What no prepared datum uses any more stays, up to `keep_bytes`, for datums and
+    jobs to come. Safe for two threads.
+    """
+
+    def __init__(self, folder: Path, content: Content, keep_bytes: int = _KEEP_BYTES) -> None:
+        self._root = os.fsencode(folder)
+        self._content = content
+        self._keep_bytes = keep_bytes
+        self._lock = threading.Lock()
+        self._folders: dict[Key, _Folder] = {}
+        self._idle: OrderedDict[Key, _Folder] = OrderedDict()  # longest idle first
+        self._idle_bytes = 0
+        self._count = 0
+        for entry in list(os.scandir(self._root)):  # what an earlier worker left
+            _discard(entry)
+
+    def prepare(self, datums: Sequence[Datum]) -> list[Prepared]:
+        """Write what these datums need and is not there. Raises TrunklineError as `Content.fetch`, OSError."""
+        wanted: dict[Key, Element] = {_key(each): each for datum in datums for each in datum.elements}
+        with self._lock:
+            fresh = {key: self._new("e") for key in wanted if key not in self._folders}
+            for key in wanted:
+                folder = fresh.get(key) or self._folders[key]
+                folder.users += 1  # kept while this call runs
+                if self._idle.pop(key, None):
+                    self._idle_bytes -= folder.size_bytes
+            self._folders |= fresh
+        try:
+            self._fill([wanted[key] for key in fresh], list(fresh.values()))
+            return [self._prepared(datum) for datum in datums]
+        except BaseException:
+            with self._lock:
+                for key in fresh:
+                    self._folders[key].problem = "unfinished"
+            raise
+        finally:
+            self._let_go([(key, self._folders[key]) for key in wanted])
+
+    def release(self, prepared: Prepared) -> None:
+        """The datum is done with."""
+        for name in prepared.joined:
+            shutil.rmtree(os.path.join(self._root, os.fsencode(name)), ignore_errors=True)
+        self._let_go(list(zip(map(_key, prepared.datum.elements), prepared.folders, strict=True)))
+
+    def _new(self, kind: str) -> _Folder:
+        self._count += 1
+        return _Folder(f"{kind}{self._count}")
+
+    def _fill(self, elements: list[Element], folders: list[_Folder]) -> None:
+        made: set[bytes] = set()
+        for folder in folders:
+            os.mkdir(os.path.join(self._root, folder.name.encode()), 0o755)
+        if not elements:
+            return
+        for file in self._content.fetch(elements):
+            folder = folders[file.element]
+            relative = file.path.lstrip("/").encode()
+            try:
+                folder.size_bytes += _write(os.path.join(self._root, folder.name.encode()), relative, file.data, made)
+            except OSError as error:
+                if error.errno in _OURS:
+                    raise
+                folder.problem = f"input file {file.path} cannot be laid out: {error.strerror}"
+                continue
+            folder.files.append(relative)
+
+    def _prepared(self, datum: Datum) -> Prepared:
+        held = [(each, self._folders[_key(each)]) for each in datum.elements]
+        result = Prepared(datum, {}, {}, 0, [folder for _, folder in held], [])
+        with self._lock:
+            for _, folder in held:
+                folder.users += 1
+        result.size_bytes = sum(folder.size_bytes for folder in {id(each): each for _, each in held}.values())
+        result.problem = next((folder.problem for _, folder in held if folder.problem), "")
+        for element, folder in held:
+            result.owners.setdefault(element.input, []).append(element)
+            result.links.setdefault(element.input, folder.name)
+        for name, owners in result.owners.items():
+            folders = [folder for element, folder in held if element.input == name]
+            if len({folder.name for folder in folders}) > 1 and not result.problem:
+                try:
+                    result.links[name] = self._join(folders)
+                    result.joined.append(result.links[name])
+                except CannotLayOut as error:
+                    result.problem = f"input {name} ({len(owners)} elements): {error}"
+        return result
+
+    def _join(self, folders: list[_Folder]) -> str:
+        """One folder of hard links with the files of several elements; what is in two of them is there once."""
+        with self._lock:
+            joined = self._new("j")
+        target = os.path.join(self._root, joined.name.encode())
+        os.mkdir(target, 0o755)
+        made: set[bytes] = set()
+        for folder in folders:
+            source = os.path.join(self._root, folder.name.encode())
+            for path in folder.files:
+                try:
+                    _make_parents(target, path, made)
+                    os.link(os.path.join(source, path), os.path.join(target, path))
+                except (FileExistsError, NotADirectoryError) as error:
+                    if not os.path.isfile(os.path.join(target, path)):
+                        shutil.rmtree(target, ignore_errors=True)
+                        shown = path.decode(errors="replace")
+                        raise CannotLayOut(f"/{shown} is a file in one and a folder in another") from error
+        return joined.name
+
+    def _let_go(self, held: Iterable[tuple[Key, _Folder]]) -> None:
+        gone = []
+        with self._lock:
+            for key, folder in held:
+                folder.users -= 1
+                if folder.users:
+                    continue
+                if folder.problem:
+                    del self._folders[key]
+                    gone.append(folder)
+                else:
+                    self._idle[key] = folder
+                    self._idle_bytes += folder.size_bytes
+            while self._idle_bytes > self._keep_bytes or len(self._idle) > _KEEP_FOLDERS:
+                key, folder = self._idle.popitem(last=False)
+                self._idle_bytes -= folder.size_bytes
+                del self._folders[key]
+                gone.append(folder)
+        for folder in gone:
+            _remove(os.path.join(self._root, folder.name.encode()), folder.files)
+
+
+class Pfs:
+    """The folder shown at /pfs. `inside` is where the code sees the staging folder."""
+
+    def __init__(self, folder: Path, inside: str) -> None:
+        self._folder = folder
+        self._root = os.fsencode(folder)
+        self._inside = inside
+        self._links: dict[str, str] = {}
+        self.out = os.path.join(self._root, OUT.encode())
+        self._clean()
+
+    def lay(self, prepared: Prepared, env: Mapping[str, str]) -> None:
+        """Show this datum's inputs, an empty /pfs/out, and /pfs/.env. Raises OSError."""
+        for name in set(self._links) - set(prepared.links):
+            self._drop(name)
+        for name, folder in prepared.links.items():
+            if self._links.get(name) != folder:
+                self._drop(name)
+                os.symlink(os.fsencode(f"{self._inside}/{folder}"), os.path.join(self._root, name.encode()))
+                self._links[name] = folder
+        self.fresh_out()
+        text = "".join(f"{name}={quoted(value)}\n" for name, value in env.items())
+        with open(os.path.join(self._root, b".env"), "wb") as file:
+            file.write(text.encode(errors="surrogateescape"))
+
+    def copy_inputs(self, prepared: Prepared, staging: Path) -> None:
+        """Private copies in place of links (`writable_inputs`); gone with `clear`."""
+        for name, folder in prepared.links.items():
+            self._drop(name)
+            target = self._folder / name
+            shutil.copytree(staging / folder, target, copy_function=shutil.copyfile)
+            for path in (target, *target.rglob("*")):
+                path.chmod(0o777 if path.is_dir() else 0o666)
+
+    def fresh_out(self) -> None:
+        """/pfs/out is there, a folder that code of any user may write."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.out)
+        os.chmod(self.out, 0o777)
+
+    def clear(self) -> list[str]:
+        """Remove what code left beside the links. Returns what could not be removed, as the code names it."""
+        left = []
+        os.chmod(self._root, 0o755)
+        for entry in list(os.scandir(self._root)):
+            name = os.fsdecode(entry.name)
+            if name in self._links and entry.is_symlink() and self._leads_home(entry, name):
+                continue
+            if name == OUT and entry.is_dir(follow_symlinks=False):
+                left += _empty(entry.path)
+                continue
+            self._links.pop(name, None)
+            left += _discard(entry)
+        return [f"/pfs/{os.fsdecode(os.path.relpath(path, self._root))}" for path in left]
+
+    def _leads_home(self, entry: os.DirEntry[bytes], name: str) -> bool:
+        return os.readlink(entry.path) == os.fsencode(f"{self._inside}/{self._links[name]}")
+
+    def _drop(self, name: str) -> None:
+        self._links.pop(name, None)
+        path = os.path.join(self._root, name.encode())
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _clean(self) -> None:
+        """What an earlier worker left here goes."""
+        for entry in list(os.scandir(self._root)):
+            _discard(entry)
+
+
+def environment(datum: Datum) -> dict[str, str]:
+    """Variables that tell code about its datum (behaviour C.8): paths, commits and keys of its elements."""
+    env = {"PACH_DATUM_ID": datum.id}
+    counts = Counter(element.input for element in datum.elements)
+    for element in sorted(datum.elements, key=lambda each: (each.input, each.path)):
+        name = element.input
+        if counts[name] > 1 and name in env:
+            continue  # the first path in order stands for several
+        env[name] = f"/pfs/{name}" + (element.path.rstrip("/"))
+        env[f"{name}_COMMIT"] = element.commit
+        if element.join_on:
+            env[f"PACH_DATUM_{name}_JOIN_ON"] = element.join_on
+        if element.group_by:
+            env[f"PACH_DATUM_{name}_GROUP_BY"] = element.group_by
+    return env
+
+
+def quoted(value: str) -> str:
+    """A value as it stands in /pfs/.env, read alike by a shell and by dotenv libraries wherever both can agree.
+
+    Plain values stand bare, others in single quotes; a value with a single quote stands in double quotes, or, where a
+    shell would expand something in those, in the escaped single quotes that dotenv libraries know.
+    """
+    if _PLAIN.match(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    if not _SHELL_IN_DOUBLE_QUOTES.search(value):
+        return f'"{value}"'
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+_OURS = {5, 12, 23, 24, 28, 30, 122}  # EIO ENOMEM ENFILE EMFILE ENOSPC EROFS EDQUOT: not the datum's fault
+
+
+def _key(element: Element) -> Key:
+    """Equal keys, equal files. By content where it is known, so that it outlives its commit."""
+    kind = "names" if element.empty_files else "files"
+    if element.hash:
+        return (kind, element.path, element.hash.hex())
+    return (kind, element.path, element.project, element.repo, element.commit)
+
+
+def _write(folder: bytes, relative: bytes, data: bytes | Iterable[bytes], made: set[bytes]) -> int:
+    """One file, read-only. Returns its size in bytes."""
+    _make_parents(folder, relative, made)
+    size = 0
+    descriptor = os.open(os.path.join(folder, relative), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444)
+    with open(descriptor, "wb", buffering=0) as file:
+        for piece in (data,) if isinstance(data, bytes) else data:
+            view = memoryview(piece)
+            while view:
+                view = view[file.write(view) :]
+            size += len(piece)
+    return size
+
+
+def _make_parents(folder: bytes, relative: bytes, made: set[bytes]) -> None:
+    parent = os.path.join(folder, os.path.dirname(relative))
+    if parent not in made and not os.path.isdir(parent):
+        os.makedirs(parent, 0o755, exist_ok=True)
+    made.add(parent)
+
+
+def _remove(folder: bytes, files: list[bytes]) -> None:
+    """The files we know, then their folders, deepest first: a tenth of what walking the tree costs."""
+    parents: set[bytes] = set()
+    for path in files:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, path))
+        while path := os.path.dirname(path):
+            if path in parents:
+                break
+            parents.add(path)
+    for path in sorted(parents, key=len, reverse=True):
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(folder, path))
+    try:
+        os.rmdir(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(folder: bytes) -> list[bytes]:
+    """Remove what is in a folder, and keep the folder. Returns what could not be removed."""
+    try:
+        return [path for entry in list(os.scandir(folder)) for path in _discard(entry)]
+    except OSError:
+        return [folder]
+
+
+def _discard(entry: os.DirEntry[bytes]) -> list[bytes]:
+    """Remove an entry; returns it if that did not work."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+    except OSError:
+        return [entry.path]
+    return []

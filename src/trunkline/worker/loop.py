@@ -1,0 +1,241 @@
+"""The worker's loop: claim a range, lay out ahead, run, collect, report a finished prefix; obey at once.
+
+Threads: the loop itself runs datums; one lays out ahead; one seals and reports; one renews and flushes logs; one reads
+the stream of orders. No call, flush or row is made per datum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from trunkline.errors import Aborted, Kind, TrunklineError
+from trunkline.worker.ahead import Ahead
+from trunkline.worker.execute import Bench, Cancelled, Execution, Interrupt
+from trunkline.worker.layout import Staging
+from trunkline.worker.logs import Journal
+from trunkline.worker.ports import Cancel, Claim, Order, Output, Restart, Result, Server, Storage, Wake
+
+REPORT_S = 1.0
+REPORT_BYTES = 4 << 20
+IDLE_S = 5.0
+BEAT_S = 1.0
+_KILL_S = 0.05
+_RETRY_S = 1.0
+_MAX_RETRY_S = 15.0
+
+
+@dataclass
+class _Work:
+    """The claim in hand. `last` sinks when its tail is given to an idle worker; `row` is in progress, -1: none."""
+
+    claim: Claim
+    journal: Journal
+    last: int
+    row: int = -1
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    over: str = ""  # why nothing more of it is wanted
+    ended: bool = False
+    stirred: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class _Part:
+    """Finished datums on their way to a report: rows before `done`."""
+
+    work: _Work
+    output: Output
+    results: list[Result]
+    done: int
+
+
+class Worker:
+    """One worker. `run` until `stop`; `tell` gets sentences for the operator's log."""
+
+    def __init__(self, server: Server, storage: Storage, bench: Bench, tell: Callable[[str], None]) -> None:
+        self._server = server
+        self._storage = storage
+        self._bench = bench
+        self._ambient = bench.ambient
+        self._staging = Staging(bench.scratch.staging, storage)
+        self._tell = tell
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._work: _Work | None = None
+        self._parts: queue.Queue[_Part | None] = queue.Queue(maxsize=2)
+
+    def run(self) -> None:
+        """Work until told to stop. Errors of the server or of storage are waited out."""
+        watcher = threading.Thread(target=self._watch, name="orders", daemon=True)
+        watcher.start()
+        delay_s = _RETRY_S
+        while not self._stopping.is_set():
+            try:
+                self._wake.clear()
+                claim = self._server.claim()
+                if claim is None:
+                    self._wake.wait(IDLE_S)
+                    continue
+                self._take(claim)
+                delay_s = _RETRY_S
+            except (TrunklineError, OSError) as error:
+                self._tell(f"worker: {error}; trying again in {delay_s:g} s")
+                self._stopping.wait(delay_s)
+                delay_s = min(delay_s * 2, _MAX_RETRY_S)
+
+    def stop(self, reason: str = "the worker is told to stop") -> None:
+        """End what runs and return from `run` soon. What was not reported is run again elsewhere."""
+        self._stopping.set()
+        self._end(None, reason)
+        self._wake.set()
+
+    def obey(self, order: Order) -> None:
+        """An order from the server. Safe from any thread."""
+        if isinstance(order, Wake):
+            self._wake.set()
+        elif isinstance(order, Cancel):
+            self._end(order.claim, order.reason)
+        elif isinstance(order, Restart):
+            self._restart(order)
+
+    def _take(self, claim: Claim) -> None:
+        """Work on a claim to its end."""
+        journal = Journal(claim.id, self._ambient, self._storage.write_segment)
+        work = _Work(claim, journal, claim.last)
+        with self._lock:
+            self._work = work
+        if self._stopping.is_set():
+            work.over = work.interrupt.cancelled = "the worker is told to stop"
+        heart = threading.Thread(target=self._beat, args=(work,), name="heart", daemon=True)
+        publisher = threading.Thread(target=self._publish, name="report", daemon=True)
+        heart.start()
+        publisher.start()
+        journal.system(f"datums {claim.first} to {claim.last - 1} of job {claim.job} begin")
+        try:
+            self._range(work)
+        except Cancelled as error:
+            journal.system(f"stopped: {error}")
+        finally:
+            self._parts.put(None)
+            publisher.join()
+            work.ended = True
+            work.stirred.set()
+            heart.join()
+            with self._lock:
+                self._work = None
+            journal.system(f"datums {claim.first} to {work.last - 1} {'end' if not work.over else 'are left'}")
+            with contextlib.suppress(TrunklineError):
+                journal.flush()
+        if work.over and not self._stopping.is_set():
+            self._tell(f"worker: claim {claim.id} of {claim.job} ended early: {work.over}")
+
+    def _range(self, work: _Work) -> None:
+        claim = work.claim
+        execution = Execution(self._bench, claim, work.journal, work.interrupt)
+        ahead = Ahead(self._staging, claim.datums, self._ambient, lambda row: not work.over and row < work.last)
+        part = _Part(work, self._storage.output(claim), [], claim.first)
+        since_s, size = self._ambient.ticks_s(), 0
+        try:
+            for ready in ahead:
+                row = ready.prepared.datum.row
+                if work.over:
+                    raise Cancelled(work.over)
+                if row >= work.last:
+                    break
+                work.row = row
+                try:
+                    result = execution.run(ready.prepared, part.output)
+                finally:
+                    self._staging.release(ready.prepared)
+                part.results.append(replace(result, download_us=ready.download_us))
+                part.done = row + 1
+                size += result.upload_bytes
+                if size >= REPORT_BYTES or self._ambient.ticks_s() - since_s >= REPORT_S:
+                    self._parts.put(part)
+                    part = _Part(work, self._storage.output(claim), [], part.done)
+                    since_s, size = self._ambient.ticks_s(), 0
+            work.row = -1
+            if part.results:
+                self._parts.put(part)
+        finally:
+            ahead.close()
+
+    def _publish(self) -> None:
+        """Seal and report parts in order, until None comes. A part that cannot be reported ends the claim."""
+        while (part := self._parts.get()) is not None:
+            work = part.work
+            if work.over:
+                continue
+            try:
+                sealed = part.output.seal(part.results)
+                _, last = self._report(part, sealed)
+                work.last = min(work.last, last)
+                work.journal.flush()
+            except Aborted as error:
+                self._end(work.claim.id, f"the claim was given to another worker ({error})")
+            except (TrunklineError, OSError) as error:
+                self._end(work.claim.id, f"its results could not be kept: {error}")
+
+    def _report(self, part: _Part, sealed: object) -> tuple[int, int]:
+        """Report, again and again while the server does not answer and the claim is still wanted."""
+        while True:
+            try:
+                return self._server.report(part.work.claim, part.done, sealed, part.results)
+            except TrunklineError as error:
+                if error.kind is not Kind.UNAVAILABLE or part.work.over:
+                    raise
+                self._tell(f"worker: reporting {part.work.claim.job}: {error}; trying again")
+                part.work.stirred.wait(_RETRY_S)
+
+    def _beat(self, work: _Work) -> None:
+        """Renew and flush until the claim is done with; once it is over, kill what runs until it is gone."""
+        every_s = min(BEAT_S, work.claim.lease_us / 3e6)
+        while not work.ended:
+            if not work.over:
+                self._renew(work)
+            else:
+                self._bench.kill()
+            work.stirred.wait(_KILL_S if work.over else every_s)
+            work.stirred.clear()
+
+    def _renew(self, work: _Work) -> None:
+        try:
+            for order in self._server.renew(work.claim, work.row):
+                self.obey(order)
+            work.journal.flush(old_only=True)
+        except Aborted as error:
+            self._end(work.claim.id, f"the claim was given to another worker ({error})")
+        except TrunklineError as error:
+            self._tell(f"worker: renewing {work.claim.job}: {error}")
+
+    def _watch(self) -> None:
+        """Read orders for ever; a broken stream is opened again."""
+        while not self._stopping.is_set():
+            try:
+                for order in self._server.watch():
+                    self.obey(order)
+                    if self._stopping.is_set():
+                        return
+            except TrunklineError as error:
+                self._tell(f"worker: the stream of orders broke: {error}")
+            self._stopping.wait(_RETRY_S)
+
+    def _end(self, claim: str | None, reason: str) -> None:
+        """Whatever runs for `claim` (None: for any) is to end now."""
+        with self._lock:
+            work = self._work
+        if work is not None and claim in (None, work.claim.id) and not work.over:
+            work.over = work.interrupt.cancelled = reason
+            self._bench.kill()
+            work.stirred.set()
+
+    def _restart(self, order: Restart) -> None:
+        with self._lock:
+            work = self._work
+        if work is not None and order.claim == work.claim.id and work.row in order.rows:
+            work.interrupt.restart_row = work.row
+            self._bench.kill()

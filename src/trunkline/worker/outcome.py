@@ -1,0 +1,103 @@
+"""What becomes of a datum after its attempts, and why, in words a user can act on. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trunkline.worker.ports import State, Step
+from trunkline.worker.runner import Exited
+
+_TAIL_CHARACTERS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try. `ended`: of cmd; None if the worker's agent died. `err`: of err_cmd, if it ran.
+
+    complaint: what was wrong with its output, or with the agent; "" if nothing. tail: the last lines it wrote.
+    """
+
+    ended: Exited | None
+    err: Exited | None = None
+    complaint: str = ""
+    tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The datum's state and the reason for it."""
+
+    state: State
+    reason: str
+
+
+def accepted(step: Step, ended: Exited) -> bool:
+    """Whether a command ended well: code 0 or one of `accept_return_code`, by itself and in time."""
+    return ended.code is not None and (ended.code == 0 or ended.code in step.accept_return_code)
+
+
+def judge(step: Step, attempts: Sequence[Attempt], deaths: int = 0) -> Verdict | None:
+    """The verdict after these attempts; None: try once more.
+
+    deaths: attempts that already took a worker with them, counted like any other; err_cmd does not run for those.
+    """
+    tries = len(attempts) + deaths
+    last = attempts[-1] if attempts else None
+    if last and last.ended and accepted(step, last.ended) and not last.complaint:
+        return Verdict(State.SUCCESS, "")
+    if tries < max(1, step.datum_tries):
+        return None
+    if last is None:
+        return Verdict(State.FAILED, f"the worker died {_times(deaths)} while running this datum")
+    reason = _reason(step, last, tries)
+    if last.err and accepted(step, last.err) and last.ended:
+        return Verdict(State.RECOVERED, f"recovered by err_cmd: {reason}")
+    return Verdict(State.FAILED, reason)
+
+
+def _reason(step: Step, last: Attempt, tries: int) -> str:
+    after = f" after {tries} tries" if tries > 1 else ""
+    if last.ended is None:
+        return f"the worker died while running this datum{after} ({last.complaint})"
+    if last.ended.not_started is not None:
+        return last.ended.not_started
+    if last.complaint and accepted(step, last.ended):
+        return last.complaint
+    text = _end(step, last.ended) + after
+    if last.err and not accepted(step, last.err):
+        text += f"; err_cmd: {last.err.not_started or _end(step, last.err)}"
+    if last.tail:
+        text += "; last lines: " + " ⏎ ".join(last.tail)[-_TAIL_CHARACTERS:]
+    return text
+
+
+def _end(step: Step, ended: Exited) -> str:
+    if ended.timed_out:
+        return f"timed out after {_span(step.timeout_us)}"
+    if ended.signal is not None:
+        memory = ": the machine ran out of memory" if ended.out_of_memory else ""
+        return f"killed by signal {ended.signal} ({_name(ended.signal)}){memory}"
+    return f"exit {ended.code}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _span(us: int) -> str:
+    """As a spec would write it: 90000000 is 1m30s."""
+    seconds = us / 1e6
+    if seconds < 60:
+        return f"{seconds:g}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "") + (f"{rest}s" if rest else "")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
