@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from blake3 import blake3
 
@@ -24,8 +24,7 @@ _AHEAD = 2
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Some bytes of a file: `length` bytes at `offset` of a chunk, or `inline`. digest: BLAKE3 of the plain bytes."""
 
     digest: bytes

@@ -25,6 +25,13 @@ class Ticket:
         self.hash = b""
         self.gen = -1
 
+    @classmethod
+    def done(cls, key: ChunkKey) -> Ticket:
+        """For a chunk that is stored already."""
+        ticket = cls(b"", ())
+        ticket.hash, ticket.gen = key.hash, key.gen
+        return ticket
+
     @property
     def key(self) -> ChunkKey:
         """Name of the chunk that holds the content now. Raises ValueError before the flush."""

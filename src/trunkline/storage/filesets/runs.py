@@ -1,0 +1,149 @@
+"""One sealed file set, opened for reading: ranges of its rows, its subtree hides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.storage.filesets.cache import PartCache, with_depth
+from trunkline.storage.filesets.schema import DELTREE, SCHEMA, Ints, joined, no_rows, ops, search
+from trunkline.storage.filesets.seal import rows_of_body
+from trunkline.storage.ports import Part, Sealed
+
+
+class Run:
+    """Rows of one file set, ascending. Parts are read when they are needed, and not before."""
+
+    def __init__(self, name: str, rows: int) -> None:
+        self.name = name
+        self.count = rows
+
+    @property
+    def parts(self) -> Sequence[tuple[str, str, int]]:
+        """First path, last path and number of rows of each part, ascending."""
+        raise NotImplementedError
+
+    def part(self, number: int) -> pa.RecordBatch:
+        """The rows of one part."""
+        raise NotImplementedError
+
+    @cached_property
+    def trees(self) -> pa.Array:
+        """Paths of the subtree hides, ascending."""
+        found = [part.column("path").filter(pa.array(ops(part) == DELTREE)) for part in self._all()]
+        return pa.concat_arrays([pa.array([], pa.string()), *found])
+
+    def between(self, low: str, high: str | None) -> pa.RecordBatch:
+        """Rows from path `low` to before `high` (None: to the end); columns of `CACHED`."""
+        found = []
+        for number, (first, last, _) in enumerate(self.parts):
+            if last < low or (high is not None and first >= high):
+                continue
+            found.append(slice_of(self.part(number), low, high))
+        return _cached(found)
+
+    def at(self, paths: pa.Array) -> pa.RecordBatch:
+        """All rows at these paths (ascending, distinct), ascending; columns of `CACHED`."""
+        found = []
+        firsts = pa.array([part[0] for part in self.parts], pa.string())
+        ends = [*search(paths, firsts)[1:], len(paths)] if len(firsts) else []
+        start = 0
+        for number, end in enumerate(ends):
+            wanted = paths.slice(start, int(end) - start)
+            start = int(end)
+            if len(wanted) and wanted[0].as_py() <= self.parts[number][1]:
+                found.append(_rows_at(self.part(number), wanted))
+        return _cached(found)
+
+    def _all(self) -> list[pa.RecordBatch]:
+        return [self.part(number) for number in range(len(self.parts))]
+
+
+class SealedRun(Run):
+    """A run in the store."""
+
+    def __init__(self, sealed: Sealed, cache: PartCache) -> None:
+        super().__init__(sealed.id, sealed.rows)
+        self._sealed, self._cache = sealed, cache
+        self._body = with_depth(rows_of_body(sealed)) if sealed.body else None
+
+    @cached_property
+    def parts(self) -> Sequence[tuple[str, str, int]]:
+        """See `Run`."""
+        if self._body is not None:
+            return _one_part(self._body)
+        return [(part.first, part.last, part.rows) for part in self._sealed.parts]
+
+    def part(self, number: int) -> pa.RecordBatch:
+        """See `Run`."""
+        return self._body if self._body is not None else self._cache.rows(self._sealed.parts[number])
+
+
+class LooseRun(Run):
+    """A run that is only in memory: what an open commit would become."""
+
+    def __init__(self, name: str, rows: pa.RecordBatch) -> None:
+        super().__init__(name, rows.num_rows)
+        self._rows = with_depth(rows)
+
+    @cached_property
+    def parts(self) -> Sequence[tuple[str, str, int]]:
+        """See `Run`."""
+        return _one_part(self._rows)
+
+    def part(self, number: int) -> pa.RecordBatch:
+        """See `Run`."""
+        return self._rows
+
+
+def read_rows(sealed: Sealed, cache: PartCache) -> pa.RecordBatch:
+    """All rows of a file set, as `SCHEMA`."""
+    parts: Sequence[Part] = sealed.parts
+    if sealed.body is not None or not parts:
+        return rows_of_body(sealed) if sealed.body else no_rows()
+    return plain(joined(cache.rows(part) for part in parts))
+
+
+def plain(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows without the cache's own column."""
+    return pa.RecordBatch.from_arrays(rows.columns[: len(SCHEMA)], schema=SCHEMA)
+
+
+def slice_of(rows: pa.RecordBatch, low: str, high: str | None) -> pa.RecordBatch:
+    """The rows from path `low` to before `high`, not copied."""
+    paths = rows.column("path")
+    if high is None:
+        start, end = int(search(paths, low)[0]), rows.num_rows
+    else:
+        start, end = (int(at) for at in search(paths, pa.array([low, high])))
+    return rows.slice(start, max(end - start, 0))
+
+
+def _rows_at(rows: pa.RecordBatch, paths: pa.Array) -> pa.RecordBatch:
+    starts: Ints = search(rows.column("path"), paths)
+    ends = pc.search_sorted(rows.column("path"), paths, side="right").to_numpy().astype(np.int64)
+    counts = ends - starts
+    total = int(counts.sum())
+    if not total:
+        return rows.slice(0, 0)
+    steps = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows.take(pa.array(np.repeat(starts, counts) + steps))
+
+
+def _one_part(rows: pa.RecordBatch) -> Sequence[tuple[str, str, int]]:
+    paths = rows.column("path")
+    return [(paths[0].as_py(), paths[-1].as_py(), rows.num_rows)] if rows.num_rows else []
+
+
+def _cached(found: list[pa.RecordBatch]) -> pa.RecordBatch:
+    some = [batch for batch in found if batch.num_rows]
+    if not some:
+        return NOTHING
+    return some[0] if len(some) == 1 else pa.concat_batches(some)
+
+
+NOTHING = with_depth(no_rows())

@@ -1,0 +1,254 @@
+"""The content of a commit, or of any stack of file sets: find, list, walk, glob, compare, read. All by columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.model.globs import Glob
+from trunkline.storage.chunks import ChunkReader
+from trunkline.storage.filesets.live import newest, windows
+from trunkline.storage.filesets.runs import Run, plain
+from trunkline.storage.filesets.schema import ADD, DIR, keep, numpy, ops, subtree_end, truths
+from trunkline.storage.reading.content import Content, content_of, contents_of
+
+ENTRY = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("is_dir", pa.bool_(), nullable=False),
+        pa.field("datum", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("hash", pa.binary(32), nullable=False),
+        pa.field("files", pa.int64(), nullable=False),
+        pa.field("since", pa.int64(), nullable=False),
+    ]
+)
+"""A table of entries, as `View.list` gives it."""
+
+Pick = Callable[[pa.RecordBatch], pa.Array | None]
+"""Which rows of a run are wanted: true for these, None for all. Decides by path alone, so that every run agrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or directory as it stands. A directory's path ends in "/", its size and files are sums of all below."""
+
+    path: str
+    is_dir: bool
+    datum: str
+    size_bytes: int
+    hash: bytes
+    files: int
+    since: int
+
+
+def entries(tables: Iterable[pa.Table]) -> Iterator[Entry]:
+    """The rows of tables of entries, one by one."""
+    for table in tables:
+        yield from map(Entry, *(table.column(name).to_pylist() for name in ENTRY.names))
+
+
+class View:
+    """Runs on top of each other, oldest first, opened for reading. Safe between threads. Never changes.
+
+    Paths given may have a slash at the end or not; one that is both (in a commit with an error) means the file.
+    """
+
+    def __init__(self, runs: Sequence[Run], reader: ChunkReader) -> None:
+        self.runs = tuple(reversed([run for run in runs if run.count]))
+        self._reader = reader
+
+    # --- single paths
+
+    def find(self, path: str) -> Entry | None:
+        """The file or directory at a path; None if nothing is there. The root is there when any file is."""
+        bare = path.rstrip("/")
+        names = [f"{bare}/"] if path.endswith("/") else [bare, f"{bare}/"]
+        rows = self.at(pa.array([name for name in names if name]))
+        return next(entries([as_entries(rows.slice(0, 1))]), None)
+
+    def at(self, paths: pa.Array) -> pa.RecordBatch:
+        """Rows of the contents and directories at these paths, which ascend and differ; the columns of the cache."""
+        return newest([run.at(paths) for run in self.runs], self._trees)
+
+    def file(self, path: str) -> Content | None:
+        """The content of the file at a path; None if none is there. Of several, the first datum's."""
+        rows = self.at(pa.array([path]))
+        rows = keep(rows, ops(rows) == ADD)
+        return content_of(rows, 0, self._reader) if rows.num_rows else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Plain bytes of all files."""
+        return self._root.size_bytes if self._root else 0
+
+    @property
+    def count(self) -> int:
+        """How many files there are."""
+        return self._root.files if self._root else 0
+
+    @property
+    def hash(self) -> bytes:
+        """The hash of the root directory; b"" when there are no files. Equal content has equal hashes."""
+        return self._root.hash if self._root else b""
+
+    # --- many paths, as pages of entries in path order
+
+    def list(
+        self, directory: str, after: str | None = None, limit: int | None = None, reverse: bool = False
+    ) -> Iterator[pa.Table]:
+        """What lies directly in a directory. after: begin beyond this entry (before it when in reverse)."""
+        folder = _folder(directory)
+        level = folder.count("/") if folder != "/" else 1
+        return self._pages(folder, _at_depth(level, folder), after, limit, reverse)
+
+    def walk(
+        self, directory: str, after: str | None = None, limit: int | None = None, reverse: bool = False
+    ) -> Iterator[pa.Table]:
+        """A directory and all below it; of a file, itself."""
+        found = self.find(directory)
+        if found is not None and not found.is_dir:
+            return iter([as_entries(self.at(pa.array([directory])))])
+        return self._pages(_folder(directory), _all, after, limit, reverse)
+
+    def glob(
+        self,
+        pattern: Glob,
+        lower: str | None = None,
+        upper: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[pa.Table]:
+        """What matches. Only paths from `lower` (inclusive) to `upper` (exclusive), where given."""
+
+        def pick(rows: pa.RecordBatch) -> pa.Array:
+            return pattern.mask(rows.column("path"))
+
+        return self._pages(pattern.prefix, pick, after, limit, False, lower, upper)
+
+    def files(self, prefix: str = "/") -> Iterator[pa.Table]:
+        """The file at `prefix`, or all below that directory: rows of `SCHEMA`, with pieces and datum tags, to copy or
+        to read by `contents`."""
+        for rows in self.rows(prefix):
+            yield pa.Table.from_batches([plain(rows)])
+
+    def rows(self, prefix: str = "/") -> Iterator[pa.RecordBatch]:
+        """As `files`, in batches with the cache's columns; a path that several datums wrote has several rows."""
+        if not prefix.endswith("/"):
+            rows = self.at(pa.array([prefix]))
+            rows = keep(rows, ops(rows) == ADD)
+            if rows.num_rows:
+                yield rows
+                return
+        low = _folder(prefix)
+        for batch in self.scan(low, subtree_end(low), _all):
+            files = keep(batch, ops(batch) == ADD)
+            if files.num_rows:
+                yield files
+
+    def contents(self, prefix: str = "/") -> Iterator[Content]:
+        """The file at `prefix`, or all below that directory, each to be read. Read them in this order: neighbours are
+        fetched together."""
+        return contents_of(self.rows(prefix), self._reader)
+
+    def scan(
+        self, low: str, high: str | None, pick: Pick, *, reverse: bool = False, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of contents and directories whose path is in low..high and picked, a window at a time."""
+        for start, end in windows(self.runs, low, high, reverse=reverse):
+            found = []
+            for run in self.runs:
+                rows = run.between(start, end)
+                if rows.num_rows:
+                    wanted = pick(rows)
+                    rows = rows if columns is None else rows.select(list(columns))
+                    rows = rows if wanted is None else _picked(rows, wanted)
+                elif columns is not None:
+                    rows = rows.select(list(columns))
+                found.append(rows)
+            rows = newest(found, self._trees)
+            if rows.num_rows:
+                yield rows.take(pa.array(np.arange(rows.num_rows)[::-1])) if reverse else rows
+
+    # --- inside
+
+    @cached_property
+    def _root(self) -> Entry | None:
+        return self.find("/")
+
+    @cached_property
+    def _trees(self) -> Sequence[pa.Array]:
+        # The oldest run's hides have nothing under them.
+        return [run.trees for run in self.runs[:-1]] + [pa.array([], pa.string())] * len(self.runs[-1:])
+
+    def _pages(
+        self,
+        folder: str,
+        pick: Pick,
+        after: str | None,
+        limit: int | None,
+        reverse: bool,
+        lower: str | None = None,
+        upper: str | None = None,
+    ) -> Iterator[pa.Table]:
+        low, high = max(folder, lower or ""), min(subtree_end(folder), upper or subtree_end(folder))
+        if after is not None:
+            marker = self._marker(after)
+            low, high = (low, min(high, marker)) if reverse else (max(low, f"{marker}\0"), high)
+        left = limit
+        if low >= high or left == 0:
+            return
+        for rows in self.scan(low, high, pick, reverse=reverse, columns=_ENTRY_COLUMNS):
+            table = as_entries(rows if left is None else rows.slice(0, left))
+            yield table
+            left = None if left is None else left - table.num_rows
+            if left == 0:
+                return
+
+    def _marker(self, after: str) -> str:
+        """A place in the order of paths: "/a" may be the name of a directory, whose rows say "/a/"."""
+        if after.endswith("/"):
+            return after
+        found = self.find(after)
+        return found.path if found is not None else after
+
+
+_ENTRY_COLUMNS = ("path", "op", "datum", "size", "hash", "since", "files", "depth")
+
+
+def as_entries(rows: pa.RecordBatch) -> pa.Table:
+    """Rows of contents and directories, as a table of entries."""
+    arrays = [
+        rows.column("path"),
+        pa.array(ops(rows) == DIR),
+        pc.fill_null(rows.column("datum"), ""),
+        rows.column("size"),
+        rows.column("hash"),
+        rows.column("files"),
+        rows.column("since"),
+    ]
+    return pa.Table.from_arrays(arrays, schema=ENTRY)
+
+
+def _folder(path: str) -> str:
+    return path if path.endswith("/") else f"{path}/"
+
+
+def _all(rows: pa.RecordBatch) -> None:
+    return None
+
+
+def _at_depth(depth: int, folder: str) -> Pick:
+    def pick(rows: pa.RecordBatch) -> pa.Array:
+        return pa.array(numpy(rows.column("depth")) == depth)
+
+    return pick
+
+
+def _picked(rows: pa.RecordBatch, wanted: pa.Array) -> pa.RecordBatch:
+    return rows.take(pa.array(np.flatnonzero(truths(wanted))))

@@ -1,0 +1,151 @@
+"""The store: what the rooms above see of bytes, chunks and file sets."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+import pyarrow as pa
+
+from trunkline.ambient import Ambient
+from trunkline.storage.blobs import BlobStore
+from trunkline.storage.chunks import ChunkReader, Uploader
+from trunkline.storage.filesets.cache import PartCache, with_depth
+from trunkline.storage.filesets.merge import merge_layers
+from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, read_rows
+from trunkline.storage.filesets.schema import as_batch
+from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
+from trunkline.storage.ports import ChunkKey, Sealed, WriteSession
+from trunkline.storage.reading.content import Content, contents_of
+from trunkline.storage.reading.view import View
+from trunkline.storage.writing.finish import Finished, Finisher, split
+from trunkline.storage.writing.intake import Intake, pack_inline, recut_many_small
+from trunkline.storage.writing.resolve import resolve
+from trunkline.storage.writing.writer import Writer
+
+_UPLOADING = 64 << 20
+_OVERLAYS = 8
+
+
+class Store:
+    """Everything stored, in one blob store. Safe between threads; what it gives for one session is for one thread.
+
+    cache_dir: decoded parts of file sets, at most `cache_bytes` of disk; may be lost at any time. threads: how many
+    chunks are hashed, compressed and put at once. on_damage hears of each chunk found bad.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        cache_dir: Path | str,
+        ambient: Ambient,
+        *,
+        cache_bytes: int = 2 << 30,
+        read_cache_bytes: int = 64 << 20,
+        threads: int = 4,
+        on_damage: Callable[[ChunkKey], None] = lambda _: None,
+    ) -> None:
+        self.blobs, self._ambient = blobs, ambient
+        self._uploads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
+        self._reads = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._cache = PartCache(blobs, Path(cache_dir), cache_bytes, ambient)
+        self.reader = ChunkReader(blobs, self._reads, read_cache_bytes, on_damage)
+        self._overlays: OrderedDict[tuple[str, ...], Run] = OrderedDict()
+        self._runs: OrderedDict[str, SealedRun] = OrderedDict()
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """End the threads. What is being written is not waited for."""
+        self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._reads.shutdown(wait=False, cancel_futures=True)
+
+    def writer(self, session: WriteSession, base: View | None = None) -> Writer:
+        """A stream of edits for one session. base: what files are compared with, so that equal ones are not stored
+        again; the session holds its file sets."""
+        return Writer(self._intake(session), self._sealer(session), base)
+
+    def view(self, sealed: Sequence[Sealed]) -> View:
+        """The content of a stack of file sets, oldest first: a commit's manifest, layers on top of it, or layers alone.
+
+        Something must hold the file sets while the view is used. Layers are merged in memory, which costs about what
+        finishing them does; the last few stacks are remembered.
+        """
+        runs, layers = split(sealed)
+        opened: list[Run] = [self._open(run) for run in runs]
+        if layers:
+            opened.append(self._overlay(tuple(one.id for one in sealed), opened, layers))
+        return View(opened, self.reader)
+
+    def finish(self, session: WriteSession, base: Sequence[Sealed], layers: Sequence[Sealed], since: int) -> Finished:
+        """Merge layers, oldest first, into one diff on the manifest `base`; check it; make the new manifest.
+
+        since: the commit's number, kept with each row it changed. What it makes is sealed in the session. Costs the
+        diff's rows times their depth, plus the children of touched directories.
+        """
+        runs, more = split(base)
+        under = self.view(runs)
+        diff = self._merged([*more, *layers])
+        finisher = Finisher(
+            self._sealer(session), intake := self._intake(session), self._open, lambda rows: self._recut(rows, intake)
+        )
+        return finisher.finish(runs, under, diff, since)
+
+    def compact(self, session: WriteSession, sealed: Sequence[Sealed]) -> Sealed:
+        """One layer in the place of these adjacent ones, oldest first. Rows for directories are left out."""
+        rows, _ = pack_inline(self._merged(sealed), self._intake(session))
+        return self._sealer(session).seal([rows])
+
+    def rows(self, sealed: Sealed) -> pa.Table:
+        """All rows of one file set as they are: hides, contents, directories."""
+        return pa.Table.from_batches([read_rows(sealed, self._cache)])
+
+    def contents(self, rows: pa.Table | pa.RecordBatch) -> Iterator[Content]:
+        """The files that rows say (`View.files` gives such rows), each to be read; quickest in this order."""
+        return contents_of([with_depth(as_batch(rows))], self.reader)
+
+    def chunk_keys(self, sealed: Sealed) -> frozenset[ChunkKey]:
+        """The chunks a file set needs, by its chunk list. Raises DataLoss when the list is missing or damaged."""
+        return keys_of_list(read_chunk_list(self.blobs, sealed))
+
+    # --- inside
+
+    def _intake(self, session: WriteSession) -> Intake:
+        return Intake(Uploader(self.blobs, session, self._uploads, _UPLOADING))
+
+    def _sealer(self, session: WriteSession) -> Sealer:
+        return Sealer(self.blobs, self._cache, self._ambient, session)
+
+    def _recut(self, rows: pa.RecordBatch, intake: Intake) -> pa.RecordBatch:
+        return recut_many_small(rows, intake, self.reader)
+
+    def _merged(self, layers: Sequence[Sealed]) -> pa.RecordBatch:
+        return merge_layers([read_rows(layer, self._cache) for layer in layers])
+
+    def _open(self, sealed: Sealed) -> SealedRun:
+        with self._lock:
+            run = self._runs.get(sealed.id)
+            if run is not None:
+                self._runs.move_to_end(sealed.id)
+                return run
+        run = SealedRun(sealed, self._cache)
+        with self._lock:
+            self._runs[sealed.id] = run
+            while len(self._runs) > 256:
+                self._runs.popitem(last=False)
+        return run
+
+    def _overlay(self, name: tuple[str, ...], under: Sequence[Run], layers: Sequence[Sealed]) -> Run:
+        with self._lock:
+            run = self._overlays.get(name)
+        if run is not None:
+            return run
+        resolved = resolve(View(under, self.reader), self._merged(layers))
+        run = LooseRun("+".join(name), resolved.rows)
+        with self._lock:
+            self._overlays[name] = run
+            while len(self._overlays) > _OVERLAYS:
+                self._overlays.popitem(last=False)
+        return run

@@ -1,0 +1,1 @@
+"""File sets made: streams of edits, merged layers, finished commits."""

@@ -1,0 +1,262 @@
+"""Rows for directories: files, bytes and hash of each, for exactly the ancestors of what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.storage.filesets.runs import NOTHING
+from trunkline.storage.filesets.schema import (
+    DIR,
+    PIECES,
+    SCHEMA,
+    Ints,
+    Mask,
+    column,
+    depth_of,
+    hash_of_directory,
+    keep,
+    no_rows,
+    numpy,
+    search,
+    subtree_end,
+    truths,
+    under,
+)
+from trunkline.storage.reading.view import View
+
+_FEW = 200
+"""Up to so many directories of one depth are looked into one by one; for more, their whole level is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a diff does to the files under it.
+
+    gone: rows that stood at touched paths; here: rows that stand there now; both ascending, with the cache's columns.
+    trees: subtrees hidden whole, ascending, none inside another; `gone` says nothing of what was in them.
+    """
+
+    gone: pa.RecordBatch
+    here: pa.RecordBatch
+    trees: pa.Array
+
+
+def directory_rows(base: View, changes: Changes) -> pa.RecordBatch:
+    """The DIR rows of a run, ascending: what each touched directory holds now. files is 0 where one has gone."""
+    sums = _sums(base, changes)
+    levels: list[pa.RecordBatch] = []
+    below = NOTHING  # rows of the level below that were computed just now
+    for depth in range(int(sums.depth.max(initial=-1)), -1, -1):
+        chosen = sums.depth == depth
+        if not chosen.any():
+            below = NOTHING
+            continue
+        names = sums.names.filter(pa.array(chosen))
+        hashes = _hashes(base, changes, names, depth, below)
+        below = _rows(names, sums.files[chosen], sums.bytes[chosen], hashes)
+        levels.append(below)
+    if not levels:
+        return no_rows()
+    rows = pa.concat_batches(levels)
+    rows = rows.take(pc.sort_indices(rows.column("path")))
+    return _without_idle(base, rows)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Touched directories, ascending: name with its slash, depth, files and bytes it has now."""
+
+    names: pa.Array
+    depth: Ints
+    files: Ints
+    bytes: Ints
+
+
+def _sums(base: View, changes: Changes) -> _Sums:
+    """Sums of what went and came, carried upwards level by level, on top of what the base says."""
+    trees = _dirs_at(base, changes.trees)
+    moved = pa.table(
+        {
+            "name": pa.concat_arrays(
+                [
+                    parents(changes.gone.column("path")),
+                    parents(changes.here.column("path")),
+                    parents(trees.column("path")),
+                ]
+            ),
+            "files": np.concatenate(
+                [-column(changes.gone, "files"), column(changes.here, "files"), -column(trees, "files")]
+            ),
+            "bytes": np.concatenate(
+                [-column(changes.gone, "size"), column(changes.here, "size"), -column(trees, "size")]
+            ),
+        }
+    )
+    # A hidden root has no directory above it, and parents says so by naming the root itself.
+    moved = moved.append_column("depth", pa.array(depth_of(moved.column("name").combine_chunks()).astype(np.int64)))
+    levels = []
+    here = _added(moved)
+    for depth in range(int(here.column("depth").to_numpy().max(initial=-1)), -1, -1):
+        level = here.filter(pc.equal(here.column("depth"), depth))
+        levels.append(level)
+        if depth and level.num_rows:
+            up = level.set_column(0, "name", parents(level.column("name").combine_chunks()))
+            up = up.set_column(
+                up.schema.get_field_index("depth"), "depth", pa.array(np.full(level.num_rows, depth - 1))
+            )
+            here = _added(pa.concat_tables([here.filter(pc.less(here.column("depth"), depth)), up]))
+    return _on_base(base, changes, pa.concat_tables(levels) if levels else here)
+
+
+def _added(moved: pa.Table) -> pa.Table:
+    total = moved.group_by(["name", "depth"]).aggregate([("files", "sum"), ("bytes", "sum")])
+    return total.select(["name", "files_sum", "bytes_sum", "depth"]).rename_columns(["name", "files", "bytes", "depth"])
+
+
+def _on_base(base: View, changes: Changes, moved: pa.Table) -> _Sums:
+    moved = moved.take(pc.sort_indices(moved.column("name").combine_chunks()))
+    names = moved.column("name").combine_chunks()
+    files = moved.column("files").to_numpy().astype(np.int64)
+    size = moved.column("bytes").to_numpy().astype(np.int64)
+    was = _dirs_at(base, names)
+    if was.num_rows:
+        inside = under(was.column("path"), changes.trees)
+        # A hidden subtree counts as empty: its sums were taken from the directories above it.
+        at = search(names, was.column("path"))
+        files[at] += np.where(inside, 0, column(was, "files"))
+        size[at] += np.where(inside, 0, column(was, "size"))
+    if len(changes.trees) and len(names) and changes.trees[0].as_py() == "/":
+        # Nothing is above the root, so the subtraction of its sums landed on itself.
+        root = _dirs_at(base, pa.array(["/"]))
+        files[0] += int(column(root, "files").sum())
+        size[0] += int(column(root, "size").sum())
+    return _Sums(names, moved.column("depth").to_numpy().astype(np.int64), files, size)
+
+
+def _hashes(base: View, changes: Changes, names: pa.Array, depth: int, below: pa.RecordBatch) -> pa.Array:
+    """Hashes of these directories, all of one depth; `below`: touched directories one level down, computed already."""
+    old = _children(base, names, depth + 1)
+    if old.num_rows:
+        paths = old.column("path")
+        drop = under(paths, changes.trees)
+        for other in (changes.gone.column("path"), changes.here.column("path"), below.column("path")):
+            drop |= truths(pc.is_in(paths, value_set=other))
+        old = keep(old, ~drop)
+    fresh = keep(changes.here, column(changes.here, "depth") == depth + 1)
+    living = keep(below, column(below, "files") > 0)
+    some = [rows.select(["path", "hash"]) for rows in (old, fresh, living) if rows.num_rows]
+    if not some:
+        return pa.array([None] * len(names), pa.binary(32))
+    children = pa.concat_batches(some)
+    children = children.take(pc.sort_indices(children.column("path")))
+    return _hash_groups(names, children)
+
+
+def _hash_groups(names: pa.Array, children: pa.RecordBatch) -> pa.Array:
+    """One hash for each directory, from the rows of all their children; null where there are none."""
+    paths = children.column("path")
+    ends = pc.binary_join_element_wise(pc.utf8_slice_codeunits(names, 0, -1), "0", "")
+    first, last = search(paths, names), search(paths, ends)
+    lengths = pc.binary_length(names).to_numpy()
+    counts = last - first
+    named, edges = _names_after(paths, np.repeat(lengths, counts))
+    hashes = memoryview(b"".join(children.column("hash").to_pylist()))
+    view = memoryview(named)
+    found: list[bytes | None] = [
+        hash_of_directory(view[edges[start] : edges[end]], hashes[32 * start : 32 * end]) if count else None
+        for start, end, count in zip(first.tolist(), last.tolist(), counts.tolist(), strict=True)
+    ]
+    return pa.array(found, pa.binary(32))
+
+
+def _names_after(paths: pa.Array, skip: Ints) -> tuple[bytes, list[int]]:
+    """Each path without its first `skip` bytes, a NUL after it, all in a row; and where each begins, and the end."""
+    whole = pc.binary_join_element_wise(paths, "", "\0")
+    offsets = np.frombuffer(whole.buffers()[1], dtype=np.int32)[whole.offset : whole.offset + len(whole) + 1]
+    data = np.frombuffer(whole.buffers()[2], dtype=np.uint8)
+    lengths = np.diff(offsets).astype(np.int64)
+    marks = np.zeros(int(offsets[-1] - offsets[0]) + 1, dtype=np.int32)
+    starts = (offsets[:-1] - offsets[0]).astype(np.int64)
+    np.add.at(marks, starts + skip, 1)
+    np.add.at(marks, starts + lengths, -1)
+    kept = data[offsets[0] : offsets[-1]][np.cumsum(marks[:-1]) > 0]
+    return kept.tobytes(), np.concatenate(([0], np.cumsum(lengths - skip))).tolist()
+
+
+def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:
+    """Rows of everything at `depth` in these directories."""
+
+    def pick(rows: pa.RecordBatch) -> pa.Array:
+        return pa.array(numpy(rows.column("depth")) == depth)
+
+    if not base.runs or not len(names):
+        return NOTHING
+    columns = ["path", "op", "files", "hash", "depth"]
+    low, high = names[0].as_py(), subtree_end(names[-1].as_py())
+    if len(names) <= _FEW:
+        spans = [(name, subtree_end(name)) for name in names.to_pylist()]
+    else:
+        spans = [(low, high)]
+    found = [rows for start, end in spans for rows in base.scan(start, end, pick, columns=columns)]
+    if not found:
+        return NOTHING
+    rows = pa.concat_batches(found)
+    return keep(rows, under(rows.column("path"), names)) if len(names) > _FEW else rows
+
+
+def _dirs_at(base: View, names: pa.Array) -> pa.RecordBatch:
+    return base.at(names) if len(names) and base.runs else NOTHING
+
+
+def _rows(names: pa.Array, files: Ints, size: Ints, hashes: pa.Array) -> pa.RecordBatch:
+    count = len(names)
+    columns = {
+        "path": names,
+        "op": pa.array(np.full(count, DIR, dtype=np.uint8)),
+        "datum": pa.nulls(count, pa.string()),
+        "size": pa.array(size),
+        "hash": hashes,
+        "pieces": pa.array([[]] * count, PIECES),
+        "since": pa.array(np.zeros(count, dtype=np.int64)),
+        "files": pa.array(files),
+    }
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in SCHEMA], schema=SCHEMA)
+
+
+def _without_idle(base: View, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows without directories that are empty now and were not there before."""
+    empty: Mask = column(rows, "files") == 0
+    if not empty.any():
+        return rows
+    there = _dirs_at(base, rows.column("path").filter(pa.array(empty))).column("path")
+    return keep(rows, ~empty | truths(pc.is_in(rows.column("path"), value_set=there)))
+
+
+def parents(paths: pa.Array) -> pa.Array:
+    """The directory each path lies in, with its slash; the root's is the root."""
+    bare = pc.utf8_rtrim(paths, characters="/")
+    halves = pc.split_pattern(bare, "/", max_splits=1, reverse=True).flatten()
+    # Every path but the root starts with a slash and so has two halves; the root's bare form "" has one.
+    rootless = pc.not_equal(bare, "")
+    if pc.all(rootless).as_py() is False:
+        found = np.zeros(len(bare), dtype=np.int64)
+        found[1:] = np.cumsum(np.where(truths(rootless), 2, 1))[:-1]
+        upper = halves.take(pa.array(found))
+    else:
+        upper = halves.take(pa.array(np.arange(0, len(halves), 2)))
+    return pc.binary_join_element_wise(upper, "/", "")
+
+
+def ancestors(paths: pa.Array) -> pa.Array:
+    """Every directory above these paths, ascending, each once."""
+    found = [pa.array([], pa.string())]
+    level = pc.unique(parents(paths)) if len(paths) else paths
+    while len(level):
+        found.append(level)
+        level = pc.unique(parents(level.filter(pc.not_equal(level, "/"))))
+    names = pc.unique(pa.concat_arrays(found))
+    return names.take(pc.sort_indices(names))

@@ -1,0 +1,69 @@
+"""Whole files that are stored already: found by columns in the content that a stream writes on top of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.storage.filesets.schema import ADD, PIECES, Mask, column, keep, ops, search, truths
+from trunkline.storage.reading.view import View
+
+_ROWS_FOR_FREE = 20_000
+_ROWS_A_BYTE = 1 / 8  # reading 8 rows' hashes costs about what storing 64 bytes does
+
+
+def stored_already(base: View | None, paths: pa.Array, sizes: pa.Array, hashes: pa.Array) -> tuple[Mask, pa.ListArray]:
+    """Which of these files, ascending by path, the base has; and the pieces of those, in order.
+
+    First by path, size and hash; then, where there is enough new content to be worth it, by size and hash alone.
+    """
+    found = np.zeros(len(paths), dtype=np.bool_)
+    nothing = pa.array([], PIECES)
+    if base is None or not base.runs or not len(paths):
+        return found, nothing
+    at = np.full(len(paths), -1, dtype=np.int64)
+    pools = [_by_path(base, paths, sizes, hashes, at)]
+    missing = sizes.to_numpy()[at < 0]
+    rows = sum(run.count for run in base.runs)
+    if missing.sum() and rows <= _ROWS_FOR_FREE + int(missing.sum()) * _ROWS_A_BYTE:
+        pools += _by_hash(base, sizes, hashes, at, len(pools[0]))
+    found = at >= 0
+    pool = pa.concat_arrays([nothing, *pools])
+    return found, pool.take(pa.array(at[found]))
+
+
+def _by_path(base: View, paths: pa.Array, sizes: pa.Array, hashes: pa.Array, at: np.ndarray) -> pa.ListArray:
+    rows = base.at(pc.unique(paths))
+    rows = keep(rows, ops(rows) == ADD)
+    if not rows.num_rows:
+        return pa.array([], PIECES)
+    place = np.minimum(search(rows.column("path"), paths), rows.num_rows - 1)
+    there = rows.select(["path", "size", "hash"]).take(pa.array(place))
+    same = np.ones(len(paths), dtype=np.bool_)
+    for name, mine in (("path", paths), ("size", sizes), ("hash", hashes)):
+        same &= truths(pc.equal(there.column(name), mine))
+    at[same] = place[same]
+    return rows.column("pieces")
+
+
+def _by_hash(base: View, sizes: pa.Array, hashes: pa.Array, at: np.ndarray, offset: int) -> list[pa.ListArray]:
+    """Any row will do, whether or not it still counts: the base's file sets are held, so their chunks are there."""
+    pools: list[pa.ListArray] = []
+    for run in base.runs:
+        for number in range(len(run.parts)):
+            missing = np.flatnonzero((at < 0) & (sizes.to_numpy() > 0))
+            if not len(missing):
+                return pools
+            wanted = hashes.take(pa.array(missing))
+            rows = run.part(number)
+            hit = truths(pc.is_in(rows.column("hash"), value_set=wanted, skip_nulls=True))
+            rows = keep(rows, hit & (ops(rows) == ADD))
+            if not rows.num_rows:
+                continue
+            place = pc.fill_null(pc.index_in(wanted, value_set=rows.column("hash")), -1).to_numpy().astype(np.int64)
+            agrees = (place >= 0) & (column(rows, "size")[place] == sizes.to_numpy()[missing])
+            at[missing[agrees]] = offset + place[agrees]
+            pools.append(rows.column("pieces"))
+            offset += rows.num_rows
+    return pools

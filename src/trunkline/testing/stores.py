@@ -1,0 +1,65 @@
+"""A store in memory with its rows, and the dict model beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from trunkline.ambient import SimulatedAmbient
+from trunkline.storage import Finished, Sealed, Store, View, Writer
+from trunkline.storage.blobs import MemoryBlobs
+from trunkline.testing.sessions import MemoryChunks
+
+Model = dict[str, dict[str, bytes]]
+"""What a commit holds: path, datum, content."""
+
+
+@dataclass
+class World:
+    """One store. Each writer and each finish has a session of its own."""
+
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+
+    def __post_init__(self) -> None:
+        self.rows = MemoryChunks(self.blobs)
+        self._folder = tempfile.TemporaryDirectory()
+        self.ambient = SimulatedAmbient(7)
+        self.store = Store(self.blobs, self._folder.name, self.ambient, threads=2)
+        self._seq = 0
+
+    def writer(self, base: View | None = None) -> Writer:
+        return self.store.writer(self.rows.open(), base)
+
+    def layer(self, files: dict[str, bytes], base: View | None = None, datum: str = "") -> list[Sealed]:
+        writer = self.writer(base)
+        for path, content in files.items():
+            writer.put(path, content, datum)
+        return writer.seal()
+
+    def finish(self, base: Sequence[Sealed], layers: Sequence[Sealed]) -> Finished:
+        self._seq += 1
+        return self.store.finish(self.rows.open(), base, layers, self._seq)
+
+    def commit(self, base: Sequence[Sealed], files: dict[str, bytes]) -> Finished:
+        return self.finish(base, self.layer(files, self.store.view(base)))
+
+    def view(self, sealed: Sequence[Sealed]) -> View:
+        return self.store.view(sealed)
+
+    def close(self) -> None:
+        self.store.close()
+        self._folder.cleanup()
+
+
+def contents(view: View) -> Model:
+    """All of a view, read."""
+    found: Model = {}
+    for content in view.contents():
+        found.setdefault(content.path, {})[content.datum] = content.bytes()
+    return found
+
+
+def blank(model: Model) -> Model:
+    """The model without paths that nobody has content at."""
+    return {path: dict(by) for path, by in model.items() if by}
