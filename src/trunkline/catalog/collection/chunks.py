@@ -25,13 +25,24 @@ class Uploaded(Protocol):
     """A chunk whose blob is durable. Sizes in bytes, plain and as stored."""
 
     @property
-    def hash(self) -> bytes: ...
+    def hash(self) -> bytes:
+        """BLAKE3 of the plain bytes."""
+        ...
+
     @property
-    def gen(self) -> int: ...
+    def gen(self) -> int:
+        """The session that uploaded it."""
+        ...
+
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Plain."""
+        ...
+
     @property
-    def stored_bytes(self) -> int: ...
+    def stored_bytes(self) -> int:
+        """As stored."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,21 +18,35 @@ from trunkline.errors import Aborted
 
 
 class SealedRow(Protocol):
-    """A file set that never changes again, all its blobs durable. Its size is in bytes.
-
-    chunks: its chunk list, None when that is one of `blobs()`: the names of blobs with its own rows and chunk list.
-    """
+    """A file set that never changes again, all its blobs durable."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """32 hex digits."""
+        ...
+
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many it has."""
+        ...
+
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Plain bytes of its content."""
+        ...
+
     @property
-    def chunks(self) -> bytes | None: ...
-    def blobs(self) -> tuple[str, ...]: ...
-    def to_bytes(self) -> bytes: ...
+    def chunks(self) -> bytes | None:
+        """Its chunk list, None when that is one of `blobs()`."""
+        ...
+
+    def blobs(self) -> tuple[str, ...]:
+        """Names of the blobs with its own rows and chunk list."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """All of it, for `get_filesets` to give back."""
+        ...
 
 
 def seal(tx: Tx, gen: int, sealed: Iterable[SealedRow], hits: Sequence[Key] = ()) -> None:
