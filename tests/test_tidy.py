@@ -140,6 +140,7 @@ def undocumented(path: Path, tree: ast.Module, ports: set[str]) -> list[str]:
                 if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))
                 and not each.name.startswith(("_", "test_"))  # a test's name is its sentence
                 and each.name not in ports
+                and not any(ast.unparse(mark) == "property" for mark in each.decorator_list)  # told with the class
                 and not ast.get_docstring(each)
             ]
     return found

@@ -17,6 +17,7 @@ from trunkline.model import jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "Written by tools/reference.py (`make docs`) from the code; change that, not this page.\n"
+EVERYWHERE = ("  --no-color ", "  -v, --verbose ", "  --help ", "  -h, --help ")
 
 
 def leaves(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
@@ -35,10 +36,12 @@ def leaves(group: click.Group, context: click.Context) -> Iterator[tuple[click.C
 def command_pages() -> str:
     """Every command of `pachctl`, with its arguments and options."""
     top = click.Context(root(), info_name="pachctl")
-    parts = ["# pachctl, command by command\n", NOTICE]
+    parts = ["# pachctl, command by command\n", NOTICE, "Every command takes --no-color, -v/--verbose and --help.\n"]
     for command, context in leaves(root(), top):
-        lines = command.get_help(context).rstrip().splitlines()
-        body = "\n".join(line.rstrip() for line in lines)
+        lines = [line.rstrip() for line in command.get_help(context).splitlines()]
+        body = (
+            "\n".join(line for line in lines if not line.startswith(EVERYWHERE)).rstrip().removesuffix("\n\nOptions:")
+        )
         parts.append(f"## {context.command_path}\n\n```text\n{body}\n```\n")
     return "\n".join(parts)
 
@@ -46,7 +49,7 @@ def command_pages() -> str:
 def state_pages() -> str:
     """A diagram for each state machine."""
     parts = ["# States, and the moves between them\n", NOTICE]
-    parts += [f"## {each.name}\n\n```mermaid\n{each.diagram()}```\n" for each in jobs.MACHINES]
+    parts += [f"## {each.noun}\n\n```mermaid\n{each.diagram()}```\n" for each in jobs.MACHINES]
     return "\n".join(parts)
 
 
