@@ -1,0 +1,1 @@
+"""The versioned file system: repos, branches, commits and their provenance, files written, finished and read."""

@@ -1,0 +1,189 @@
+"""One transaction's change to the graph of branches and commits, and what follows from it downstream.
+
+All commits that one change makes share an id: they are one commit set. When the change closes, every branch whose
+upstream heads moved gets a new open head, so that a head's provenance always equals its branch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from trunkline.catalog import branches as branch_rows
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.branches import BranchRow, Edge
+from trunkline.catalog.commits import CommitRow
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.repos import RepoRow
+from trunkline.errors import FailedPrecondition, Internal
+from trunkline.model.infos import Origin
+from trunkline.model.names import SPEC_REPO, USER_REPO, Branch
+
+COMMIT_TOPIC = "commit"
+"""Events of this topic: {"seq", "id", "repo_key", "state"}; sent when a commit reaches a state."""
+
+
+class OutputCommitPort(Protocol):
+    """Told, in the same transaction, of every open commit that propagation put on a user repo's branch."""
+
+    def __call__(self, tx: Tx, commit: CommitRow, branch: BranchRow) -> None: ...
+
+
+class Change:
+    """The graph work of one transaction. `id` names the commit set of whatever it creates."""
+
+    def __init__(self, tx: Tx, on_output_commit: OutputCommitPort, set_id: str | None = None) -> None:
+        self.tx = tx
+        self._set_id = set_id
+        self._on_output_commit = on_output_commit
+        self._touched: set[int] = set()
+        self._made: dict[int, int] = {}  # repo key -> seq of the commit that this change made in it
+
+    @property
+    def id(self) -> str:
+        """The commit set's id, drawn on first use."""
+        if self._set_id is None:
+            self._set_id = self.tx.new_id()
+        return self._set_id
+
+    def touch(self, branch_key: int) -> None:
+        """A branch's head or provenance changed: look downstream at the end."""
+        self._touched.add(branch_key)
+
+    def new_commit(
+        self,
+        repo: RepoRow,
+        branch_name: str,
+        *,
+        origin: Origin,
+        parent: int | None,
+        upstream: Sequence[int] = (),
+        description: str = "",
+    ) -> int:
+        """An open commit of this change's set; its seq. Raises FailedPrecondition for a second one in a repo."""
+        if self._taken(repo):
+            raise FailedPrecondition(
+                f"inconsistent commit: {repo.repo} would get two commits in one transaction, and a commit set has at "
+                "most one commit of a repo; use two transactions"
+            )
+        size = 0
+        if parent is not None:
+            above = commit_rows.get_commit(self.tx, parent)
+            size = above.size_upper_bytes if above else 0
+        seq = commit_rows.insert_commit(
+            self.tx,
+            repo.key,
+            self.id,
+            branch_name=branch_name,
+            origin=origin,
+            parent=parent,
+            upstream=upstream,
+            description=description,
+            size_upper_bytes=size,
+        )
+        self._made[repo.key] = seq
+        self.tell(seq)
+        return seq
+
+    def _taken(self, repo: RepoRow) -> bool:
+        if repo.key in self._made:
+            return True
+        return any(row.repo_key == repo.key for row in commit_rows.commits_of_set(self.tx, self.id))
+
+    def empty_head(self, repo: RepoRow, branch_name: str) -> int:
+        """A finished commit without files, for a branch that must have a head; its seq."""
+        seq = self.new_commit(repo, branch_name, origin=Origin.AUTO, parent=None)
+        commit_rows.fix_base(self.tx, seq, None)
+        commit_rows.set_finishing(self.tx, seq, error="", description="")
+        commit_rows.set_finished(self.tx, seq, error="", size_bytes=0, files=0)
+        self.tell(seq)
+        return seq
+
+    def tell(self, seq: int) -> None:
+        """Send the event that says where a commit is now."""
+        row = commit_rows.get_commit(self.tx, seq)
+        if row is None:
+            raise Internal(f"commit {seq} vanished within its own transaction")
+        tell(self.tx, row)
+
+    def close(self) -> None:
+        """Give every branch downstream of what changed its new head."""
+        if not self._touched:
+            return
+        edges = branch_rows.all_edges(self.tx)
+        order = downstream_order(edges, self._touched)
+        upstream: dict[int, list[Edge]] = {}
+        for edge in edges:
+            upstream.setdefault(edge.branch, []).append(edge)
+        keys = set(order) | {edge.upstream for key in order for edge in upstream.get(key, [])}
+        rows = branch_rows.get_branches(self.tx, keys)
+        heads = {key: row.head for key, row in rows.items()}
+        outputs = [made for key in order if (made := self._renew(rows[key], upstream.get(key, []), rows, heads))]
+        for branch, seq in outputs:
+            row = commit_rows.get_commit(self.tx, seq)
+            if row is not None and branch.branch.repo.type == USER_REPO:
+                self._on_output_commit(self.tx, row, branch)
+        self._touched.clear()
+
+    def _renew(
+        self, row: BranchRow, ups: Sequence[Edge], rows: dict[int, BranchRow], heads: dict[int, int]
+    ) -> tuple[BranchRow, int] | None:
+        """A new head for one branch, if its upstream heads are not those of its head; the branch and the head."""
+        if not ups or all(rows[edge.upstream].branch.repo.type == SPEC_REPO for edge in ups):
+            return None  # a source, or a spout, whose code makes its commits
+        wanted = [heads[edge.upstream] for edge in ups]
+        head = commit_rows.get_commit(self.tx, row.head)
+        current = commit_rows.upstream_of(self.tx, [row.head]).get(row.head, [])
+        if set(wanted) == set(current) or not self._worth_a_commit(ups, heads, current):
+            return None
+        repo = RepoRow(row.repo_key, row.branch.repo, "", 0, {})
+        if head is not None and self._made.get(row.repo_key) == row.head and head.open:
+            commit_rows.replace_provenance(self.tx, row.head, wanted)
+            return row, row.head
+        seq = self.new_commit(repo, row.branch.name, origin=Origin.AUTO, parent=row.head, upstream=wanted)
+        branch_rows.set_head(self.tx, row.key, seq)
+        heads[row.key] = seq
+        return row, seq
+
+    def _worth_a_commit(self, ups: Sequence[Edge], heads: dict[int, int], current: Sequence[int]) -> bool:
+        """Whether something moved that is to start work: not only inputs that were told never to."""
+        if not current:
+            return True
+        return any(not edge.never and heads[edge.upstream] not in current for edge in ups)
+
+
+def tell(tx: Tx, row: CommitRow) -> None:
+    """Send the event that a commit is in its present state."""
+    payload = {"seq": row.seq, "id": row.commit.id, "repo_key": row.repo_key, "state": row.state.value}
+    tx.emit(COMMIT_TOPIC, payload)
+
+
+def downstream_order(edges: Iterable[Edge], start: Iterable[int]) -> list[int]:
+    """Branches that depend on `start`, directly or not, and `start` itself, each after all it depends on."""
+    down: dict[int, list[int]] = {}
+    for edge in edges:
+        down.setdefault(edge.upstream, []).append(edge.branch)
+    order: list[int] = []
+    done: set[int] = set()
+    for first in sorted(start):
+        stack: list[tuple[int, bool]] = [(first, False)]
+        while stack:
+            key, left = stack.pop()
+            if left:
+                order.append(key)
+            elif key not in done:
+                done.add(key)
+                stack.append((key, True))
+                stack.extend((below, False) for below in down.get(key, []) if below not in done)
+    return order[::-1]
+
+
+def unfinished_output(branch: Branch) -> FailedPrecondition:
+    """The refusal to write where only a pipeline writes."""
+    return FailedPrecondition(
+        f"{branch} is an output branch: it has provenance, and only its pipeline writes to it; "
+        "write to one of its inputs, or to a branch of another name"
+    )
+
+
+ChangeFunction = Callable[[Change], object]

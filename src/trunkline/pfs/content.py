@@ -1,0 +1,119 @@
+"""The bytes of files: one file, many as they are needed, and what two commits have that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from trunkline.errors import Aborted, BlobGone, InvalidArgument, NotFound
+from trunkline.model import paths
+from trunkline.model.globs import Glob
+from trunkline.model.infos import FileInfo
+from trunkline.pfs.files import Files
+from trunkline.pfs.reads import Source, info_of
+from trunkline.storage import Content, Entry, entries
+
+
+def get_file(files: Files, source: Source, path: str, *, offset: int = 0) -> Iterator[bytes | memoryview]:
+    """The bytes of one file, from `offset` on. A path that exists is meant literally, else it is read as a glob.
+
+    Nothing is yielded before the path is known to be good. Raises NotFound, and InvalidArgument for a directory, for
+    a glob that matches several files, and for an offset beyond the end.
+    """
+    if offset < 0:
+        raise InvalidArgument(f"offset must be 0 or more, not {offset}")
+    content = source.view.file(_one_file(source, path))
+    if content is None:
+        raise NotFound(f"file {path} not found in {source.commit}")
+    if offset > content.size_bytes:
+        raise InvalidArgument(f"offset {offset} lies beyond the {content.size_bytes} bytes of {content.path}")
+    return _guarded(files, source, content, offset)
+
+
+def _one_file(source: Source, path: str) -> str:
+    entry = _literal(source, path)
+    if entry is None:
+        pattern = Glob(path)
+        found = list(islice(entries(source.view.glob(pattern, limit=2)), 2))
+        if not found:
+            raise NotFound(f"file {path} not found in {source.commit}")
+        if len(found) > 1:
+            shown = " and ".join(one.path for one in found)
+            raise InvalidArgument(f"{path} matched multiple files of {source.commit}: {shown}; name one")
+        entry = found[0]
+    if entry.is_dir:
+        raise InvalidArgument(f"{entry.path} is a directory in {source.commit}; get it with -r (--recursive)")
+    return entry.path
+
+
+def _literal(source: Source, path: str) -> Entry | None:
+    try:
+        return source.view.find(paths.clean(path))
+    except InvalidArgument:
+        return None  # no path, but it may be a glob
+
+
+def _guarded(files: Files, source: Source, content: Content, offset: int) -> Iterator[bytes | memoryview]:
+    """The bytes, and a plain word if they are gone because somebody deleted what was being read."""
+    try:
+        yield from content.read(offset)
+    except BlobGone as error:
+        kept = files.catalog.read(lambda tx: files.still_held(tx, source.filesets))
+        if kept:
+            raise
+        raise Aborted(f"{content.path} of {source.commit} was deleted while it was being read") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of a tree that is read whole: a directory, or a file with its bytes, to be read before the next."""
+
+    info: FileInfo
+    content: Content | None
+
+
+def get_tree(source: Source, path: str) -> Iterator[Member]:
+    """Every file and directory that a path or glob means, with all below it, in path order. Raises NotFound."""
+    entry = _literal(source, path)
+    roots = [entry] if entry is not None else list(entries(source.view.glob(Glob(path))))
+    if not roots and path.strip("/"):
+        raise NotFound(f"nothing matches {path} in {source.commit}")
+    last = ""
+    for root in roots:
+        if last and root.path.startswith(last):
+            continue  # inside a directory that was given whole
+        if root.is_dir:
+            last = root.path
+        yield from _below(source, root)
+
+
+def _below(source: Source, root: Entry) -> Iterator[Member]:
+    contents = source.view.contents(root.path)
+    waiting = next(contents, None)
+    seen = ""
+    for entry in entries(source.view.walk(root.path)):
+        info = info_of(source, entry)
+        if entry.is_dir:
+            yield Member(info, None)
+            continue
+        while waiting is not None and waiting.path == seen:
+            waiting = next(contents, None)  # further datums of a path that two wrote
+        if waiting is None or waiting.path != entry.path:
+            raise Aborted(f"{source.commit} changed while it was being read")
+        yield Member(info, waiting)
+        seen = entry.path
+
+
+def diff_file(
+    new: Source, new_path: str, old: Source | None, old_path: str, *, shallow: bool = False
+) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
+    """Files and directories that differ, as (new, old) pairs in path order; None where one side has nothing.
+
+    shallow: do not look into directories that differ. old None: everything is new.
+    """
+    below_new, below_old = paths.clean(new_path), paths.clean(old_path)
+    base = old.view if old is not None else None
+    for one, other in new.view.diff(base, below_new, below_old, shallow=shallow):
+        there = info_of(old, other) if old is not None and other is not None else None
+        yield (info_of(new, one) if one is not None else None), there

@@ -1,0 +1,255 @@
+"""Files written: a stream of edits becomes layers of a commit, all of it or nothing.
+
+A stream into a branch without an open head makes a commit of its own, started and closed in the transaction that
+adopts the layers: nobody ever sees half of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from trunkline.catalog import branches as branch_rows
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.commits import CommitRow
+from trunkline.catalog.engine import Tx
+from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.model import paths
+from trunkline.model.names import Branch, Commit, Repo, check_branch
+from trunkline.pfs import commits as pfs_commits
+from trunkline.pfs import reads
+from trunkline.pfs.changes import unfinished_output
+from trunkline.pfs.files import Files
+from trunkline.pfs.history import DIFF_HOLDER
+from trunkline.pfs.refs import need_commit, need_repo
+from trunkline.pfs.sessions import Session
+from trunkline.storage import Sealed, Writer
+
+COMPACT_ABOVE = 16
+"""Layers of an open commit beyond this number are merged, so that reading it stays cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a stream writes: a branch's open head or a new commit on it, or the open commit that `ref` means."""
+
+    repo: Repo
+    branch: str = ""
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """More bytes for a file; consecutive ones of the same path and datum are one file's."""
+
+    path: str
+    data: bytes
+    datum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddMany:
+    """Many small files at once, each replacing what its path held: sizes[i] bytes of `data` for paths[i]."""
+
+    paths: Sequence[str]
+    sizes: Sequence[int]
+    data: bytes
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a file, or a directory if the path ends in a slash ("/": all). datum None: whoever wrote it."""
+
+    path: str
+    datum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy a file or directory by reference."""
+
+    dst: str
+    src_repo: Repo
+    src_ref: str
+    src_path: str
+    append: bool = False
+    datum: str = ""
+
+
+Edit = Add | AddMany | Delete | Copy
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a target is at the moment: an open commit, or a branch that a new commit goes on (`commit` None)."""
+
+    commit: CommitRow | None
+    content: tuple[str, ...]  # file sets that new files are compared with
+
+
+def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool = False) -> Commit:
+    """Apply a stream of edits in order; the commit that has them.
+
+    Nothing is written unless all of it is. Raises NotFound, InvalidArgument, FailedPrecondition (closed commit,
+    output branch), and whatever `edits` raises.
+    """
+    place = files.catalog.read(lambda tx: _place(tx, target, spout))
+    with files.session("write") as session:
+        base = files.hold(session, place.content) if place.content else None
+        writer = files.store.writer(session, base)
+        _fold(files, session, writer, edits)
+        sealed = writer.seal()
+        commit = session.finish(lambda tx: _adopt(files, tx, session, target, place, sealed, spout))
+    compact_layers(files, commit)
+    return commit
+
+
+def _place(tx: Tx, target: Target, spout: bool) -> _Place:
+    """Where a stream goes, refused before any byte of it is read if it cannot."""
+    need_repo(tx, target.repo)
+    if target.ref:
+        row = need_commit(tx, target.repo, target.ref)
+        _need_open(tx, row, spout)
+        return _Place(row, reads.content_of(tx, row))
+    if not target.branch:
+        raise InvalidArgument(f"where in {target.repo} to write is not said: name a branch or an open commit")
+    check_branch(target.branch)
+    branch = branch_rows.find_branch(tx, Branch(target.repo, target.branch))
+    if branch is None:
+        return _Place(None, ())
+    head = commit_rows.get_commit(tx, branch.head)
+    if branch_rows.depends(tx, branch.key) and not spout:
+        raise unfinished_output(branch.branch)
+    if head is None:
+        return _Place(None, ())
+    return _Place(head if head.open else None, reads.content_of(tx, head))
+
+
+def _need_open(tx: Tx, row: CommitRow, spout: bool) -> None:
+    if not row.open:
+        raise FailedPrecondition(
+            f"commit {row.commit} has already been finished, and a finished commit never changes; "
+            "start a new commit on the branch instead"
+        )
+    if commit_rows.upstream_of(tx, [row.seq]) and not spout:
+        raise FailedPrecondition(
+            f"commit {row.commit} is the output of a pipeline, and only the pipeline writes to it; "
+            "write to one of its inputs, or to a branch of another name"
+        )
+
+
+def _fold(files: Files, session: Session, writer: Writer, edits: Iterable[Edit]) -> None:
+    """Hand edits to the writer, consecutive bytes of one file as one stream."""
+    source = iter(edits)
+    edit = next(source, None)
+    while edit is not None:
+        if isinstance(edit, Add):
+            run = _Run(edit, source)
+            writer.put(paths.clean(edit.path), run.bytes(), datum=edit.datum, append=True)
+            edit = run.following
+            continue
+        _apply(files, session, writer, edit)
+        edit = next(source, None)
+
+
+class _Run:
+    """Consecutive `Add`s of one file, read as bytes; `following` is the first edit after them."""
+
+    def __init__(self, first: Add, source: Iterator[Edit]) -> None:
+        self._first = first
+        self._source = source
+        self.following: Edit | None = None
+
+    def bytes(self) -> Iterator[bytes]:
+        yield self._first.data
+        for edit in self._source:
+            if isinstance(edit, Add) and edit.path == self._first.path and edit.datum == self._first.datum:
+                yield edit.data
+            else:
+                self.following = edit
+                return
+
+
+def _apply(files: Files, session: Session, writer: Writer, edit: Edit) -> None:
+    match edit:
+        case AddMany():
+            stored = [paths.clean(path) for path in edit.paths]
+            if len(edit.sizes) != len(stored) or sum(edit.sizes) != len(edit.data):
+                raise InvalidArgument(
+                    "a block of files does not add up: give a size for each path, and their sum of bytes"
+                )
+            writer.put_many(stored, edit.sizes, edit.data, append=edit.append)
+        case Delete():
+            writer.delete(_deleted(edit.path), edit.datum or None)
+        case Copy():
+            _copy(files, session, writer, edit)
+
+
+def _deleted(path: str) -> str:
+    cleaned = paths.clean(path)
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+def _copy(files: Files, session: Session, writer: Writer, edit: Copy) -> None:
+    source = reads.need_source(files, edit.src_repo, edit.src_ref)
+    view = files.hold(session, source.filesets)
+    writer.copy(view, paths.clean(edit.src_path), paths.clean(edit.dst), datum=edit.datum, append=edit.append)
+
+
+def _adopt(
+    files: Files, tx: Tx, session: Session, target: Target, place: _Place, sealed: Sequence[Sealed], spout: bool
+) -> Commit:
+    """Put the sealed layers on a commit that is still open, or on a new one; refused if the commit has closed."""
+    now = _place(tx, target, spout)
+    if place.commit is not None:
+        row = commit_rows.get_commit(tx, place.commit.seq)
+        if row is None:
+            raise FailedPrecondition(f"commit {place.commit.commit} was deleted while files were written to it")
+        _need_open(tx, row, spout)
+        _append(tx, session, row.seq, sealed)
+        return row.commit
+    if now.commit is not None:  # somebody opened one meanwhile
+        _append(tx, session, now.commit.seq, sealed)
+        return now.commit.commit
+    change = files.change_in(tx)
+    commit = pfs_commits.start_commit(change, Branch(target.repo, target.branch), spout=spout)
+    row = need_commit(tx, target.repo, commit.id)
+    _append(tx, session, row.seq, sealed)
+    pfs_commits.close(tx, row.seq)
+    change.close()
+    return commit
+
+
+def _append(tx: Tx, session: Session, seq: int, sealed: Sequence[Sealed]) -> None:
+    layers = [one for one in sealed if one.rows]
+    session.adopt(tx, layers, DIFF_HOLDER, str(seq))
+    commit_rows.append_layers(tx, seq, [one.id for one in layers])
+    commit_rows.grow(tx, seq, sum(one.size_bytes for one in layers))
+
+
+def compact_layers(files: Files, commit: Commit) -> None:
+    """Merge the layers of an open commit into one when there are too many to read quickly."""
+    row, ids = files.catalog.read(lambda tx: _layers(tx, commit))
+    if row is None or not row.open or len(ids) <= COMPACT_ABOVE:
+        return
+    with files.session("compact") as session:
+        merged = files.store.compact(session, files.held(session, ids))
+        session.finish(lambda tx: _swap(tx, session, row.seq, ids, merged))
+
+
+def _layers(tx: Tx, commit: Commit) -> tuple[CommitRow | None, list[str]]:
+    row = commit_rows.find_commit(tx, commit)
+    return row, commit_rows.layers(tx, row.seq) if row else []
+
+
+def _swap(tx: Tx, session: Session, seq: int, old: Sequence[str], merged: Sealed) -> None:
+    """Put a merged layer in the place of those it was made of, if they still lie at the bottom."""
+    present = commit_rows.layers(tx, seq)
+    row = commit_rows.get_commit(tx, seq)
+    if row is None or not row.open or present[: len(old)] != list(old):
+        return
+    session.adopt(tx, [merged], DIFF_HOLDER, str(seq))
+    commit_rows.replace_layers(tx, seq, [merged.id, *present[len(old) :]])
+    for fileset in old:
+        session.release(tx, fileset, DIFF_HOLDER, str(seq))

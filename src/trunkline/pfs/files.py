@@ -1,0 +1,82 @@
+"""The engine of the versioned file system: its parts, and the ways into a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from trunkline.ambient import Ambient
+from trunkline.catalog.branches import BranchRow
+from trunkline.catalog.collection import filesets as fileset_rows
+from trunkline.catalog.commits import CommitRow
+from trunkline.catalog.engine import Catalog, Tx
+from trunkline.errors import Aborted
+from trunkline.pfs.changes import Change, OutputCommitPort
+from trunkline.pfs.sessions import Session
+from trunkline.storage import Sealed, Store, View
+
+T = TypeVar("T")
+
+
+def no_pipelines(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
+    """Fills the port where no pipeline system is attached: output commits wait for whoever finishes them."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What every function of this room works with."""
+
+    catalog: Catalog
+    store: Store
+    ambient: Ambient
+    on_output_commit: OutputCommitPort = field(default=no_pipelines)
+
+    def change(self, function: Callable[[Change], T], *, set_id: str | None = None) -> T:
+        """Run `function` on the graph of branches in one transaction, and propagate what it changed."""
+
+        def work(tx: Tx) -> T:
+            change = self.change_in(tx, set_id=set_id)
+            answer = function(change)
+            change.close()
+            return answer
+
+        return self.catalog.transact(work)
+
+    def change_in(self, tx: Tx, *, set_id: str | None = None) -> Change:
+        """A change within a transaction that runs already; the caller closes it."""
+        return Change(tx, self.on_output_commit, set_id)
+
+    def session(self, kind: str) -> Session:
+        """A new write session."""
+        return Session(self.catalog, kind)
+
+    def hold(self, session: Session, filesets: Sequence[str]) -> View:
+        """A view of file sets that this session may copy from: they are held until it ends.
+
+        Raises Aborted if one of them has gone meanwhile.
+        """
+        return self.store.view(self.held(session, filesets))
+
+    def held(self, session: Session, filesets: Sequence[str]) -> list[Sealed]:
+        """File sets, held by a session from now on. Raises Aborted if one of them has gone meanwhile."""
+        ids = list(filesets)
+        self.catalog.transact(lambda tx: fileset_rows.hold(tx, session.gen, ids))
+        return self.catalog.read(lambda tx: load(tx, ids))
+
+    def still_held(self, tx: Tx, filesets: Sequence[str]) -> bool:
+        """Whether nobody deleted these file sets."""
+        return len(fileset_rows.get_filesets(tx, list(dict.fromkeys(filesets)))) == len(set(filesets))
+
+    def view(self, filesets: Sequence[str]) -> View:
+        """A view of file sets that something else keeps alive."""
+        return self.store.view(self.catalog.read(lambda tx: load(tx, filesets)))
+
+
+def load(tx: Tx, ids: Sequence[str]) -> list[Sealed]:
+    """Sealed file sets by id, in that order. Raises Aborted if one is gone."""
+    rows = fileset_rows.get_filesets(tx, list(dict.fromkeys(ids)))
+    gone = [fileset for fileset in ids if fileset not in rows]
+    if gone:
+        raise Aborted(f"file set {gone[0]} was deleted while it was to be read; try again")
+    return [Sealed.from_bytes(rows[fileset]) for fileset in ids]

@@ -1,0 +1,184 @@
+"""The finisher: closed commits get their fixed content, one after another, oldest first.
+
+It merges the layers of a commit into one diff, validates them, and writes the runs of the commit's content. Work is
+prepared outside any transaction and adopted only if the commit is still as it was.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.collection import filesets as fileset_rows
+from trunkline.catalog.commits import CommitRow
+from trunkline.catalog.engine import Tx
+from trunkline.errors import Aborted, TrunklineError
+from trunkline.model.infos import CommitState
+from trunkline.pfs.changes import tell
+from trunkline.pfs.files import Files
+from trunkline.pfs.history import DIFF_HOLDER, RUNS_HOLDER
+from trunkline.pfs.sessions import Session
+from trunkline.storage import Finished, Sealed
+
+log = structlog.get_logger()
+
+IDLE_S = 5.0
+"""How long the finisher sleeps when nobody wakes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    row: CommitRow
+    base: int | None
+    base_runs: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+def finish_waiting(files: Files) -> int:
+    """Finish every commit that can be; how many were."""
+    done = 0
+    while rows := files.catalog.read(lambda tx: commit_rows.next_finishing(tx, 0, 100)):
+        for row in rows:
+            finish_one(files, row.seq)
+            done += 1
+    return done
+
+
+def finish_one(files: Files, seq: int) -> None:
+    """Finish one commit. Does nothing if that has happened meanwhile."""
+    work = files.catalog.read(lambda tx: _work(tx, seq))
+    if work is None:
+        return
+    if not work.layers:
+        files.catalog.transact(lambda tx: _finish_empty(tx, work))
+        return
+    with files.session("finish") as session:
+        base = files.held(session, work.base_runs)
+        layers = files.held(session, work.layers)
+        if work.row.error:
+            session.finish(lambda tx: _finish_bad(tx, session, work, [*base, *layers], work.row.error))
+            return
+        result = files.store.finish(session, base, layers, seq)
+        if result.error:
+            session.finish(lambda tx: _finish_bad(tx, session, work, [*base, *layers], result.error))
+        else:
+            session.finish(lambda tx: _finish_good(tx, session, work, result))
+
+
+def _work(tx: Tx, seq: int) -> _Work | None:
+    row = commit_rows.get_commit(tx, seq)
+    if row is None or row.state is not CommitState.FINISHING:
+        return None
+    base = base_of(tx, row)
+    runs = tuple(commit_rows.runs(tx, base)) if base is not None else ()
+    return _Work(row, base, runs, tuple(commit_rows.layers(tx, seq)))
+
+
+def base_of(tx: Tx, row: CommitRow) -> int | None:
+    """The commit whose content this one's diff changes: the nearest ancestor without error, unless it was fixed."""
+    if row.base_fixed:
+        return row.base
+    if row.parent is None:
+        return None
+    parent = commit_rows.get_commit(tx, row.parent)
+    if parent is None:
+        return None
+    return parent.base if parent.error else parent.seq
+
+
+def _still(tx: Tx, work: _Work) -> CommitRow:
+    row = commit_rows.get_commit(tx, work.row.seq)
+    if row is None or row.version != work.row.version:
+        raise Aborted(f"commit {work.row.commit} changed while it was being finished; it is tried again")
+    return row
+
+
+def _finish_empty(tx: Tx, work: _Work) -> None:
+    """An empty diff: the commit shares its base's runs."""
+    _still(tx, work)
+    base = commit_rows.get_commit(tx, work.base) if work.base is not None else None
+    size, files = (base.size_bytes or 0, base.files or 0) if base else (0, 0)
+    _hold_runs(tx, work.row.seq, work.base_runs)
+    _settle(tx, work, work.base_runs, work.row.error, size, files)
+
+
+def _finish_good(tx: Tx, session: Session, work: _Work, result: Finished) -> None:
+    _still(tx, work)
+    seq = work.row.seq
+    diff = [result.diff] if result.diff is not None else []
+    session.adopt(tx, diff, DIFF_HOLDER, str(seq))
+    session.adopt(tx, result.manifest, RUNS_HOLDER, str(seq))
+    for layer in work.layers:
+        if layer not in {one.id for one in diff}:
+            fileset_rows.release(tx, layer, DIFF_HOLDER, str(seq))
+    commit_rows.replace_layers(tx, seq, [one.id for one in diff])
+    _settle(tx, work, [one.id for one in result.manifest], "", result.size_bytes, result.files)
+
+
+def _finish_bad(tx: Tx, session: Session, work: _Work, content: Sequence[Sealed], error: str) -> None:
+    """A commit with an error keeps its layers as they are: it can be read, and is nobody's base."""
+    _still(tx, work)
+    session.adopt(tx, content, RUNS_HOLDER, str(work.row.seq))
+    base = commit_rows.get_commit(tx, work.base) if work.base is not None else None
+    size = (base.size_bytes or 0) if base else 0
+    size += sum(one.size_bytes for one in content[len(work.base_runs) :])
+    _settle(tx, work, [one.id for one in content], error, size, 0)
+
+
+def _hold_runs(tx: Tx, seq: int, runs: Sequence[str]) -> None:
+    for run in runs:
+        fileset_rows.share(tx, run, RUNS_HOLDER, str(seq))
+
+
+def _settle(tx: Tx, work: _Work, runs: Sequence[str], error: str, size_bytes: int, files: int) -> None:
+    seq = work.row.seq
+    if not work.row.base_fixed:
+        commit_rows.fix_base(tx, seq, work.base)
+    commit_rows.set_runs(tx, seq, runs)
+    commit_rows.set_finished(tx, seq, error=error, size_bytes=size_bytes, files=files)
+    for ready in commit_rows.input_finished(tx, seq):
+        row = commit_rows.get_commit(tx, ready)
+        if row is not None:
+            tell(tx, row)
+    row = commit_rows.get_commit(tx, seq)
+    if row is not None:
+        tell(tx, row)
+
+
+class Finisher:
+    """The thread that finishes commits, woken by the outbox."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what a previous run of the server left."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the commit in hand. `Catalog.wake` must be set once more for it to notice at once."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has ended."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        wake = self._files.catalog.wake
+        seen = 0
+        while not self._stop.is_set():
+            try:
+                finish_waiting(self._files)
+            except TrunklineError as error:
+                log.warning("finishing a commit failed; it is tried again", error=str(error))
+                self._stop.wait(0.2)
+            except Exception:
+                log.exception("finishing a commit failed; it is tried again")
+                self._stop.wait(1.0)
+            seen = wake.wait(seen, IDLE_S)

@@ -1,0 +1,169 @@
+"""Files read: which content a commit has, and what lies where in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from trunkline.ambient import Micros
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.commits import CommitRow
+from trunkline.catalog.engine import Tx
+from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
+from trunkline.model import paths
+from trunkline.model.globs import Glob
+from trunkline.model.infos import CommitState, FileInfo
+from trunkline.model.names import Commit, Repo
+from trunkline.pfs.files import Files, load
+from trunkline.pfs.finisher import base_of
+from trunkline.pfs.refs import need_commit
+from trunkline.storage import Entry, View, entries
+
+MAX_NUMBER = 100_000
+"""The most entries that one call may ask for by number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A commit opened for reading."""
+
+    commit: Commit
+    committed_us: Micros | None
+    filesets: tuple[str, ...]
+    view: View
+
+
+def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
+    """A commit's content as it is now; None while the commit is being finished: wait for its event, then ask again.
+
+    An open commit shows its base and what was written so far. Raises NotFound, FailedPrecondition when the commit
+    under an open one is itself unfinished.
+    """
+
+    def work(tx: Tx) -> tuple[CommitRow, tuple[str, ...], View] | None:
+        row = need_commit(tx, repo, ref)
+        if row.state is CommitState.FINISHING:
+            return None
+        ids = content_of(tx, row, strict=True)
+        return row, ids, files.store.view(load(tx, ids))
+
+    found = files.catalog.read(work)
+    if found is None:
+        return None
+    row, ids, view = found
+    return Source(row.commit, row.finished_us, ids, view)
+
+
+def need_source(files: Files, repo: Repo, ref: str) -> Source:
+    """As `open_source`, waiting while the commit is being finished. For threads that may block."""
+    seen = 0
+    while True:
+        source = open_source(files, repo, ref)
+        if source is not None:
+            return source
+        seen = files.catalog.wake.wait(seen, 1.0)
+
+
+def content_of(tx: Tx, row: CommitRow, *, strict: bool = False) -> tuple[str, ...]:
+    """The file sets that a commit's content is made of, oldest first.
+
+    An open commit on an unfinished base has none, or with `strict` raises FailedPrecondition.
+    """
+    if row.finished:
+        return tuple(commit_rows.runs(tx, row.seq))
+    base = base_of(tx, row)
+    under = commit_rows.get_commit(tx, base) if base is not None else None
+    parent = commit_rows.get_commit(tx, row.parent) if row.parent is not None else None
+    unfinished = next((one for one in (under, parent) if one is not None and not one.finished), None)
+    if unfinished is not None:
+        if strict:
+            raise FailedPrecondition(
+                f"commit {row.commit} cannot be read yet: its base commit {unfinished.commit} is not finished; "
+                f"wait for it with `pachctl wait commit {unfinished.commit.repo.name}@{unfinished.commit.id}`"
+            )
+        return ()
+    runs = commit_rows.runs(tx, under.seq) if under is not None else []
+    return (*runs, *commit_rows.layers(tx, row.seq))
+
+
+def inspect_file(source: Source, path: str) -> FileInfo:
+    """One file or directory. Raises NotFound."""
+    return info_of(source, _need(source, path))
+
+
+def _need(source: Source, path: str) -> Entry:
+    cleaned = paths.clean(path)
+    entry = source.view.find(cleaned)
+    if entry is None:
+        raise NotFound(f"file {cleaned} not found in {source.commit}")
+    return entry
+
+
+def info_of(source: Source, entry: Entry) -> FileInfo:
+    """A file or directory as it is shown."""
+    return FileInfo(
+        commit=source.commit,
+        path=entry.path,
+        datum=entry.datum,
+        is_dir=entry.is_dir,
+        size_bytes=entry.size_bytes,
+        hash=entry.hash,
+        committed_us=source.committed_us,
+    )
+
+
+def _check_number(number: int, reverse: bool) -> int | None:
+    if number < 0 or number > MAX_NUMBER:
+        raise InvalidArgument(f"number must be 0 (all) to {MAX_NUMBER}, not {number}")
+    if reverse and not number:
+        raise InvalidArgument("a reverse listing needs a number of entries to return")
+    return number or None
+
+
+def list_file(
+    source: Source, path: str, *, marker: str = "", number: int = 0, reverse: bool = False
+) -> Iterator[FileInfo]:
+    """What lies in a directory, in path order; a file is listed as itself. Raises NotFound.
+
+    marker: only entries after that path (before it, with `reverse`). number: how many; 0: all.
+    """
+    limit = _check_number(number, reverse)
+    cleaned = paths.clean(path)
+    entry = source.view.find(cleaned)
+    if entry is None:
+        if cleaned == paths.ROOT:
+            return
+        raise NotFound(f"file {cleaned} not found in {source.commit}")
+    if not entry.is_dir:
+        yield info_of(source, entry)
+        return
+    after = paths.clean(marker) if marker else None
+    pages = source.view.list(cleaned, after=after, limit=limit, reverse=reverse)
+    yield from _infos(source, pages)
+
+
+def walk_file(
+    source: Source, path: str, *, marker: str = "", number: int = 0, reverse: bool = False
+) -> Iterator[FileInfo]:
+    """A directory and all below it, in path order. Raises NotFound, except for an empty commit's root."""
+    limit = _check_number(number, reverse)
+    cleaned = paths.clean(path)
+    entry = source.view.find(cleaned)
+    if entry is None:
+        if cleaned == paths.ROOT:
+            return
+        raise NotFound(f"file {cleaned} not found in {source.commit}")
+    after = paths.clean(marker) if marker else None
+    yield from _infos(source, source.view.walk(cleaned, after=after, limit=limit, reverse=reverse))
+
+
+def glob_file(source: Source, pattern: str, *, lower: str = "", upper: str = "") -> Iterator[FileInfo]:
+    """Files and directories that match, in path order; lower is inclusive, upper exclusive, "" is no bound."""
+    yield from _infos(source, source.view.glob(Glob(pattern), lower=lower or None, upper=upper or None))
+
+
+def _infos(source: Source, pages: Iterator[pa.Table]) -> Iterator[FileInfo]:
+    for entry in entries(pages):
+        yield info_of(source, entry)

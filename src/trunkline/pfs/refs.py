@@ -1,0 +1,119 @@
+"""From what a person wrote to the row it means: repos, branches and commits looked up, or refused with words."""
+
+from __future__ import annotations
+
+import difflib
+
+from trunkline.catalog import branches as branch_rows
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import repos as repo_rows
+from trunkline.catalog.branches import BranchRow
+from trunkline.catalog.commits import CommitRow
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.repos import RepoRow
+from trunkline.errors import Aborted, InvalidArgument, NotFound
+from trunkline.model.addresses import Ancestry, parse_ancestry
+from trunkline.model.names import Branch, Commit, Repo, check_project, check_repo, check_repo_type, is_id
+
+
+def need_project(tx: Tx, name: str) -> None:
+    """Raises NotFound if there is no such project."""
+    check_project(name)
+    if repo_rows.find_project(tx, name) is None:
+        raise NotFound(f'project "{name}" not found; create it with `pachctl create project {name}`')
+
+
+def need_repo(tx: Tx, repo: Repo) -> RepoRow:
+    """The row of a repo. Raises NotFound with the nearest names."""
+    check_project(repo.project)
+    check_repo(repo.name)
+    check_repo_type(repo.type)
+    row = repo_rows.find_repo(tx, repo)
+    if row is None:
+        raise NotFound(f"repo {repo} not found{_near(tx, repo)}")
+    return row
+
+
+def _near(tx: Tx, repo: Repo) -> str:
+    names = repo_rows.similar_names(tx, repo)
+    near = difflib.get_close_matches(repo.name, names, n=3)
+    near += [name for name in names if name.endswith(f"/{repo.name}") and name not in near]
+    return f"; did you mean {' or '.join(near[:3])}?" if near else ""
+
+
+def need_branch(tx: Tx, branch: Branch) -> BranchRow:
+    """The row of a branch. Raises NotFound."""
+    row = branch_rows.find_branch(tx, branch)
+    if row is None:
+        repo = need_repo(tx, branch.repo)
+        names = [b.branch.name for b in branch_rows.list_branches(tx, repo.key)]
+        known = f"; it has {', '.join(sorted(names)[:10])}" if names else "; it has no branches yet"
+        raise NotFound(f"branch {branch} not found in repo {branch.repo}{known}")
+    return row
+
+
+def need_commit(tx: Tx, repo: Repo, ref: str) -> CommitRow:
+    """The commit that `ref` means in `repo`: a branch, an id, or either with ancestry such as `master^2` or `b.1`.
+
+    An id that names a commit set without a commit in this repo means the repo's commit in the set's provenance.
+    Raises NotFound, InvalidArgument.
+    """
+    need_repo(tx, repo)
+    ancestry = parse_ancestry(ref)
+    if not ancestry.base:
+        raise InvalidArgument(f'"{ref}" names no commit of {repo}: give a branch or a commit id')
+    start = _base(tx, repo, ancestry.base)
+    return _walk(tx, start, ancestry, f"{repo}@{ref}")
+
+
+def _base(tx: Tx, repo: Repo, name: str) -> CommitRow:
+    if not is_id(name):
+        head = commit_rows.get_commit(tx, need_branch(tx, Branch(repo, name)).head)
+        if head is None:
+            raise NotFound(f"branch {repo}@{name} has no commit")
+        return head
+    row = commit_rows.find_commit(tx, Commit(repo, name)) or _through_provenance(tx, repo, name)
+    if row is None:
+        raise NotFound(f"commit {repo}@{name} not found")
+    return row
+
+
+def _through_provenance(tx: Tx, repo: Repo, set_id: str) -> CommitRow | None:
+    members = commit_rows.commits_of_set(tx, set_id)
+    for row in provenance_of(tx, [member.seq for member in members]):
+        if row.commit.repo == repo:
+            return row
+    return None
+
+
+def provenance_of(tx: Tx, seqs: list[int]) -> list[CommitRow]:
+    """All commits that some commits are derived from, transitively, without themselves, newest first."""
+    found: dict[int, CommitRow] = {}
+    layer = set(seqs)
+    while layer:
+        ups = commit_rows.upstream_of(tx, layer)
+        layer = {up for group in ups.values() for up in group} - found.keys() - set(seqs)
+        found.update(commit_rows.get_commits(tx, layer))
+    return sorted(found.values(), key=lambda row: -row.seq)
+
+
+def _walk(tx: Tx, start: CommitRow, ancestry: Ancestry, text: str) -> CommitRow:
+    steps = ancestry.back
+    if ancestry.nth is not None:
+        steps = commit_rows.generation(tx, start.seq) - (ancestry.nth - 1)
+    if not steps:
+        return start
+    seq = commit_rows.ancestor(tx, start.seq, steps) if steps > 0 else None
+    row = commit_rows.get_commit(tx, seq) if seq is not None else None
+    if row is None:
+        older = commit_rows.generation(tx, start.seq)
+        raise NotFound(f"commit {text} not found: {start.commit} has {older} ancestor{'' if older == 1 else 's'}")
+    return row
+
+
+def need_row(tx: Tx, seq: int) -> CommitRow:
+    """A commit by seq. Raises Aborted if it was deleted meanwhile."""
+    row = commit_rows.get_commit(tx, seq)
+    if row is None:
+        raise Aborted("a commit was deleted while work on it was under way")
+    return row

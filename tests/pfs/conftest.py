@@ -1,0 +1,39 @@
+"""The file system on a real catalog and blobs in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trunkline.ambient import SimulatedAmbient
+from trunkline.catalog.engine import Catalog
+from trunkline.pfs import repos
+from trunkline.pfs.files import Files
+from trunkline.storage import Store
+from trunkline.storage.blobs import MemoryBlobs
+
+
+@pytest.fixture
+def told() -> list[str]:
+    """The output commits that the pipeline system was told of."""
+    return []
+
+
+@pytest.fixture
+def files(tmp_path: Path, told: list[str]):
+    """A fresh file system; every transaction is run twice and compared."""
+    ambient = SimulatedAmbient(7)
+    catalog = Catalog.open(tmp_path / "data", ambient, synchronous="OFF", rehearse=True)
+    store = Store(MemoryBlobs(), tmp_path / "cache", ambient)
+
+    def note(tx, commit, branch) -> None:
+        tx.execute("SELECT 1")
+        text = str(commit.commit)
+        if text not in told:
+            told.append(text)
+
+    made = Files(catalog, store, ambient, note)
+    catalog.transact(repos.ensure_default_project)
+    yield made
+    catalog.close()
