@@ -1,6 +1,6 @@
-"""What a claim and a report carry inside `trunkline.worker.v1`: the step as JSON, datums and results as Arrow tables.
+"""What a claim carries inside `trunkline.worker.v1`: the step as JSON, its datums as an Arrow table.
 
-Server and worker both read and write these forms through this module. docs/formats/work.md tells them in words.
+Server and worker both read and write these forms through this module; what a report carries is `model.results`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     writable_inputs: bool = False
     image: WorkImage = WorkImage()
     inputs: tuple[WorkInput, ...] = ()
+    code: str = ""
     output_commit: str = ""
     spec_commit: str = ""
 
@@ -86,24 +87,6 @@ DATUMS = pa.schema(
     ]
 )
 """A claim's datums. `row` is the row of the job's datum table; `deaths` counts workers lost while running it."""
-
-RESULTS = pa.schema(
-    [
-        pa.field("row", pa.int64(), nullable=False),
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),  # SUCCESS, FAILED or RECOVERED
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("tries", pa.int32(), nullable=False),
-        pa.field("began_us", pa.int64(), nullable=False),
-        pa.field("download_us", pa.int64(), nullable=False),
-        pa.field("process_us", pa.int64(), nullable=False),
-        pa.field("upload_us", pa.int64(), nullable=False),
-        pa.field("download_bytes", pa.int64(), nullable=False),
-        pa.field("upload_bytes", pa.int64(), nullable=False),
-        pa.field("files", pa.int64(), nullable=False),
-    ]
-)
-"""A report's results, one row a datum; times in microseconds."""
 
 
 def table_to_bytes(table: pa.Table) -> bytes:
