@@ -36,6 +36,12 @@ def test_nothing_is_a_valid_stream() -> None:
     assert read_back(b"".join(blocks([], 0))) == {}
 
 
+def test_directories_are_told_and_the_root_is_not() -> None:
+    stream = b"".join(blocks([("/", 3, None), ("/a/", 3, None), ("/a/b", 3, [b"abc"])], 0))
+    with tarfile.open(fileobj=io.BytesIO(stream), mode="r|") as tar:
+        assert [(entry.name, entry.isdir(), entry.mode) for entry in tar] == [("a", True, 0o755), ("a/b", False, 0o644)]
+
+
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 8**11 - 1, 8**11, 8**11 + 5, 1 << 40])
 def test_sizes_are_told_exactly(size: int) -> None:
     header = member("/big", size, 0)

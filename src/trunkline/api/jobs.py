@@ -27,9 +27,7 @@ PAGE = 500
 def refuse_jq(text: str) -> None:
     """Raises Unimplemented for a filter in the language of jq."""
     if text:
-        raise Unimplemented(
-            "filters in the language of jq are not built; filter the answer with the program jq instead"
-        )
+        raise Unimplemented("jq filters are not built; filter the answer with the program jq instead")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from trunkline.api.events import Events
 from trunkline.api.tar import blocks, messages
 from trunkline.errors import Unimplemented
 from trunkline.model.infos import FileInfo
-from trunkline.pfs import contents, reads
+from trunkline.pfs import commits, content, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.reads import Source
 from trunkline.wire import infos, nouns
@@ -108,7 +108,7 @@ class ReadDoor:
         source, _ = await self._open(request.file.commit)
 
         def work() -> Iterator[BytesValue]:
-            pieces = contents.read_content(source, request.file.path, request.offset)
+            pieces = content.get_file(self.files, source, request.file.path, offset=request.offset)
             return (BytesValue(value=piece) for piece in messages(pieces, PIECE_BYTES))
 
         async with aclosing(self.bridge.stream(work)) as items:
@@ -123,13 +123,48 @@ class ReadDoor:
         mtime_s = (source.committed_us or 0) // 1_000_000
 
         def work() -> Iterator[BytesValue]:
-            found = contents.all_contents(source, request.file.path, lower=bounds.lower, upper=bounds.upper)
-            stream = blocks(((one.path, one.size_bytes, one.read()) for one in found), mtime_s)
+            found = content.get_tree(source, request.file.path)
+            inside = (one for one in found if bounds.lower <= one.info.path and _below(one.info.path, bounds.upper))
+            files = ((one.info.path, one.info.size_bytes, one.content) for one in inside)
+            stream = blocks(((path, size, one.read() if one else None) for path, size, one in files), mtime_s)
             return (BytesValue(value=piece) for piece in messages(stream, PIECE_BYTES))
 
         async with aclosing(self.bridge.stream(work)) as items:
             async for item in items:
                 yield item
+
+    async def DiffFile(self, request: pfs.DiffFileRequest, call: Call) -> AsyncGenerator[pfs.DiffFileResponse, None]:
+        """What differs between two commits; without an old one, from the new one's parent."""
+        new, branch = await self._open(request.new_file.commit)
+        old, old_path = await self._older(request, new)
+        told = "" if call.bare_branches else branch
+
+        def work() -> Iterator[pfs.DiffFileResponse]:
+            for one, other in content.diff_file(new, request.new_file.path, old, old_path, shallow=request.shallow):
+                yield pfs.DiffFileResponse(
+                    new_file=infos.file_info(one, told) if one is not None else None,
+                    old_file=infos.file_info(other) if other is not None else None,
+                )
+
+        async with aclosing(self.bridge.stream(work)) as items:
+            async for item in items:
+                yield item
+
+    async def _older(self, request: pfs.DiffFileRequest, new: Source) -> tuple[Source | None, str]:
+        named = nouns.find_commit(request.old_file.commit)
+        if named is not None and named.ref:
+            source, _ = await self._open(request.old_file.commit)
+            return source, request.old_file.path or request.new_file.path
+        look = partial(commits.inspect_commit, repo=new.commit.repo, ref=new.commit.id)
+        info = await self.bridge.unary(partial(self.files.catalog.read, look))
+        if info.parent is None:
+            return None, request.new_file.path
+        source, _ = await self._open(nouns.commit(info.parent))
+        return source, request.new_file.path
+
+
+def _below(path: str, upper: str) -> bool:
+    return not upper or path < upper
 
 
 def _refuse_url(request: pfs.GetFileRequest) -> None:

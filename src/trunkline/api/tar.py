@@ -14,22 +14,23 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 """What ends every tar stream, an empty one too."""
 
-_MODE = b"0000644\0"
+_MODES = {b"0": b"0000644\0", b"5": b"0000755\0", b"x": b"0000644\0"}
 _OWNER = b"0000000\0"
 _MAGIC = b"ustar\x0000"
 _BLANK = b" " * 8
 _OCTAL_LIMIT = 8**11
 
 
-def member(path: str, size_bytes: int, mtime_s: int) -> bytes:
-    """What stands before a file's bytes. The name is relative, as tar wants it."""
+def member(path: str, size_bytes: int, mtime_s: int, *, directory: bool = False) -> bytes:
+    """What stands before a file's bytes, or for a directory. The name is relative, as tar wants it."""
     name = path.lstrip("/").encode()
+    kind = b"5" if directory else b"0"
     records = b""
     if len(name) > 100 or not name.isascii():
         records += _record(b"path", name)
     if size_bytes >= _OCTAL_LIMIT:
         records += _record(b"size", str(size_bytes).encode())
-    header = _header(_short(name), size_bytes % _OCTAL_LIMIT, mtime_s, b"0")
+    header = _header(_short(name), size_bytes % _OCTAL_LIMIT, mtime_s, kind)
     if not records:
         return header
     return _header(b"PaxHeader", len(records), mtime_s, b"x") + records + padding(len(records)) + header
@@ -49,7 +50,7 @@ def _short(name: bytes) -> bytes:
 def _header(name: bytes, size_bytes: int, mtime_s: int, kind: bytes) -> bytes:
     before = b"%s%s%s%s%011o\0%011o\0" % (
         name.ljust(100, b"\0"),
-        _MODE,
+        _MODES[kind],
         _OWNER,
         _OWNER,
         size_bytes,
@@ -68,14 +69,18 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (length, key, value)
 
 
-def blocks(
-    files: Iterable[tuple[str, int, Iterable[bytes | memoryview]]], mtime_s: int
-) -> Iterator[bytes | memoryview]:
-    """A whole tar stream. files: each path with its size and bytes; the bytes are read in order, once."""
+def blocks(files: Iterable[tuple[str, int, Iterable[Buffer] | None]], mtime_s: int) -> Iterator[Buffer]:
+    """A whole tar stream. files: each path with its size and bytes, which are read in order, once; None: a directory.
+
+    The root itself is left out: it has no name.
+    """
     for path, size_bytes, data in files:
-        yield member(path, size_bytes, mtime_s)
-        yield from data
-        yield padding(size_bytes)
+        if data is not None:
+            yield member(path, size_bytes, mtime_s)
+            yield from data
+            yield padding(size_bytes)
+        elif path.strip("/"):
+            yield member(path, 0, mtime_s, directory=True)
     yield END
 
 

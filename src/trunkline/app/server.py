@@ -95,7 +95,7 @@ class Server:
     async def start(self) -> tuple[str, int]:
         """Serve; the address as it came out. Raises Unavailable where it is taken."""
         grpc_socket, http_socket = self._folder / "grpc", self._folder / "http"
-        self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop()), self._rooms)
+        self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop(), self._bridge), self._rooms)
         self._http = HttpServer(http_socket, application())
         self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()

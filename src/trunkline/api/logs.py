@@ -1,0 +1,69 @@
+"""pps_v2.API/GetLogs: lines that are there, and lines that come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from functools import partial
+
+from trunkline.api.bridge import Bridge
+from trunkline.api.call import Call
+from trunkline.api.events import Events
+from trunkline.model.infos_pps import LogLine
+from trunkline.pfs.files import Files
+from trunkline.pps import logs as pps_logs
+from trunkline.pps.logs import LogPage, LogQuery
+from trunkline.wire import infos_pps, nouns
+from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.times import span_us
+
+
+@dataclass(frozen=True, slots=True)
+class LogDoor:
+    """Logs. A follower is a coroutine that wakes when lines arrive."""
+
+    files: Files
+    bridge: Bridge
+    events: Events
+    service: str = field(default="pps_v2.API")
+
+    async def GetLogs(self, request: pps.GetLogsRequest, _call: Call) -> AsyncGenerator[pps.LogMessage, None]:
+        """Lines in order; with `tail` only the last ones of those that are there, with `follow` those that come."""
+        query = self._query(request)
+        filters = frozenset(request.data_filters)
+        kept: deque[LogLine] = deque(maxlen=request.tail or None)
+        after, reading = 0, request.tail > 0
+        while True:
+            seq = self.events.seq
+            page = await self.bridge.unary(partial(self._page, query, after))
+            after = page.after
+            for line in page.lines:
+                if filters and filters.isdisjoint((line.datum, *line.paths)):
+                    continue
+                if reading:
+                    kept.append(line)
+                else:
+                    yield infos_pps.log_message(line)
+            if page.more:
+                continue
+            while kept:
+                yield infos_pps.log_message(kept.popleft())
+            reading = False
+            if not request.follow or page.ended:
+                return
+            await self.events.after(seq)
+
+    def _page(self, query: LogQuery, after: int) -> LogPage:
+        return self.files.catalog.read(lambda tx: pps_logs.page(tx, query, after))
+
+    def _query(self, request: pps.GetLogsRequest) -> LogQuery:
+        job = request.datum.job if request.datum.id else request.job
+        since = span_us(request.since) if request.HasField("since") else 0
+        return LogQuery(
+            pipeline=nouns.pipeline_of(request.pipeline) if request.pipeline.name else None,
+            job=nouns.job_of(job) if job.id else None,
+            datums=frozenset([request.datum.id] if request.datum.id else []),
+            master=request.master,
+            since_us=self.files.ambient.now_us() - since if since > 0 else 0,
+        )

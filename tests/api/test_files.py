@@ -1,0 +1,394 @@
+"""Repos, commits and files through a real socket: what the public client sends, and our own quicker calls."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import BytesValue
+
+from trunkline.ambient import RealAmbient
+from trunkline.app.config import Config
+from trunkline.app.engine import open_engine
+from trunkline.testing.doors import serving
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pfs_v2_pb2_grpc, trunkline_pb2_grpc
+from trunkline.wire.gen import trunkline_pb2 as own
+
+
+@dataclass
+class Client:
+    """The stubs, and the few steps that most tests share."""
+
+    stub: Any
+    bulk: Any
+    images: Any
+    count: int = 0
+
+    def repo(self) -> pfs.Repo:
+        self.count += 1
+        repo = pfs.Repo(name=f"r{self.count}", type="user", project=pfs.Project(name="default"))
+        self.stub.CreateRepo(pfs.CreateRepoRequest(repo=repo))
+        return repo
+
+    def put(self, repo: pfs.Repo, files: dict[str, bytes], branch: str = "master") -> None:
+        self.stub.ModifyFile(iter(edits(on(repo, branch), files)))
+
+    def get(self, repo: pfs.Repo, path: str, branch: str = "master", offset: int = 0) -> list[bytes]:
+        request = pfs.GetFileRequest(file=pfs.File(commit=on(repo, branch), path=path), offset=offset)
+        return [piece.value for piece in self.stub.GetFile(request)]
+
+    def finished(self, repo: pfs.Repo, branch: str = "master") -> pfs.CommitInfo:
+        return self.stub.InspectCommit(pfs.InspectCommitRequest(commit=on(repo, branch), wait=pfs.FINISHED))
+
+
+def on(repo: pfs.Repo, branch: str = "master") -> pfs.Commit:
+    return pfs.Commit(branch=pfs.Branch(repo=repo, name=branch))
+
+
+def add(path: str, data: bytes) -> pfs.ModifyFileRequest:
+    return pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=BytesValue(value=data)))
+
+
+def delete(path: str) -> pfs.ModifyFileRequest:
+    return pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
+
+
+def edits(commit: pfs.Commit, files: dict[str, bytes]) -> Iterator[pfs.ModifyFileRequest]:
+    """As the public clients put files: delete, an empty add, then the bytes."""
+    yield pfs.ModifyFileRequest(set_commit=commit)
+    for path, data in files.items():
+        yield from (delete(path), add(path, b""))
+        for at in range(0, len(data), 4 << 20):
+            yield add(path, data[at : at + (4 << 20)])
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
+    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
+    engine.start(("127.0.0.1", 0))
+    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
+        yield opened
+    engine.stop()
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def client(channel: grpc.Channel) -> Client:
+    return Client(
+        pfs_v2_pb2_grpc.APIStub(channel), trunkline_pb2_grpc.FilesStub(channel), trunkline_pb2_grpc.ImagesStub(channel)
+    )
+
+
+def refused(call: Any, *arguments: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as raised:
+        answer = call(*arguments)
+        list(answer)
+    return raised.value.code(), raised.value.details()
+
+
+def test_a_repo_lives_and_dies(client: Client) -> None:
+    repo = client.repo()
+    assert client.stub.InspectRepo(pfs.InspectRepoRequest(repo=repo)).repo == repo
+    assert repo in [info.repo for info in client.stub.ListRepo(pfs.ListRepoRequest(type="user"))]
+    code, details = refused(client.stub.CreateRepo, pfs.CreateRepoRequest(repo=repo))
+    assert code is grpc.StatusCode.ALREADY_EXISTS
+    assert repo.name in details
+    assert client.stub.DeleteRepo(pfs.DeleteRepoRequest(repo=repo)).deleted
+    assert not client.stub.DeleteRepo(pfs.DeleteRepoRequest(repo=repo)).deleted
+    assert refused(client.stub.InspectRepo, pfs.InspectRepoRequest(repo=repo))[0] is grpc.StatusCode.NOT_FOUND
+
+
+def test_repos_come_in_pages_by_name(client: Client) -> None:
+    names = sorted([client.repo().name for _ in range(3)])
+    page = pfs.RepoPage(page_size=1000)
+    found = [info.repo.name for info in client.stub.ListRepo(pfs.ListRepoRequest(type="user", page=page))]
+    assert found == sorted(found)
+    assert set(names) <= set(found)
+    second = pfs.ListRepoRequest(type="user", page=pfs.RepoPage(page_size=1, page_index=1))
+    assert [info.repo.name for info in client.stub.ListRepo(second)] == [found[1]]
+
+
+def test_projects(client: Client) -> None:
+    project = pfs.Project(name="elsewhere")
+    client.stub.CreateProject(pfs.CreateProjectRequest(project=project, description="d"))
+    assert client.stub.InspectProject(pfs.InspectProjectRequest(project=project)).description == "d"
+    assert {info.project.name for info in client.stub.ListProject(pfs.ListProjectRequest())} >= {"default", "elsewhere"}
+    client.stub.DeleteProject(pfs.DeleteProjectRequest(project=project))
+    code, _ = refused(client.stub.InspectProject, pfs.InspectProjectRequest(project=project))
+    assert code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_file_comes_back(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"a": b"hello", "/dir/b": b"there", "/empty": b""})
+    assert client.get(repo, "/a") == [b"hello"]
+    assert client.get(repo, "/dir/*") == [b"there"]
+    assert client.get(repo, "/empty") == [b""]  # one client takes the first message unasked
+    assert client.get(repo, "a", offset=3) == [b"lo"]
+    info = client.finished(repo)
+    assert info.details.size_bytes == 10
+    assert info.commit.branch.name == ""  # this channel says it is the newer client
+
+
+def test_a_big_file_comes_in_pieces(client: Client) -> None:
+    repo = client.repo()
+    data = os.urandom(23_068_672)
+    client.put(repo, {"/big": data})
+    pieces = client.get(repo, "/big")
+    assert b"".join(pieces) == data
+    assert len(pieces) > 1
+    assert max(map(len, pieces)) <= 2 << 20
+    assert b"".join(client.get(repo, "/big", offset=20_000_000)) == data[20_000_000:]
+
+
+def test_what_is_not_there_fails_before_any_byte(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/dir/a": b"1"})
+    file = pfs.File(commit=on(repo), path="/nope")
+    code, details = refused(client.stub.GetFile, pfs.GetFileRequest(file=file))
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert "/nope" in details
+    file.path = "/dir"
+    assert refused(client.stub.GetFile, pfs.GetFileRequest(file=file))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused(client.stub.InspectFile, pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path="/x")))
+
+
+def test_listing_walking_and_searching(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a/1": b"x", "/a/2": b"xx", "/b": b"xxx"})
+    file = pfs.File(commit=on(repo), path="/")
+
+    def paths(answers: Any) -> list[str]:
+        return [info.file.path for info in answers]
+
+    assert paths(client.stub.ListFile(pfs.ListFileRequest(file=file))) == ["/a/", "/b"]
+    marker = pfs.File(path="/a/")
+    assert paths(client.stub.ListFile(pfs.ListFileRequest(file=file, paginationMarker=marker, number=5))) == ["/b"]
+    assert paths(client.stub.WalkFile(pfs.WalkFileRequest(file=file))) == ["/", "/a/", "/a/1", "/a/2", "/b"]
+    assert paths(client.stub.GlobFile(pfs.GlobFileRequest(commit=on(repo), pattern="/a/*"))) == ["/a/1", "/a/2"]
+    info = client.stub.InspectFile(pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path="/a")))
+    assert (info.file_type, info.size_bytes, len(info.hash)) == (pfs.DIR, 3, 32)
+    assert info.HasField("committed")
+
+
+def test_a_tree_comes_as_tar(client: Client) -> None:
+    repo = client.repo()
+    files = {f"/d/{at}": os.urandom(at) for at in range(200)} | {"/d/big": os.urandom(3 << 20), "/top": b"t"}
+    client.put(repo, files)
+
+    def tree(path: str) -> dict[str, bytes]:
+        request = pfs.GetFileRequest(file=pfs.File(commit=on(repo), path=path))
+        stream = io.BytesIO(b"".join(piece.value for piece in client.stub.GetFileTAR(request)))
+        with tarfile.open(fileobj=stream, mode="r|*") as tar:
+            return {f"/{one.name}": tar.extractfile(one).read() for one in tar if one.isfile()}  # type: ignore[union-attr]
+
+    assert tree("/") == files
+    assert set(tree("/d/1*")) == {path for path in files if path.startswith("/d/1")}
+    assert tree("/top") == {"/top": b"t"}
+    empty = client.repo()
+    client.stub.CreateBranch(pfs.CreateBranchRequest(branch=pfs.Branch(repo=empty, name="master")))
+    request = pfs.GetFileRequest(file=pfs.File(commit=on(empty), path="/"))
+    assert b"".join(piece.value for piece in client.stub.GetFileTAR(request)) == bytes(1024)
+
+
+def test_edits_in_one_stream_are_one_commit_or_none(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1", "/b": b"2"})
+    stream = [pfs.ModifyFileRequest(set_commit=on(repo)), add("/a", b"+"), delete("/b"), add("/c", b"3")]
+    copy = pfs.CopyFile(dst="/d", src=pfs.File(commit=on(repo), path="/a"))
+    client.stub.ModifyFile(iter([*stream, pfs.ModifyFileRequest(copy_file=copy)]))
+    assert client.get(repo, "/a") == [b"1+"]
+    assert client.get(repo, "/d") == [b"1"]
+    assert [info.file.path for info in client.stub.ListFile(pfs.ListFileRequest(file=pfs.File(commit=on(repo))))] == [
+        "/a",
+        "/c",
+        "/d",
+    ]
+    before = client.finished(repo).commit.id
+    code, _ = refused(client.stub.ModifyFile, iter([*stream, add("/bad/../path", b"x")]))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert client.finished(repo).commit.id == before
+
+
+def test_a_stream_must_say_where_it_writes(client: Client) -> None:
+    code, details = refused(client.stub.ModifyFile, iter([add("/a", b"x")]))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "set_commit" in details
+    assert refused(client.stub.ModifyFile, iter([]))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_client_that_breaks_off_leaves_nothing(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1"})
+    before = client.finished(repo).commit.id
+    sent, stop = threading.Event(), threading.Event()
+
+    def half() -> Iterator[pfs.ModifyFileRequest]:
+        yield pfs.ModifyFileRequest(set_commit=on(repo))
+        yield add("/half", b"x" * 1000)
+        sent.set()
+        stop.wait(30)
+
+    call = client.stub.ModifyFile.future(half())
+    assert sent.wait(10)
+    call.cancel()
+    stop.set()
+    client.put(repo, {"/b": b"2"})
+    info = client.finished(repo)
+    assert info.parent_commit.id == before
+    assert refused(client.stub.InspectFile, pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path="/half")))
+
+
+def test_an_open_commit_is_waited_for(client: Client) -> None:
+    repo = client.repo()
+    branch = pfs.Branch(repo=repo, name="master")
+    commit = client.stub.StartCommit(pfs.StartCommitRequest(branch=branch))
+    assert commit.repo == repo
+    client.stub.ModifyFile(iter(edits(commit, {"/a": b"1"})))
+    waiting = client.stub.InspectCommit.future(pfs.InspectCommitRequest(commit=commit, wait=pfs.FINISHED))
+    in_set = client.stub.InspectCommitSet(
+        pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=commit.id), wait=True)
+    )
+    assert not waiting.done()
+    client.stub.FinishCommit(pfs.FinishCommitRequest(commit=commit, description="done"))
+    info = waiting.result(30)
+    assert info.description == "done"
+    assert info.HasField("finished")
+    assert [one.commit.id for one in in_set] == [commit.id]
+
+
+def test_a_subscriber_sees_what_is_there_and_what_comes(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1"})
+    answers = client.stub.SubscribeCommit(
+        pfs.SubscribeCommitRequest(repo=repo, branch="master", state=pfs.FINISHED), timeout=60
+    )
+    first = next(answers)
+    client.put(repo, {"/x": b"1"}, branch="other")
+    client.put(repo, {"/a": b"2"})
+    second = next(answers)
+    answers.cancel()
+    assert second.parent_commit.id == first.commit.id
+    assert second.HasField("finished")
+
+
+def test_commits_are_listed_newest_first_and_in_pages(client: Client) -> None:
+    repo = client.repo()
+    for at in range(4):
+        client.put(repo, {"/a": str(at).encode()})
+    client.finished(repo)
+
+    def ids(**given: Any) -> list[str]:
+        return [info.commit.id for info in client.stub.ListCommit(pfs.ListCommitRequest(repo=repo, **given))]
+
+    newest = ids()
+    assert len(newest) == 4
+    assert ids(reverse=True) == newest[::-1]
+    assert ids(number=2) == newest[:2]
+    to = pfs.Commit(repo=repo, id="master^")
+    assert ids(to=to) == newest[1:]
+    assert ids(to=to, **{"from": pfs.Commit(repo=repo, id="master^3")}) == newest[1:3]
+    assert ids(**{"from": pfs.Commit(repo=repo, id=newest[1])}) == newest[:1]
+
+
+def test_branches_move(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1"})
+    client.put(repo, {"/a": b"2"})
+    branch = pfs.Branch(repo=repo, name="old")
+    client.stub.CreateBranch(pfs.CreateBranchRequest(branch=branch, head=pfs.Commit(repo=repo, id="master^")))
+    assert client.get(repo, "/a", branch="old") == [b"1"]
+    info = client.stub.InspectBranch(pfs.InspectBranchRequest(branch=branch))
+    assert info.branch == branch
+    listed = [one.branch.name for one in client.stub.ListBranch(pfs.ListBranchRequest(repo=repo))]
+    assert listed == ["old", "master"]
+    client.stub.DeleteBranch(pfs.DeleteBranchRequest(branch=branch))
+    assert refused(client.stub.InspectBranch, pfs.InspectBranchRequest(branch=branch))
+
+
+def test_what_differs(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1", "/b": b"1", "/c": b"1"})
+    client.put(repo, {"/a": b"2", "/d": b"1"})
+    client.finished(repo)
+    request = pfs.DiffFileRequest(new_file=pfs.File(commit=on(repo), path="/"))
+    pairs = [(one.new_file.file.path, one.old_file.file.path) for one in client.stub.DiffFile(request)]
+    assert ("/a", "/a") in pairs
+    assert ("/d", "") in pairs
+    assert not [pair for pair in pairs if "/b" in pair]
+
+
+def bulk(commit: pfs.Commit, *bodies: Any) -> Iterator[own.BulkPutRequest]:
+    yield own.BulkPutRequest(target=own.BulkTarget(commit=commit))
+    for body in bodies:
+        name = {own.SmallFiles: "small", own.FilePiece: "piece", own.DeletePaths: "delete"}[type(body)]
+        yield own.BulkPutRequest(**{name: body})
+
+
+def test_many_files_in_one_message(client: Client) -> None:
+    repo = client.repo()
+    paths = [f"/{at:05}" for at in range(2000)]
+    datas = [str(at).encode() * (at % 7) for at in range(2000)]
+    small = own.SmallFiles(paths=paths, sizes=[len(data) for data in datas], data=b"".join(datas))
+    big = os.urandom(5 << 20)
+    pieces = [own.FilePiece(path="/big", data=big[: 3 << 20]), own.FilePiece(data=big[3 << 20 :])]
+    answer = client.bulk.BulkPut(bulk(on(repo), small, *pieces, own.DeletePaths(paths=["/00000"])))
+    assert (answer.files, answer.size_bytes) == (2001, sum(map(len, datas)) + len(big))
+    assert answer.commit.repo == repo
+    assert b"".join(client.get(repo, "/big")) == big
+    assert client.get(repo, "/00013") == [datas[13]]
+    listed = [info.file.path for info in client.stub.ListFile(pfs.ListFileRequest(file=pfs.File(commit=on(repo))))]
+    assert listed == [*paths[1:], "/big"]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "word"),
+    [
+        ([own.SmallFiles(paths=["/a"], sizes=[3], data=b"x")], "add up"),
+        ([own.FilePiece(data=b"x")], "named"),
+    ],
+)
+def test_a_bulk_stream_that_does_not_add_up(client: Client, bodies: list[Any], word: str) -> None:
+    code, details = refused(client.bulk.BulkPut, bulk(on(client.repo()), *bodies))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert word in details
+
+
+def image(name: str, *files: own.ImageFiles) -> Iterator[own.CreateImageRequest]:
+    yield own.CreateImageRequest(image=own.ImageSpec(name=name, env={"A": "1"}))
+    for one in files:
+        yield own.CreateImageRequest(files=one)
+
+
+def test_an_image_is_its_content(client: Client) -> None:
+    entries = [
+        own.ImageEntry(path="bin/", mode=0o755),
+        own.ImageEntry(path="bin/run", mode=0o755, size_bytes=10),
+        own.ImageEntry(path="link", mode=0o777, link="bin/run"),
+        own.ImageEntry(path="data", mode=0o644, size_bytes=3),
+    ]
+    once = client.images.CreateImage(image("tool:1", own.ImageFiles(entries=entries, data=b"0123456789abc")))
+    parts = [own.ImageFiles(entries=entries[:2], data=b"0123")]
+    parts += [own.ImageFiles(data=b"456789"), own.ImageFiles(entries=entries[2:], data=b"abc")]
+    again = client.images.CreateImage(image("tool:2", *parts))
+    assert once.digest == again.digest
+    assert (once.size_bytes, dict(once.spec.env)) == (13, {"A": "1"})
+    assert client.images.InspectImage(own.InspectImageRequest(name="tool:1")).digest == once.digest
+    assert [one.spec.name for one in client.images.ListImage(own.ListImageRequest())] == ["tool:1", "tool:2"]
+    client.images.DeleteImage(own.DeleteImageRequest(name="tool:1"))
+    assert refused(client.images.InspectImage, own.InspectImageRequest(name="tool:1"))
+
+
+def test_an_image_that_ends_within_a_file_is_refused(client: Client) -> None:
+    entry = own.ImageEntry(path="a", size_bytes=10)
+    code, details = refused(client.images.CreateImage, image("bad", own.ImageFiles(entries=[entry], data=b"x")))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "9 bytes are missing" in details
