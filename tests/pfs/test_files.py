@@ -152,8 +152,7 @@ def test_listing_pages_both_ways(data):
     assert [info.path for info in reads.glob_file(source, "/")] == ["/"]
     assert [info.path for info in reads.list_file(source, "/e")] == ["/e"]
     with pytest.raises(NotFound, match="/nope"):
-        names_of = reads.list_file(source, "/nope")
-        list(names_of)
+        list(reads.list_file(source, "/nope"))
     with pytest.raises(InvalidArgument, match="reverse"):
         names(reverse=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import Row, and_, delete, exists, insert, or_, select, update
 
@@ -144,7 +145,7 @@ def head_commit_id(tx: Tx, key: int) -> str:
     return str(tx.execute(query).one()[0])
 
 
-def _branch(row: Row) -> BranchRow:
+def _branch(row: Row[Any]) -> BranchRow:
     repo = Repo(row.project, row.repo_name, row.type)
     trigger = Trigger(**json.loads(row.trigger)) if row.trigger else None
     return BranchRow(

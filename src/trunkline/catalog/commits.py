@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Row, and_, delete, exists, func, insert, literal, or_, select, update
 
@@ -205,7 +206,7 @@ def downstream_of(tx: Tx, seqs: Iterable[int]) -> dict[int, list[int]]:
     return _grouped(tx.execute(query.order_by(commit_provenance.c.commit_seq)).all())
 
 
-def _grouped(rows: Sequence[Row]) -> dict[int, list[int]]:
+def _grouped(rows: Sequence[Row[Any]]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for key, value in rows:
         found.setdefault(key, []).append(value)
@@ -349,7 +350,7 @@ def generation(tx: Tx, seq: int) -> int:
     return int(tx.execute(select(func.count()).select_from(chain)).one()[0]) - 1
 
 
-def _commit(row: Row) -> CommitRow:
+def _commit(row: Row[Any]) -> CommitRow:
     return CommitRow(
         seq=row.seq,
         repo_key=row.repo,

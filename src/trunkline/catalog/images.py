@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
@@ -68,5 +69,5 @@ def unpoint(tx: Tx, name: str) -> bool:
     return known
 
 
-def _image(row: Row) -> ImageRow:
+def _image(row: Row[Any]) -> ImageRow:
     return ImageRow(row.digest, row.spec, row.files, row.size_bytes, row.created_us)

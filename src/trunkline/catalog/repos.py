@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Row, and_, delete, insert, or_, select, update
 
@@ -105,10 +106,10 @@ def similar_names(tx: Tx, repo: Repo) -> list[str]:
     return [f"{p}/{n}" if p != repo.project else n for p, n in tx.execute(query).all()]
 
 
-def _project(row: Row) -> ProjectInfo:
+def _project(row: Row[Any]) -> ProjectInfo:
     return ProjectInfo(row.name, row.description, row.created_us, row.created_by, json.loads(row.metadata))
 
 
-def _repo(row: Row) -> RepoRow:
+def _repo(row: Row[Any]) -> RepoRow:
     repo = Repo(row.project, row.name, row.type)
     return RepoRow(row.id, repo, row.description, row.created_us, json.loads(row.metadata))

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from trunkline.errors import Aborted, BlobGone, InvalidArgument, NotFound
+from trunkline.errors import Aborted, BlobGone, InvalidArgument, NotFound, Unimplemented
 from trunkline.model import paths
 from trunkline.model.globs import Glob
 from trunkline.model.infos import FileInfo
 from trunkline.pfs.files import Files
 from trunkline.pfs.reads import Source, info_of
-from trunkline.storage import Content, Entry, entries
+from trunkline.storage import Content, Entry, changes, entries
 
 
 def get_file(files: Files, source: Source, path: str, *, offset: int = 0) -> Iterator[bytes | memoryview]:
@@ -110,10 +110,17 @@ def diff_file(
 ) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
     """Files and directories that differ, as (new, old) pairs in path order; None where one side has nothing.
 
-    shallow: do not look into directories that differ. old None: everything is new.
+    shallow: do not look into directories that differ. old None: everything is new. Raises Unimplemented for two
+    different paths.
     """
-    below_new, below_old = paths.clean(new_path), paths.clean(old_path)
-    base = old.view if old is not None else None
-    for one, other in new.view.diff(base, below_new, below_old, shallow=shallow):
-        there = info_of(old, other) if old is not None and other is not None else None
-        yield (info_of(new, one) if one is not None else None), there
+    path = paths.clean(new_path)
+    if old is None:
+        for entry in entries(new.view.walk(path)) if new.view.find(path) else ():
+            yield info_of(new, entry), None
+        return
+    if paths.clean(old_path) != path:
+        raise Unimplemented(f"{new_path} and {old_path} cannot be compared: give the same path in both commits")
+    for change in changes(new.view.diff(old.view, path, shallow)):
+        there = info_of(new, change.new) if change.new is not None else None
+        before = info_of(old, change.old) if change.old is not None else None
+        yield there, before
