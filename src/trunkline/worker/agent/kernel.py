@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import signal
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
@@ -29,6 +30,8 @@ _MOUNT_OPTIONS = {
     "nodiratime": MS_NODIRATIME,
     "relatime": MS_RELATIME,
 }
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -118,7 +121,8 @@ def mounts(below: bytes = b"/") -> list[tuple[bytes, int]]:
     with open("/proc/self/mountinfo", "rb") as lines:
         for line in lines:
             fields = line.split(b" ")
-            point = fields[4].decode("unicode_escape").encode("latin-1")
+            # no codec of Python's: the old root, and its library with it, may be gone by now
+            point = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), fields[4])
             if below in (point, b"/") or point.startswith(below + b"/"):
                 names = fields[5].decode().split(",")
                 found.append((point, sum(_MOUNT_OPTIONS.get(name, 0) for name in names)))

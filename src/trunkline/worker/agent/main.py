@@ -7,7 +7,6 @@ The plan is JSON on standard input (`Plan`). Status 3: the namespace could not b
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401 - nothing can be imported once the old root is gone
 import json
 import os
 import signal
