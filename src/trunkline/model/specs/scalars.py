@@ -100,7 +100,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*(?:([KMGTPE])(i?)B?|B)?\Z", re.IGNO
 
 
 def size_bytes(text: str) -> int:
-    """Bytes of a size such as "100", "1K", "1MB" or "2GiB"; units are decimal but those with an i. Raises ValueError."""
+    """Bytes of a size such as "100", "1K", "1MB" or "2GiB"; units with an i are binary. Raises ValueError."""
     found = _SIZE.match(text)
     if not found:
         raise ValueError('expected a size such as "100", "1K", "1MB" or "1GB"')
