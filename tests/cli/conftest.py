@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_cli_clock import NOW_US
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.cli.entry import run
 from trunkline.cli.session import Session
 from trunkline.testing.scripted import ScriptedServer
-
-NOW_US = 1_800_000_000_000_000
 
 
 @dataclass

@@ -104,7 +104,7 @@ class Command(click.Command):
             wanted = f"at least {least}"
         else:
             wanted = str(least) if least == most else f"{least} to {most}"
-        noun = "argument" if wanted.endswith("1") else "arguments"
+        noun = "argument" if wanted in ("1", "at least 1") else "arguments"
         return click.UsageError(f"expected {wanted} {noun}, got {self._positional(ctx, args)}", ctx)
 
     def _positional(self, ctx: click.Context, args: list[str]) -> int:

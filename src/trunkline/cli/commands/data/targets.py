@@ -79,6 +79,8 @@ def plan(
             yield sources.RemoteFile(file_target(source, path, many, full_path), source, recursive)
         elif recursive and os.path.isdir(source):
             yield from sources.local_tree(source, tree_prefix(source, path, full_path), skipped)
+        elif os.path.isdir(source):
+            raise InvalidArgument(f"{source} is a directory; add -r to put all that is in it")
         else:
             yield sources.local_file(source, file_target(source, path, many, full_path))
 

@@ -1,0 +1,98 @@
+"""Spec files: from a file, a URL or standard input, checked whole before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trunkline.cli.late import pps
+from trunkline.cli.session import Session
+from trunkline.errors import InvalidArgument, NotFound
+
+_FETCH_TIMEOUT_S = 30
+_LIMIT_BYTES = 16 * 1024 * 1024
+
+Spec = dict[str, Any]
+
+
+def read_specs(session: Session, source: str | None, project: str | None) -> list[Spec]:
+    """The specs in `source` (a path, an http(s) URL, `-`; None is standard input unless that is a terminal).
+
+    Each gets its project: its own, else `project`, else the active context's. Raises InvalidArgument with every
+    complaint, NotFound if it cannot be read.
+    """
+    if source is None and sys.stdin.isatty():
+        raise click.UsageError("give the spec: -f FILE, -f URL or -f -")
+    name = "standard input" if source in (None, "-") else str(source)
+    return [_placed(session, spec, project) for spec in load(_text(source or "-"), name)]
+
+
+def load(text: str, name: str) -> list[Spec]:
+    """The specs in `text`. Raises InvalidArgument."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        found = list(yaml.load_all(text, loader))
+    except yaml.YAMLError as error:
+        raise InvalidArgument(f"{name} is neither JSON nor YAML: {error}") from error
+    return [spec for one in found for spec in (one if isinstance(one, list) else [one])]
+
+
+def render(session: Session, source: str, arguments: Sequence[str], project: str | None) -> list[Spec]:
+    """The specs that a jsonnet template gives. Raises as `read_specs`, and for an argument that is not `NAME=VALUE`."""
+    values = {}
+    for one in arguments:
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise InvalidArgument(f'"{one}" is no argument for a template; write NAME=VALUE')
+        values[key] = value
+    answer = session.client.pps.RenderTemplate(pps.RenderTemplateRequest(template=_text(source), args=values))
+    return [_placed(session, spec, project) for spec in load(answer.json, f"what {source} gives")]
+
+
+def _placed(session: Session, spec: Spec, project: str | None) -> Spec:
+    pipeline = spec.setdefault("pipeline", {})
+    own = (pipeline.get("project") or {}).get("name", "")
+    if own and project and own != project:
+        raise InvalidArgument(
+            f'the spec of "{pipeline.get("name", "")}" says project "{own}", --project says "{project}"'
+        )
+    pipeline["project"] = {"name": own or session.project(project)}
+    return spec
+
+
+def _text(source: str) -> str:
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read()
+        elif source.startswith(("http://", "https://")):
+            data = _fetch(source)
+        else:
+            data = Path(source).read_bytes()
+    except OSError as error:
+        raise NotFound(f"cannot read {source}: {getattr(error, 'reason', None) or error.strerror or error}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{source} is no text in UTF-8 (byte {error.start})") from error
+
+
+def _fetch(url: str) -> bytes:
+    from urllib.request import urlopen
+
+    with urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer:
+        data: bytes = answer.read(_LIMIT_BYTES + 1)
+    if len(data) > _LIMIT_BYTES:
+        raise InvalidArgument(f"{url} is larger than any spec")
+    return data
+
+
+def as_json(spec: Spec) -> str:
+    """The text that CreatePipelineV2 takes."""
+    return json.dumps(spec, ensure_ascii=False)

@@ -1,0 +1,156 @@
+"""Pipelines from specs: create, update, edit, check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from trunkline.cli import places
+from trunkline.cli.commands.work import specfile
+from trunkline.cli.late import json_format, names, pps
+from trunkline.cli.options import command, project_option, raw_options
+from trunkline.cli.session import Session, pass_session
+from trunkline.errors import FailedPrecondition, InvalidArgument
+
+
+def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the spec comes from."""
+    for option in (
+        click.option(
+            "--dry-run", is_flag=True, help="Check it and print the whole spec that would run; change nothing."
+        ),
+        click.option("--arg", "arguments", metavar="NAME=VALUE", multiple=True, help="An argument of the template."),
+        click.option("--jsonnet", metavar="TEMPLATE", help="A jsonnet template (file or URL) instead of a spec."),
+        click.option("-f", "--file", "source", metavar="SPEC", help="A file of specs (JSON or YAML), a URL, or -."),
+    ):
+        function = option(function)
+    return function
+
+
+@command()
+@spec_options
+@project_option
+@raw_options
+@pass_session
+def create(
+    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], dry_run: bool,
+    project: str | None, raw: str,
+) -> None:  # fmt: skip
+    """Create the pipelines that a spec describes.
+
+    A file may hold several specs: an array, a stream of JSON objects, or YAML documents. All are checked before any is
+    sent; each complaint says where.
+    """
+    found = _specs(session, source, jsonnet, arguments, project)
+    _send(session, found, update=False, reprocess=False, dry_run=dry_run, raw=raw)
+
+
+@command()
+@spec_options
+@click.option("--reprocess", is_flag=True, help="Run every datum again, also those that were processed before.")
+@project_option
+@raw_options
+@pass_session
+def update(
+    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], dry_run: bool,
+    reprocess: bool, project: str | None, raw: str,
+) -> None:  # fmt: skip
+    """Change pipelines to what a spec describes; those that are not there are created.
+
+    Datums that were processed and whose inputs have not changed are not run again, even if the code has changed:
+    --reprocess runs them.
+    """
+    found = _specs(session, source, jsonnet, arguments, project)
+    _send(session, found, update=True, reprocess=reprocess, dry_run=dry_run, raw=raw)
+
+
+def _specs(
+    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], project: str | None
+) -> list[specfile.Spec]:
+    if jsonnet is not None:
+        if source is not None:
+            raise click.UsageError("give either --file or --jsonnet")
+        return specfile.render(session, jsonnet, arguments, project)
+    if arguments:
+        raise click.UsageError("--arg is for templates; add --jsonnet TEMPLATE")
+    return specfile.read_specs(session, source, project)
+
+
+def _send(
+    session: Session, found: list[specfile.Spec], *, update: bool, reprocess: bool, dry_run: bool, raw: str
+) -> None:
+    for spec in found:
+        request = pps.CreatePipelineV2Request(
+            create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
+        )
+        answer = session.client.pps.CreatePipelineV2(request)
+        if dry_run:
+            _print(answer.effective_create_pipeline_request_json, raw)
+    if not dry_run:
+        session.added_to_transaction()
+
+
+def _print(text: str, form: str) -> None:
+    from trunkline.cli.show.raw import to_yaml
+
+    spec = json.loads(text)
+    click.echo(f"---\n{to_yaml(spec)}" if form == "yaml" else json.dumps(spec, indent=2, ensure_ascii=False))
+
+
+@command()
+@click.argument("pipeline")
+@click.option("--editor", metavar="CMD", help="The editor; $VISUAL or $EDITOR if not given.")
+@click.option("--reprocess", is_flag=True, help="Run every datum again, also those that were processed before.")
+@click.option(
+    "-o", "--output", type=click.Choice(["json", "yaml"]), default="json", help="How the spec is shown; json."
+)
+@project_option
+@pass_session
+def edit(
+    session: Session, pipeline: str, editor: str | None, reprocess: bool, output: str, project: str | None
+) -> None:
+    """Change a pipeline's spec in an editor."""
+    from trunkline.cli.show.raw import to_yaml
+
+    place = places.pipeline(pipeline, session.project(project))
+    request = pps.InspectPipelineRequest(pipeline=names.pipeline(place), details=True)
+    info = session.client.pps.InspectPipeline(request)
+    if not info.user_spec_json:
+        raise FailedPrecondition(
+            f"the server keeps no spec of {place}; change it with `pachctl update pipeline -f SPEC`"
+        )
+    before = json.loads(info.user_spec_json)
+    text = to_yaml(before) + "\n" if output == "yaml" else json.dumps(before, indent=2, ensure_ascii=False) + "\n"
+    after = click.edit(text, editor=editor, extension=f".{output}")
+    if after is None or after == text:
+        click.echo("Pipeline unchanged, no update will be performed.")
+        return
+    edited = specfile.load(after, "the edited spec")
+    if len(edited) != 1:
+        raise InvalidArgument(f"the edited text holds {len(edited)} specs; keep it to one")
+    named = edited[0].get("pipeline", {})
+    if named.get("name") != place.name or (named.get("project") or {}).get("name", place.project) != place.project:
+        raise InvalidArgument("a pipeline's name and project cannot be changed; create another with `create pipeline`")
+    named["project"] = {"name": place.project}
+    _send(session, edited, update=True, reprocess=reprocess, dry_run=False, raw="")
+
+
+@command()
+@click.option("-f", "--file", "source", metavar="SPEC", help="A file of specs (JSON or YAML), a URL, or -.")
+@project_option
+@pass_session
+def validate(session: Session, source: str | None, project: str | None) -> None:
+    """Check specs without a server; the exit status tells."""
+    specfile.read_specs(session, source, project)
+
+
+def single_input(session: Session, source: str, project: str) -> pps.Input:
+    """The input of the one spec in `source`. Raises InvalidArgument."""
+    found = specfile.read_specs(session, source, project)
+    if len(found) != 1:
+        raise InvalidArgument(f"{source} holds {len(found)} specs; datums are listed for one")
+    wanted: dict[str, Any] = {key: found[0][key] for key in ("pipeline", "input") if key in found[0]}
+    return json_format.ParseDict(wanted, pps.CreatePipelineRequest()).input
