@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from catalog.world import World, Writer
 
+from catalog.world import World, Writer
 from trunkline.ambient import chance
 from trunkline.catalog.collection import cycle
 from trunkline.testing.catalogs import open_catalog

@@ -69,9 +69,17 @@ def make_engine(settings: Settings) -> Engine:
         raw.execute("PRAGMA trusted_schema = OFF")
         return raw
 
-    return create_engine(
+    engine = create_engine(
         "sqlite+pysqlite://", module=module, creator=connect, poolclass=NullPool, isolation_level="AUTOCOMMIT"
     )
+    # SQLAlchemy and alembic end a transaction here and there, in the belief that it is theirs.
+    for verb in ("do_begin", "do_commit", "do_rollback"):
+        setattr(engine.dialect, verb, _nothing)
+    return engine
+
+
+def _nothing(_connection: object) -> None:
+    """Ours to do."""
 
 
 def open_writer(engine: Engine, settings: Settings) -> Connection:

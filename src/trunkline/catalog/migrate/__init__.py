@@ -31,28 +31,31 @@ def bring_up_to_date(connection: Connection, name: str) -> int:
     Raises FailedPrecondition when a newer release has written the database.
     """
     raw: Any = connection.connection.dbapi_connection
-    raw.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(raw)
-        if version > NEWEST:
-            raise FailedPrecondition(
-                f"{name} was written by a newer Trunkline (tables of version {version}, this one knows {NEWEST}): "
-                "start that release, or restore a backup made before it ran"
-            )
-        if version == 0:
-            create(connection)
-        elif version < NEWEST:
-            from trunkline.catalog.migrate.run import upgrade
+    version = _version(raw)
+    if version > NEWEST:
+        raise FailedPrecondition(
+            f"{name} was written by a newer Trunkline (tables of version {version}, this one knows {NEWEST}): "
+            "start that release, or restore a backup made before it ran"
+        )
+    if version < NEWEST:
+        # Tables that are rebuilt are dropped under their referrers; this cannot be said inside the transaction.
+        raw.execute("PRAGMA foreign_keys = OFF")
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            if version == 0:
+                create(connection)
+            else:
+                from trunkline.catalog.migrate.run import upgrade
 
-            upgrade(connection, version, NEWEST)
-        newest = raw.execute(
-            "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(position) FROM cursors), 0))"
-        ).fetchone()[0]
-        raw.execute("COMMIT")
-    except BaseException:
-        raw.execute("ROLLBACK")
-        raise
-    return int(newest)
+                upgrade(connection, version, NEWEST)
+            raw.execute("COMMIT")
+        except BaseException:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+        raw.execute("PRAGMA foreign_keys = ON")
+    query = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(position) FROM cursors), 0))"
+    return int(raw.execute(query).fetchone()[0])
 
 
 def create(connection: Connection) -> None:
