@@ -22,6 +22,10 @@ def bridge() -> Iterator[Bridge]:
     made.close()
 
 
+async def there() -> None:
+    """The client is still connected when its messages have ended."""
+
+
 async def collect(items: AsyncIterator[int]) -> list[int]:
     return [item async for item in items]
 
@@ -95,7 +99,7 @@ def test_a_reader_ahead_of_the_engine_is_held_back(bridge: Bridge) -> None:
         return before, sum(1 for _ in messages)
 
     async def run() -> tuple[int, int]:
-        work = asyncio.ensure_future(bridge.consume(client(), engine))
+        work = asyncio.ensure_future(bridge.consume(client(), engine, there))
         while sent * (1 << 20) < AHEAD_BYTES:
             await asyncio.sleep(0)
         for _ in range(1000):
@@ -127,7 +131,7 @@ def test_a_client_that_goes_away_is_an_error_in_the_engine(bridge: Bridge) -> No
             done.set()
 
     async def run() -> None:
-        work = asyncio.ensure_future(bridge.consume(client(), engine))
+        work = asyncio.ensure_future(bridge.consume(client(), engine, there))
         await asyncio.sleep(0.01)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -136,6 +140,20 @@ def test_a_client_that_goes_away_is_an_error_in_the_engine(bridge: Bridge) -> No
     asyncio.run(run())
     assert done.wait(10)
     assert "went away" in str(raised[0])
+
+
+def test_messages_that_end_because_the_client_is_gone_are_not_all(bridge: Bridge) -> None:
+    async def client() -> AsyncIterator[BytesValue]:
+        yield BytesValue(value=b"first")
+
+    async def gone() -> None:
+        raise ConnectionError
+
+    async def run() -> None:
+        with pytest.raises(Aborted):
+            await bridge.consume(client(), lambda messages: len(list(messages)), gone)
+
+    asyncio.run(run())
 
 
 def test_an_engine_that_stops_reading_ends_the_call(bridge: Bridge) -> None:
@@ -149,7 +167,7 @@ def test_an_engine_that_stops_reading_ends_the_call(bridge: Bridge) -> None:
 
     async def run() -> None:
         with pytest.raises(NotFound):
-            await bridge.consume(client(), engine)
+            await bridge.consume(client(), engine, there)
 
     asyncio.run(run())
 
@@ -160,6 +178,6 @@ def test_no_message_at_all_reaches_the_engine(bridge: Bridge) -> None:
         yield
 
     async def run() -> int:
-        return await bridge.consume(client(), lambda messages: len(list(messages)))
+        return await bridge.consume(client(), lambda messages: len(list(messages)), there)
 
     assert asyncio.run(run()) == 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,10 +71,13 @@ class Bridge:
         with suppress(RuntimeError):  # the pool is closed: the server is on its way out
             self.calls.submit(source.close)
 
-    async def consume(self, messages: AsyncIterator[T], work: Callable[[Iterator[T]], R]) -> R:
+    async def consume(
+        self, messages: AsyncIterator[T], work: Callable[[Iterator[T]], R], is_whole: Callable[[], Awaitable[object]]
+    ) -> R:
         """The result of `work`, which reads the client's messages as a blocking iterator.
 
         At most AHEAD_BYTES wait unread, or one message. If the client goes away, the iterator raises Aborted.
+        is_whole: awaited when `messages` has ended; raises if it has because the client is gone.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -82,7 +85,7 @@ class Bridge:
         except StopAsyncIteration:
             return await loop.run_in_executor(self.uploads, work, iter(()))
         feed: _Feed[T] = _Feed(loop)
-        reading = asyncio.ensure_future(feed.fill(first, messages))
+        reading = asyncio.ensure_future(feed.fill(first, messages, is_whole))
         result = loop.run_in_executor(self.uploads, _run_fed, work, feed)
         try:
             return await asyncio.shield(result)
@@ -162,7 +165,7 @@ class _Feed(Generic[T]):
         self._room = asyncio.Event()
         self._room.set()
 
-    async def fill(self, first: T, messages: AsyncIterator[T]) -> None:
+    async def fill(self, first: T, messages: AsyncIterator[T], is_whole: Callable[[], Awaitable[object]]) -> None:
         """Put the client's messages until it sends no more or nobody reads on."""
         try:
             self._put(first)
@@ -171,12 +174,13 @@ class _Feed(Generic[T]):
                 if self._over:
                     return  # what comes is dropped, the answer is on its way
                 self._put(message)
+            await is_whole()
             self.end(None)
         except asyncio.CancelledError:
             self.end(_gone())
             raise
-        except Exception as error:
-            self.end(error)
+        except Exception:
+            self.end(_gone())
 
     def _put(self, message: T) -> None:
         with self._changed:

@@ -133,7 +133,7 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
         call = call_of(name, context.invocation_metadata())
         try:
             call.refuse_transaction()
-            result: Message = await _run(method, work, request, call, rooms.bridge)
+            result: Message = await _run(method, work, request, context, call, rooms.bridge)
             return result
         except asyncio.CancelledError:
             raise
@@ -145,13 +145,16 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
 
 
 def _run(
-    method: MethodDescriptor, work: Callable[..., Any], request: Any, call: Call, bridge: Bridge
+    method: MethodDescriptor, work: Callable[..., Any], request: Any, context: Context, call: Call, bridge: Bridge
 ) -> Awaitable[Message]:
     if _waits(work):
         done: Awaitable[Message] = work(request, call)
         return done
     if method.client_streaming:
-        return bridge.consume(aiter(request), lambda messages: work(messages, call))
+        # Messages end in the same way when the client has sent all and when it was cut off; but headers can only be
+        # sent to a client that is still there. Without this, half an upload would be taken for a whole one.
+        is_whole = partial(context.send_initial_metadata, ())
+        return bridge.consume(aiter(request), lambda messages: work(messages, call), is_whole)
     return bridge.unary(partial(work, request, call))
 
 
