@@ -6,7 +6,6 @@ A base is the job that the output builds on; a donor is a job that failed, whose
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -36,9 +35,6 @@ NO_RESULT = "the last job has no result for it"
 UNCHANGED = "unchanged since the last job"
 ADOPTED = "a job that failed had run it already"
 WAITING = "waits for the last job to end, which works on it"
-
-_GOOD = (CODE[DatumState.SUCCESS], CODE[DatumState.SKIPPED])
-_BAD = {CODE[DatumState.FAILED]: FAILED, CODE[DatumState.RECOVERED]: RECOVERED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,80 +76,73 @@ def plan(table: DatumTable, base: Known | None, donor: Known | None = None, *, f
 
     While the base runs, rows that it has unchanged stay UNDECIDED, unless the donor has them; the others are decided.
     """
-    return _decided(table, np.ones(len(table), bool), None, base, donor, first)
+    count = len(table)
+    classes, reasons, source = _all(int(RowClass.RUN), count), _all(first, count), pa.nulls(count, pa.int64())
+    gone = pa.array([], pa.int64())
+    if base is not None:
+        where = _where(table, base)
+        classes, reasons, source = _by_base(table, base, where)
+        missing = np.ones(len(base.table), bool)
+        missing[pc.drop_null(where).to_numpy()] = False
+        gone = pa.array(np.flatnonzero(missing), pa.int64())
+    if donor is not None:
+        where = _where(table, donor)
+        adopted = pc.and_(_good(table, donor, where), pc.not_equal(classes, int(RowClass.SKIP)))
+        classes = pc.if_else(adopted, int(RowClass.ADOPTED), classes)
+        reasons = pc.if_else(adopted, ADOPTED, reasons)
+        source = pc.if_else(adopted, where, source)
+    return Plan(classes.cast(pa.int8()), reasons, source, gone)
 
 
 def settle(
     before: Plan, table: DatumTable, base: Known | None, donor: Known | None = None, *, first: str = NEW
 ) -> Plan:
     """`before` with its UNDECIDED rows decided against `base`; no other row changes."""
-    undecided = pc.equal(before.classes, int(RowClass.UNDECIDED)).to_numpy(zero_copy_only=False)
-    return _decided(table, undecided, before, base, donor, first)
-
-
-def _decided(
-    table: DatumTable,
-    wanted: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    before: Plan | None,
-    base: Known | None,
-    donor: Known | None,
-    first: str,
-) -> Plan:
-    rows = pa.array(np.flatnonzero(wanted))
-    every = len(rows) == len(table)
-    keys = table.keys if every else table.keys.take(rows)
-    contents = table.contents if every else table.contents.take(rows)
-    nothing = pa.nulls(len(rows), pa.int64())
-    classes = pa.array(np.zeros(len(rows), np.int8))
-    reasons, source = _all(first, len(rows)), nothing
-    if base is not None:
-        classes, reasons, source = _by_base(keys, contents, base)
-    if donor is not None:
-        where, _, good = _matched(keys, contents, donor, (CODE[DatumState.SUCCESS], CODE[DatumState.SKIPPED]))
-        adopted = pc.and_(good, pc.not_equal(classes, int(RowClass.SKIP)))
-        classes = pc.if_else(adopted, pa.scalar(int(RowClass.ADOPTED), pa.int8()), classes)
-        reasons = pc.if_else(adopted, ADOPTED, reasons)
-        source = pc.if_else(adopted, where, source)
-    if before is not None:
-        mask = pa.array(wanted)
-        classes = pc.replace_with_mask(before.classes, mask, classes)
-        reasons = pc.replace_with_mask(before.reasons, mask, reasons)
-        source = pc.replace_with_mask(before.source, mask, source)
-    return Plan(classes, reasons, source, _gone(table, base))
-
-
-def _by_base(keys: pa.Array, contents: pa.Array, base: Known) -> tuple[pa.Array, pa.Array, pa.Array]:
-    where, same, good = _matched(keys, contents, base, _GOOD)
-    states = base.states.take(where)
-    there = pc.is_valid(where)
-    waits = pc.and_(same, pa.scalar(not base.ended))
-    skipped = pc.and_(good, pa.scalar(base.ended))
-    classes = pc.if_else(waits, int(RowClass.UNDECIDED), pc.if_else(skipped, int(RowClass.SKIP), int(RowClass.RUN)))
-    reasons = pc.case_when(
-        pc.make_struct(
-            pc.invert(there), pc.invert(same), waits, skipped, *(pc.fill_null(pc.equal(states, c), False) for c in _BAD)
-        ),
-        *(_all(text, len(keys)) for text in (NEW, CHANGED, WAITING, UNCHANGED, *_BAD.values(), NO_RESULT)),
+    now = plan(table, base, donor, first=first)
+    undecided = pc.equal(before.classes, int(RowClass.UNDECIDED))
+    return Plan(
+        pc.if_else(undecided, now.classes, before.classes),
+        pc.if_else(undecided, now.reasons, before.reasons),
+        pc.if_else(undecided, now.source, before.source),
+        now.gone,
     )
-    return classes.cast(pa.int8()), reasons, pc.if_else(skipped, where, pa.scalar(None, pa.int64()))
 
 
-def _matched(
-    keys: pa.Array, contents: pa.Array, known: Known, good: Sequence[int]
-) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """For each row: where `known` has it (null: nowhere), whether it holds the same, and whether its result is good."""
-    where = pc.index_in(keys, value_set=known.table.keys).cast(pa.int64())
-    same = pc.fill_null(pc.equal(contents, known.table.contents.take(where)), False)
-    usable = pc.fill_null(pc.is_in(known.states.take(where), value_set=pa.array(good, known.states.type)), False)
-    return where, same, pc.and_(same, usable)
+def _where(table: DatumTable, known: Known) -> pa.Array:
+    """For each row where `known` has the same datum; null: nowhere."""
+    return pc.index_in(table.keys, value_set=known.table.keys).cast(pa.int64())
 
 
-def _gone(table: DatumTable, base: Known | None) -> pa.Array:
-    if base is None:
-        return pa.array([], pa.int64())
-    missing = pc.invert(pc.is_in(base.table.keys, value_set=table.keys))
-    return pa.array(np.flatnonzero(missing.to_numpy(zero_copy_only=False)), pa.int64())
+def _same(table: DatumTable, known: Known, where: pa.Array) -> pa.Array:
+    """Whether it holds the same there."""
+    return pc.fill_null(pc.equal(table.contents, known.table.contents.take(where)), False)
 
 
-def _all(text: str, length: int) -> pa.Array:
-    return pa.array([text]).take(pa.array(np.zeros(length, np.int8)))
+def _good(table: DatumTable, known: Known, where: pa.Array) -> pa.Array:
+    """Whether it holds the same there, and has a result that can be taken over."""
+    wanted = pa.array([CODE[DatumState.SUCCESS], CODE[DatumState.SKIPPED]], known.states.type)
+    usable = pc.fill_null(pc.is_in(known.states.take(where), value_set=wanted), False)
+    return pc.and_(_same(table, known, where), usable)
+
+
+def _by_base(table: DatumTable, base: Known, where: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    same = _same(table, base, where)
+    states = base.states.take(where)
+    waits = pc.and_(same, pa.scalar(not base.ended))
+    skipped = pc.and_(_good(table, base, where), pa.scalar(base.ended))
+    classes = pc.if_else(waits, int(RowClass.UNDECIDED), pc.if_else(skipped, int(RowClass.SKIP), int(RowClass.RUN)))
+    cases = {
+        NEW: pc.is_null(where),
+        CHANGED: pc.invert(same),
+        WAITING: waits,
+        UNCHANGED: skipped,
+        FAILED: pc.fill_null(pc.equal(states, CODE[DatumState.FAILED]), False),
+        RECOVERED: pc.fill_null(pc.equal(states, CODE[DatumState.RECOVERED]), False),
+    }
+    texts = (_all(text, len(where)) for text in (*cases, NO_RESULT))
+    reasons = pc.case_when(pc.make_struct(*cases.values()), *texts)
+    return classes, reasons, pc.if_else(skipped, where, pa.scalar(None, pa.int64()))
+
+
+def _all(value: str | int, length: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value), length)
