@@ -1,0 +1,183 @@
+"""The repository beside a model of plain dicts: random histories of two branches read back as the model says.
+
+The model of a commit is {path: bytes}. Every finished commit is remembered and must read the same for ever (I-3).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from trunkline.ambient import SimulatedAmbient
+from trunkline.catalog.engine import Catalog
+from trunkline.model.names import Branch, Repo
+from trunkline.pfs import branches, commits, content, edits, reads, repos
+from trunkline.pfs.edits import Add, Copy, Delete, Target
+from trunkline.pfs.files import Files
+from trunkline.pfs.finisher import finish_waiting
+from trunkline.storage import Store
+from trunkline.storage.blobs import MemoryBlobs
+
+REPO = Repo("default", "data")
+PATHS = ["/a", "/b", "/d/a", "/d/b", "/d/e/x", "/d/e/y", "/z"]
+FOLDERS = ["/", "/d/", "/d/e/"]
+BYTES = st.one_of(st.binary(max_size=12), st.integers(0, 3).map(lambda n: bytes([n]) * 70_000))
+
+EDIT = st.one_of(
+    st.tuples(st.just("put"), st.sampled_from(PATHS), BYTES),
+    st.tuples(st.just("append"), st.sampled_from(PATHS), BYTES),
+    st.tuples(st.just("delete"), st.sampled_from([*PATHS, *FOLDERS]), st.none()),
+    st.tuples(st.just("copy"), st.sampled_from(PATHS), st.sampled_from(PATHS)),
+)
+EDITS = st.lists(EDIT, min_size=1, max_size=6)
+BRANCHES = st.sampled_from(["master", "other"])
+
+
+def in_model(tree, source, changes):
+    """What edits make of a tree; copies are taken from `source`."""
+    tree = dict(tree)
+    for what, path, value in changes:
+        if what == "put":
+            tree[path] = value
+        elif what == "append":
+            tree[path] = tree.get(path, b"") + value
+        elif what == "delete" and path.endswith("/"):
+            tree = {kept: data for kept, data in tree.items() if not kept.startswith(path)}
+        elif what == "delete":
+            tree.pop(path, None)
+        elif value in source:
+            tree[path] = source[value]
+    return tree
+
+
+def as_edits(changes, source_ref):
+    for what, path, value in changes:
+        if what == "put":
+            yield Delete(path)
+            yield Add(path, b"")
+            yield Add(path, value[: len(value) // 2])
+            yield Add(path, value[len(value) // 2 :])
+        elif what == "append":
+            yield Add(path, value)
+        elif what == "delete":
+            yield Delete(path)
+        elif source_ref is not None:
+            yield Copy(path, REPO, source_ref, value)
+
+
+class RepoMachine(RuleBasedStateMachine):
+    """One repo, two branches."""
+
+    finished = Bundle("finished")
+
+    @initialize()
+    def begin(self):
+        self.folder = tempfile.TemporaryDirectory()
+        place = Path(self.folder.name)
+        ambient = SimulatedAmbient(3)
+        self.catalog = Catalog.open(place / "data", ambient, synchronous="OFF")
+        self.files = Files(self.catalog, Store(MemoryBlobs(), place / "cache", ambient), ambient)
+        self.catalog.transact(repos.ensure_default_project)
+        self.catalog.transact(lambda tx: repos.create_repo(tx, REPO))
+        self.trees: dict[str, dict[str, bytes]] = {}  # commit id -> content
+        self.heads: dict[str, str] = {}  # branch -> id of its newest good commit
+        self.open: dict[str, dict[str, bytes]] = {}  # branch -> content of its open commit
+
+    def teardown(self):
+        if hasattr(self, "catalog"):
+            self.catalog.close()
+            self.folder.cleanup()
+
+    def below(self, branch):
+        return self.trees.get(self.heads.get(branch, ""), {})
+
+    @rule(target=finished, branch=BRANCHES, changes=EDITS)
+    def one_shot(self, branch, changes):
+        """Edits straight to a branch: into its open commit, or a commit of their own."""
+        source = self.heads.get(branch)
+        under = self.open.get(branch, self.below(branch))
+        tree = in_model(under, self.trees.get(source, {}), changes)
+        commit = edits.modify(self.files, Target(REPO, branch=branch), as_edits(changes, source))
+        if branch in self.open:
+            self.open[branch] = tree
+            assert self.read(commit.id) == tree
+            return ""
+        finish_waiting(self.files)
+        return self.remember(branch, commit.id, tree)
+
+    @rule(branch=BRANCHES)
+    def start(self, branch):
+        """Open a commit that stays open."""
+        if branch not in self.open:
+            self.files.change(lambda change: commits.start_commit(change, Branch(REPO, branch)))
+            self.open[branch] = self.below(branch)
+
+    @rule(target=finished, branch=BRANCHES, error=st.booleans())
+    def finish(self, branch, error):
+        """Close it; with an error it can be read but nothing builds on it."""
+        if branch not in self.open:
+            return ""
+        tree = self.open.pop(branch)
+        text = "it went wrong" if error else ""
+        commit = self.catalog.transact(lambda tx: commits.finish_commit(tx, REPO, branch, error=text))
+        finish_waiting(self.files)
+        if error:
+            self.trees[commit.id] = tree
+            return commit.id
+        return self.remember(branch, commit.id, tree)
+
+    @rule(branch=BRANCHES)
+    def clear(self, branch):
+        """Drop what an open commit has."""
+        if branch in self.open:
+            self.catalog.transact(lambda tx: commits.clear_commit(tx, REPO, branch))
+            self.open[branch] = self.below(branch)
+
+    @rule(branch=BRANCHES, commit=consumes(finished))
+    def move(self, branch, commit):
+        """Point a branch to any good commit of the past."""
+        info = self.catalog.read(lambda tx: commits.inspect_commit(tx, REPO, commit)) if commit else None
+        if info is not None and not info.error and branch not in self.open:
+            self.files.change(lambda change: branches.create_branch(change, Branch(REPO, branch), head=(REPO, commit)))
+            self.heads[branch] = commit
+
+    @rule(commit=finished)
+    def reads_back(self, commit):
+        """Whatever happened since, a finished commit reads as it did."""
+        if commit:
+            assert self.read(commit) == self.trees[commit]
+
+    @invariant()
+    def heads_are_right(self):
+        for branch, commit in getattr(self, "heads", {}).items():
+            if branch not in self.open:
+                info = self.catalog.read(lambda tx, b=branch: commits.inspect_commit(tx, REPO, b))
+                if not info.error:
+                    assert info.commit.id == commit
+                    assert info.size_bytes == sum(map(len, self.trees[commit].values()))
+
+    def remember(self, branch, commit, tree):
+        info = self.catalog.read(lambda tx: commits.inspect_commit(tx, REPO, commit))
+        assert not info.error
+        self.trees[commit] = tree
+        self.heads[branch] = commit
+        assert self.read(commit) == tree
+        return commit
+
+    def read(self, commit):
+        source = reads.need_source(self.files, REPO, commit)
+        return {
+            info.path: b"".join(content.get_file(self.files, source, info.path))
+            for info in reads.walk_file(source, "/")
+            if not info.is_dir
+        }
+
+
+RepoMachine.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestRepoAgainstDicts = RepoMachine.TestCase
