@@ -130,7 +130,8 @@ instructions = Table(
 claims = Table(
     "claims",
     metadata,
-    Column("id", String(32), primary_key=True),
+    # Begins with the job's seq, so that what a worker says late still finds its job.
+    Column("id", String(64), primary_key=True),
     Column("job", RowId, ForeignKey("jobs.seq"), nullable=False),
     Column("pipeline", RowId, nullable=False),
     Column("gen", Integer, nullable=False),

@@ -261,7 +261,8 @@ def _used_up(job: JobCore) -> Outcome:
         return _enter(job, Phase.WAITING), []
     # A base that still runs is no ground to build on, and none is needed: no row was skipped from it.
     base = job.base if job.base_ending is Ending.GOOD else None
-    return _enter(job, Phase.ASSEMBLING), [Do(Work.ASSEMBLE, job.gen, base)]
+    job = replace(_enter(job, Phase.ASSEMBLING), base=base)
+    return job, [Do(Work.ASSEMBLE, job.gen, base)]
 
 
 def _output(job: JobCore, event: ev.Assembled | ev.EgressDone | ev.EgressFailed) -> Outcome:
@@ -342,7 +343,7 @@ def _repeat(job: JobCore) -> list[Instruction]:
         case Phase.RUNNING | Phase.WAITING if job.settling:
             return [Do(Work.SETTLE, job.gen, job.base)]
         case Phase.ASSEMBLING:
-            return [Do(Work.ASSEMBLE, job.gen, job.base if job.base_ending is Ending.GOOD else None)]
+            return [Do(Work.ASSEMBLE, job.gen, job.base)]
         case Phase.EGRESSING:
             return [Do(Work.EGRESS, job.gen)]
         case Phase.FINISHING:

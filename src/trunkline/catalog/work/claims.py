@@ -53,10 +53,16 @@ class ReportRow:
 
 def insert_claim(tx: Tx, job: int, pipeline: int, gen: int, first: int, last: int) -> str:
     """Let workers claim a range; its id."""
-    claim = tx.new_id()
+    claim = f"{job}.{tx.new_id()}"
     values = {"id": claim, "job": job, "pipeline": pipeline, "gen": gen, "first": first, "last": last, "done": first}
     tx.execute(insert(claims).values(**values, fence=0))
     return claim
+
+
+def job_of_claim(claim: str) -> int | None:
+    """The job that a claim is of, read from its id; None: that is no claim's id."""
+    number = claim.partition(".")[0]
+    return int(number) if number.isdecimal() else None
 
 
 def get_claim(tx: Tx, claim: str) -> ClaimRow | None:
@@ -156,6 +162,13 @@ def count_death(tx: Tx, job: int, gen: int, row: int, why: str) -> int:
         return 1
     tx.execute(update(datum_deaths).where(where).values(deaths=known[0] + 1, why=why))
     return int(known[0]) + 1
+
+
+def deaths_in(tx: Tx, job: int, gen: int, first: int, last: int) -> dict[int, int]:
+    """Rows of a range on which workers died, and how many each."""
+    here = datum_deaths.c.row.between(first, last - 1)
+    where = and_(datum_deaths.c.job == job, datum_deaths.c.gen == gen, here)
+    return {row[0]: row[1] for row in tx.execute(select(datum_deaths.c.row, datum_deaths.c.deaths).where(where))}
 
 
 def insert_report(tx: Tx, report: ReportRow) -> None:

@@ -1,0 +1,205 @@
+"""The end of a job: what its datums wrote becomes layers of the output commit, and the commits are closed.
+
+Output = the base's rows whose datum was skipped from it, plus what was adopted, plus what was run. All else of the base
+is deleted by name, one row each, by columns. A job that failed or was stopped keeps what it has made in its commit, as
+a diff that nobody builds on but from which the next job of the same code adopts what is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.collection import filesets as fileset_rows
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
+from trunkline.catalog.work.claims import ReportRow
+from trunkline.catalog.work.jobs import InstructionRow, JobRow
+from trunkline.errors import Aborted
+from trunkline.model.datums import code_digest
+from trunkline.model.jobs import JobState
+from trunkline.model.plan import RowClass
+from trunkline.pfs import outputs
+from trunkline.pfs.files import Files
+from trunkline.pfs.sessions import Session
+from trunkline.pps import events as ev
+from trunkline.pps.decide import fits
+from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, core_of, feed, spec_of
+from trunkline.pps.tables import JobTable, Tables, with_reports
+from trunkline.storage import Sealed
+
+DEL = 1
+"""The operation of a row that hides another one: docs/formats/fileset.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a job has, as it was in one snapshot. ran: image and code digest that it ran datums with.
+
+    base_content: the file sets of the commit that the output builds on.
+    """
+
+    job: JobRow
+    reports: tuple[ReportRow, ...]
+    ran: tuple[str, str]
+    base: JobRow | None
+    base_content: tuple[str, ...]
+    written: bool
+
+
+def survey(tx: Tx, do: InstructionRow) -> Harvest | None:
+    """What there is to put together; None: the job is gone."""
+    job = job_rows.get_job(tx, do.job)
+    if job is None:
+        return None
+    base = job_rows.get_job(tx, do.base) if do.base is not None else None
+    if do.base is not None and base is None:
+        raise Aborted(f"job {do.base}, on which {job.job} builds, has gone")
+    version = pipeline_rows.get_version(tx, job.pipeline, job.version)
+    digest = version.image_digest if version else ""
+    code = code_digest(spec_of(tx, job.pipeline, job.version).transform, digest)
+    content = tuple(outputs.content_filesets(tx, base.output_commit)) if base else ()
+    written = bool(commit_rows.layers(tx, job.output_commit))
+    reports = tuple(claim_rows.reports_of_job(tx, job.seq))
+    return Harvest(job, reports, (digest, code), base, content, written)
+
+
+def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
+    """Obey `Do(ASSEMBLE)`: put the layers on the output commit, and the results into the datum table."""
+    harvest = files.catalog.read(lambda tx: survey(tx, do))
+    if harvest is None or harvest.job.datums is None:
+        return
+    with files.session("assemble") as session:
+        table = full_table(tables, harvest)
+        dropped = _dropped(files, session, tables, harvest, table)
+        made = files.held(session, _made(harvest))
+        saved = tables.save(session, table)
+
+        def work(tx: Tx) -> None:
+            job_rows.strike_instruction(tx, do.serial)
+            now = job_rows.get_job(tx, do.job)
+            event = ev.Assembled(do.gen)
+            if now is None or not fits(core_of(now), event):
+                return
+            outputs.add_layers(tx, session, now.output_commit, [*dropped, *made])
+            _put_away(tx, session, now, saved)
+            feed(tx, do.job, event)
+
+        session.finish(work)
+
+
+def finish(files: Files, tables: Tables, do: InstructionRow) -> None:
+    """Obey `Do(FINISH)`: close the commits; with an error, after what was made so far has been put into them."""
+    harvest = files.catalog.read(lambda tx: survey(tx, do))
+    if harvest is None:
+        return
+    if not do.error or harvest.written or harvest.job.datums is None:
+        files.catalog.transact(lambda tx: _close(tx, do))
+        return
+    with files.session("assemble") as session:
+        table = full_table(tables, harvest)
+        made = files.held(session, _made(harvest))
+        saved = tables.save(session, table)
+
+        def work(tx: Tx) -> None:
+            now = job_rows.get_job(tx, do.job)
+            commit = commit_rows.get_commit(tx, now.output_commit) if now else None
+            if now is not None and commit is not None and commit.open:
+                outputs.add_layers(tx, session, now.output_commit, made)
+                _put_away(tx, session, now, saved)
+            _close(tx, do)
+
+        session.finish(work)
+
+
+def full_table(tables: Tables, harvest: Harvest) -> JobTable:
+    """The job's table with everything that was reported so far."""
+    job = harvest.job
+    if job.datums is None:
+        raise Aborted(f"{job.job} has no datum table")
+    table = tables.load(job.datums)
+    rows = with_reports(table.rows, harvest.reports, job.seq, job.table_gen, harvest.ran)
+    return JobTable(table.datums, rows)
+
+
+def _made(harvest: Harvest) -> list[str]:
+    """File sets with what was adopted and run."""
+    job = harvest.job
+    mine = (one for one in harvest.reports if one.gen == job.table_gen)
+    return [*job.adopted, *(fileset for one in mine for fileset in one.output)]
+
+
+def _put_away(tx: Tx, session: Session, job: JobRow, saved: Sequence[Sealed]) -> None:
+    """The commit holds the output now, and the table the results: the reports have done their duty."""
+    key = str(job.seq)
+    for kind in (JOB_HOLDER, TABLE_HOLDER):
+        fileset_rows.drop_holder(tx, kind, key)
+    session.adopt(tx, saved, TABLE_HOLDER, key)
+    job_rows.set_table(tx, job.seq, job.table_gen, [one.id for one in saved], ())
+    claim_rows.forget(tx, job.seq)
+
+
+def _close(tx: Tx, do: InstructionRow) -> None:
+    """Close output and meta commit; the finisher's event ends the job."""
+    job_rows.strike_instruction(tx, do.serial)
+    job = job_rows.get_job(tx, do.job)
+    if job is None:
+        return
+    output = commit_rows.get_commit(tx, job.output_commit)
+    if output is None:
+        feed(tx, do.job, ev.CommitGone())
+        return
+    outputs.settle(tx, job.output_commit, base=base_commit(tx, job), error=do.error)
+    if job.meta_commit is not None and commit_rows.get_commit(tx, job.meta_commit) is not None:
+        outputs.settle(tx, job.meta_commit, base=None, error=do.error)
+
+
+def base_commit(tx: Tx, job: JobRow) -> int | None:
+    """The commit that a job's output builds on; None: on nothing, since its base has not ended well."""
+    base = job.core["base"]
+    found = job_rows.get_job(tx, base) if base is not None else None
+    if found is None or not found.ended or found.state != JobState.SUCCESS.value:
+        return None
+    return found.output_commit
+
+
+def _dropped(files: Files, session: Session, tables: Tables, harvest: Harvest, table: JobTable) -> list[Sealed]:
+    """Hides for everything in the base's content whose datum was not skipped from it."""
+    base = harvest.base
+    if base is None or base.datums is None or not harvest.base_content:
+        return []
+    skipped = pc.equal(table.rows["class"].combine_chunks(), int(RowClass.SKIP))
+    kept = pc.unique(table.rows["id"].combine_chunks().filter(skipped))
+    gone = pc.invert(pc.is_in(tables.load(base.datums).rows["id"].combine_chunks(), value_set=kept))
+    if not pc.any(gone).as_py():
+        return []
+    names = pa.array([one.hex() for one in kept.to_pylist()], pa.string())
+    writer = files.store.writer(session)
+    for page in files.hold(session, harvest.base_content).files("/"):
+        mine = page.filter(pc.invert(pc.is_in(page["datum"], value_set=names)))
+        if mine.num_rows:
+            writer.add_rows(hides(mine))
+    return [one for one in writer.seal() if one.rows]
+
+
+def hides(rows: pa.Table) -> pa.Table:
+    """For rows of contents, the rows that delete them: the same paths and datums."""
+    count = rows.num_rows
+    empty = pa.array(np.zeros(count, np.int64))
+    columns = {
+        "op": pa.array(np.full(count, DEL, np.uint8)),
+        "size": empty,
+        "hash": pa.nulls(count, rows.schema.field("hash").type),
+        "pieces": pa.array([[]] * count, rows.schema.field("pieces").type),
+        "since": empty,
+        "files": empty,
+    }
+    arrays = [columns.get(each.name, rows[each.name]) for each in rows.schema]
+    return pa.table(arrays, schema=rows.schema)

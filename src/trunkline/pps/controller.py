@@ -1,0 +1,186 @@
+"""The controller: hears of commits, moves jobs, does their slow work, and watches deadlines and leases.
+
+It can be killed anywhere. What a job waits for is in its row, what is to be done is a row too, and a result is kept in
+one transaction with the decision that follows from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from trunkline.catalog import outbox
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work.jobs import InstructionRow
+from trunkline.errors import TrunklineError, Unimplemented
+from trunkline.pfs.changes import COMMIT_TOPIC
+from trunkline.pfs.files import Files
+from trunkline.pps import assemble, claims, machine, planning
+from trunkline.pps import events as ev
+from trunkline.pps.claims import Leases
+from trunkline.pps.events import Work
+from trunkline.pps.tables import Tables
+
+log = structlog.get_logger()
+
+CURSOR = "pps"
+PAGE = 50
+IDLE_S = 5.0
+TICK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Pps:
+    """What every function of this room that does more than one transaction works with."""
+
+    files: Files
+    tables: Tables
+    leases: Leases
+
+    @classmethod
+    def of(cls, files: Files) -> Pps:
+        """The pipeline system on a versioned file system. `files.on_output_commit` is `machine.create_job`."""
+        return cls(files, Tables(files), Leases(files))
+
+
+class Controller:
+    """One round at a time by `step`, or for good by `start`."""
+
+    def __init__(self, pps: Pps) -> None:
+        self._pps = pps
+        self._files = pps.files
+        self._cursor: outbox.Cursor | None = None
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name="controller", daemon=True),
+            threading.Thread(target=self._tick, name="leases", daemon=True),
+        ]
+
+    def recover(self) -> None:
+        """After a start: workers of the last server are gone, and every open job is looked at again."""
+        catalog = self._files.catalog
+        self._cursor = catalog.transact(lambda tx: outbox.open_cursor(tx, CURSOR))
+        catalog.transact(claims.all_gone)
+        for job in catalog.read(job_rows.open_jobs):
+            catalog.transact(lambda tx, seq=job.seq: machine.restarted(tx, seq))
+
+    def step(self) -> bool:
+        """Hear events, do work that is due; whether there was anything."""
+        if self._cursor is None:
+            self.recover()
+        heard = self._hear()
+        late = self._files.catalog.read(job_rows.past_deadline)
+        for seq in late:
+            self._files.catalog.transact(lambda tx, seq=seq: _out_of_time(tx, seq))
+        due = [one for one in self._files.catalog.read(job_rows.list_instructions) if self._is_due(one)]
+        for one in due:
+            self._obey(one)
+        return bool(heard or late or due)
+
+    def _hear(self) -> bool:
+        cursor = self._cursor
+        if cursor is None:
+            return False
+        found = self._files.catalog.read(lambda tx: outbox.read_after(tx, cursor.position, PAGE * 4))
+        commits = [event for event in found if event.topic == COMMIT_TOPIC]
+        if not found or (not commits and len(found) < PAGE * 4):
+            return False
+
+        def work(tx: Tx) -> outbox.Cursor:
+            for event in commits:
+                machine.commit_moved(tx, event.payload["seq"])
+            return outbox.advance(tx, cursor, found[-1].seq)
+
+        self._cursor = self._files.catalog.transact(work)
+        return True
+
+    def _is_due(self, one: InstructionRow) -> bool:
+        return one.not_before_us <= self._files.ambient.now_us()
+
+    def _obey(self, one: InstructionRow) -> None:
+        try:
+            WORK[Work(one.work)](self._files, self._pps.tables, one)
+        except Exception as error:
+            if not isinstance(error, TrunklineError):
+                log.exception("work for a job failed", job=one.job, work=one.work)
+            why = str(error) or type(error).__name__
+            self._files.catalog.transact(lambda tx: _failed(tx, one, why))
+
+    def start(self) -> None:
+        """Begin, with what a previous run of the server left."""
+        self.recover()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the work in hand. `Catalog.wake` must be set once more for it to notice at once."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has ended."""
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def _run(self) -> None:
+        wake = self._files.catalog.wake
+        while not self._stop.is_set():
+            seen = wake.seq
+            try:
+                if self.step():
+                    continue
+                pause = self._pause()
+            except TrunklineError as error:
+                log.warning("a round of the controller failed; it is tried again", error=str(error))
+                pause = TICK_S
+            except Exception:
+                log.exception("a round of the controller failed; it is tried again")
+                pause = TICK_S
+            wake.wait(seen, pause)
+
+    def _pause(self) -> float:
+        """How long there is nothing to do, unless something happens."""
+        waiting, deadline = self._files.catalog.read(
+            lambda tx: (job_rows.list_instructions(tx), job_rows.next_deadline(tx))
+        )
+        times = [one.not_before_us for one in waiting] + ([deadline] if deadline is not None else [])
+        if not times:
+            return IDLE_S
+        return min(max((min(times) - self._files.ambient.now_us()) / 1e6, 0.01), IDLE_S)
+
+    def _tick(self) -> None:
+        while not self._stop.wait(TICK_S):
+            try:
+                self._pps.leases.tick()
+            except TrunklineError as error:
+                log.warning("leases could not be counted; the next tick does", error=str(error))
+            except Exception:
+                log.exception("leases could not be counted; the next tick does")
+
+
+def _out_of_time(tx: Tx, seq: int) -> None:
+    row = job_rows.get_job(tx, seq)
+    if row is not None:
+        machine.feed(tx, seq, ev.Deadline(f"job timed out after {row.timeout_us / 1e6:g} s"))
+        job_rows.set_values(tx, seq, deadline_us=None)
+
+
+def _failed(tx: Tx, one: InstructionRow, why: str) -> None:
+    job_rows.strike_instruction(tx, one.serial)
+    machine.feed(tx, one.job, ev.WorkFailed(one.gen, Work(one.work), why))
+
+
+def _egress(files: Files, tables: Tables, do: InstructionRow) -> None:
+    raise Unimplemented("egress is not built yet")
+
+
+WORK: dict[Work, Callable[[Files, Tables, InstructionRow], None]] = {
+    Work.PLAN: planning.make_plan,
+    Work.SETTLE: planning.settle,
+    Work.ASSEMBLE: assemble.assemble,
+    Work.FINISH: assemble.finish,
+    Work.EGRESS: _egress,
+}

@@ -1,0 +1,264 @@
+"""Pipelines and jobs as people see them: inspected, listed, stopped, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
+from trunkline.catalog.work.jobs import JobRow
+from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
+from trunkline.errors import InvalidArgument, NotFound
+from trunkline.model.infos_pps import (
+    InputCommit,
+    JobInfo,
+    JobSetInfo,
+    PipelineInfo,
+    ProcessStats,
+    WorkerStatus,
+)
+from trunkline.model.jobs import JobState, PipelineState
+from trunkline.model.names import Commit, Job, Pipeline, is_id
+from trunkline.model.specs import PipelineSpec
+from trunkline.pfs import outputs
+from trunkline.pps import machine
+from trunkline.pps.machine import need_job
+from trunkline.pps.pipelines import need_pipeline, spec_commit_of
+
+ALL_HISTORY = -1
+
+
+def inspect_pipeline(tx: Tx, pipeline: Pipeline, *, back: int = 0) -> PipelineInfo:
+    """A pipeline as it is now, or as it was `back` versions ago. Raises NotFound."""
+    known = need_pipeline(tx, pipeline)
+    version = pipeline_rows.get_version(tx, known.key, known.version - back)
+    if version is None:
+        raise NotFound(f"pipeline {pipeline} has {known.version} versions: there is none {back} before the last")
+    return _pipeline_info(tx, known, version)
+
+
+def list_pipelines(
+    tx: Tx, projects: Sequence[str] = (), *, pipeline: Pipeline | None = None, history: int = 0, commit_set: str = ""
+) -> list[PipelineInfo]:
+    """Pipelines of some projects (none: all), newest first. history: how many older versions to add, -1: all.
+
+    commit_set: only those with a job in it, in the version that the job is of.
+    """
+    if history < ALL_HISTORY:
+        raise InvalidArgument(f"history must be -1 (all), 0 (none) or a number of versions, not {history}")
+    rows = [need_pipeline(tx, pipeline)] if pipeline else pipeline_rows.list_pipelines(tx, projects)
+    if commit_set:
+        members = {job.pipeline: job.version for job in job_rows.jobs_of_set(tx, commit_set)}
+        pairs = [(row, pipeline_rows.get_version(tx, row.key, members[row.key])) for row in rows if row.key in members]
+        return [_pipeline_info(tx, row, version) for row, version in pairs if version is not None]
+    infos = []
+    for row in rows:
+        versions = pipeline_rows.list_versions(tx, row.key)
+        shown = versions if history == ALL_HISTORY else versions[: history + 1]
+        infos += [_pipeline_info(tx, row, version) for version in shown]
+    return infos
+
+
+def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInfo:
+    spec = PipelineSpec.from_json(version.effective_spec)
+    last = job_rows.last_job(tx, row.key)
+    failed = job_rows.list_jobs(tx, pipeline=row.key, states=[JobState.FAILURE.value], limit=1)
+    claims = [claim for claim in claim_rows.all_claims(tx) if claim.pipeline == row.key]
+    workers = {claim.worker for claim in claims if claim.worker}
+    return PipelineInfo(
+        pipeline=row.pipeline,
+        version=version.version,
+        spec_commit=spec_commit_of(row, version),
+        stopped=row.stopped,
+        state=PipelineState(row.state),
+        reason=row.reason,
+        last_job_state=JobState(last.state) if last else None,
+        parallelism=spec.parallelism or 0,
+        kind="SPOUT" if spec.spout else "SERVICE" if spec.service else "TRANSFORM",
+        user_spec=version.user_spec,
+        effective_spec=version.effective_spec,
+        salt=version.salt,
+        output_branch=spec.output_branch,
+        created_us=row.created_us,
+        updated_us=version.created_us,
+        created_by=version.created_by,
+        recent_error=str(failed[0].core["reason"]) if failed else "",
+        workers_requested=spec.parallelism or 1,
+        workers_available=len(workers),
+        unclaimed_datums=sum(claim.left for claim in claims if claim.worker is None),
+        runner=version.runner,
+        runner_note=version.runner_note,
+        image_digest=version.image_digest,
+        seq=row.key,
+    )
+
+
+def inspect_job(tx: Tx, job: Job, *, details: bool = True) -> JobInfo:
+    """One job. Raises NotFound, InvalidArgument."""
+    if not is_id(job.id):
+        raise InvalidArgument(f'"{job.id}" is not the id of a job: 32 hex digits are expected')
+    return infos(tx, [need_job(tx, job)], details=details)[0]
+
+
+def infos(tx: Tx, rows: Sequence[JobRow], *, details: bool = False) -> list[JobInfo]:
+    """What doors show of some jobs, in the same order. details: with spec, inputs and workers."""
+    return [_job_info(tx, row, details=details) for row in rows]
+
+
+def _job_info(tx: Tx, row: JobRow, *, details: bool) -> JobInfo:
+    core = row.core
+    version = pipeline_rows.get_version(tx, row.pipeline, row.version) if details else None
+    return JobInfo(
+        job=row.job,
+        version=row.version,
+        output_commit=Commit(row.job.pipeline.output, row.job.id),
+        restart=core["restart"],
+        data_processed=core["processed"],
+        data_skipped=core["skipped"],
+        data_failed=core["failed"],
+        data_recovered=core["recovered"],
+        data_total=core["total"],
+        stats=ProcessStats(**row.stats),
+        state=JobState(core["state"]),
+        reason=_reason(tx, row),
+        created_us=row.created_us,
+        started_us=row.started_us,
+        finished_us=row.finished_us,
+        seq=row.seq,
+        salt=row.salt,
+        effective_spec=version.effective_spec if version else "",
+        inputs=_inputs(tx, row, version) if version else (),
+        workers=_workers(tx, row) if details else (),
+    )
+
+
+def _reason(tx: Tx, row: JobRow) -> str:
+    """Why the job ended as it did, or what it waits for."""
+    core = row.core
+    if core["reason"] or row.ended:
+        return str(core["reason"])
+    if core["phase"] == "inputs":
+        waits = [commit.commit for commit in outputs.inputs_of(tx, row.output_commit) if not commit.finished]
+        named = ", ".join(f"{commit.repo.name}@{commit.id}" for commit in waits)
+        return f"waits for {named} to be finished" if waits else ""
+    if core["phase"] in ("base", "waiting") and core["base"] is not None:
+        base = job_rows.get_job(tx, core["base"])
+        return f"waits for job {base.job.pipeline.name}@{base.job.id}, on which it builds" if base else ""
+    if core["phase"] == "running" and core["open"]:
+        mine = claim_rows.claims_of_job(tx, row.seq)
+        if mine and not any(claim.worker for claim in mine):
+            busy = {claim.worker for claim in claim_rows.all_claims(tx) if claim.worker}
+            return f"waits for a worker: {len(busy)} are busy with other jobs" if busy else "waits for a worker"
+    return ""
+
+
+def _inputs(tx: Tx, row: JobRow, version: VersionRow) -> tuple[InputCommit, ...]:
+    spec = PipelineSpec.from_json(version.effective_spec)
+    commits = {commit.commit.repo: commit.commit for commit in outputs.inputs_of(tx, row.output_commit)}
+    return tuple(InputCommit(leaf.name, commits[leaf.source]) for leaf in spec.leaves if leaf.source in commits)
+
+
+def _workers(tx: Tx, row: JobRow) -> tuple[WorkerStatus, ...]:
+    claims = claim_rows.claims_of_job(tx, row.seq)
+    return tuple(
+        WorkerStatus(claim.worker, row.job, "", claim.row_started_us or claim.leased_us)
+        for claim in claims
+        if claim.worker is not None
+    )
+
+
+def list_jobs(
+    tx: Tx,
+    *,
+    projects: Sequence[str] = (),
+    pipeline: Pipeline | None = None,
+    inputs: Sequence[Commit] = (),
+    history: int = ALL_HISTORY,
+    states: Sequence[JobState] = (),
+    below: int | None = None,
+    above: int | None = None,
+    oldest_first: bool = False,
+    limit: int = 500,
+    details: bool = False,
+) -> list[JobInfo]:
+    """A page of jobs, newest first. inputs: only jobs that read all of these commits.
+
+    history: jobs of the pipeline's current version (0), of so many older ones too, or of all (-1). below, above: seqs,
+    both exclusive. With `inputs` a page may have fewer jobs than `limit`; go on from the last seq until it is empty.
+    """
+    known = need_pipeline(tx, pipeline) if pipeline else None
+    version_from = known.version - history if known is not None and history >= 0 else None
+    rows = job_rows.list_jobs(
+        tx,
+        projects=projects,
+        pipeline=known.key if known else None,
+        version_from=version_from,
+        states=[state.value for state in states],
+        below=below,
+        above=above,
+        oldest_first=oldest_first,
+        limit=limit,
+    )
+    if inputs:
+        wanted = set(inputs)
+        rows = [row for row in rows if wanted <= _sources(tx, row)]
+    return infos(tx, rows, details=details)
+
+
+def _sources(tx: Tx, row: JobRow) -> set[Commit]:
+    return {commit.commit for commit in outputs.inputs_of(tx, row.output_commit)}
+
+
+def inspect_set(tx: Tx, job_id: str, *, details: bool = False) -> JobSetInfo:
+    """All jobs of a commit set; none, if it is one without pipelines downstream. Raises NotFound, InvalidArgument."""
+    if not is_id(job_id):
+        raise InvalidArgument(f'"{job_id}" is not the id of a job set: 32 hex digits are expected')
+    rows = job_rows.jobs_of_set(tx, job_id)
+    if not rows and not commit_rows.commits_of_set(tx, job_id):
+        raise NotFound(f"job set {job_id} not found")
+    return JobSetInfo(job_id, tuple(infos(tx, rows, details=details)))
+
+
+def set_page(
+    tx: Tx, projects: Sequence[str] = (), *, below: int | None = None, limit: int = 100, details: bool = False
+) -> list[tuple[int, JobSetInfo]]:
+    """Job sets with a member in some projects (none: all), newest first, each with the seq to go on from."""
+    found = job_rows.list_sets(tx, projects, below, limit)
+    return [
+        (newest, JobSetInfo(job_id, tuple(infos(tx, job_rows.jobs_of_set(tx, job_id), details=details))))
+        for job_id, newest in found
+    ]
+
+
+def stop_job(tx: Tx, job: Job, reason: str = "") -> None:
+    """End a job; its output commit gets an error. One that has ended is left alone. Raises NotFound."""
+    machine.stop(tx, need_job(tx, job), reason or "job stopped")
+
+
+def stop_set(tx: Tx, job_id: str, reason: str = "") -> None:
+    """End all jobs of a set, together. Raises NotFound."""
+    rows = job_rows.jobs_of_set(tx, job_id)
+    if not rows:
+        raise NotFound(f"job set {job_id} not found")
+    for row in rows:
+        machine.stop(tx, row, reason or "job stopped")
+
+
+def delete_job(tx: Tx, job: Job) -> None:
+    """End a job and forget it; its commits stay. What it did is not reused any more. Raises NotFound."""
+    row = need_job(tx, job)
+    if not row.ended:
+        for seq in (row.output_commit, row.meta_commit):
+            if seq is not None and commit_rows.get_commit(tx, seq) is not None:
+                outputs.settle(tx, seq, base=_base_commit(tx, row), error="the job was deleted")
+    machine.remove(tx, row)
+
+
+def _base_commit(tx: Tx, row: JobRow) -> int | None:
+    base = row.core["base"]
+    found = job_rows.get_job(tx, base) if base is not None else None
+    good = found is not None and found.ended and found.state == JobState.SUCCESS.value
+    return found.output_commit if found is not None and good else None

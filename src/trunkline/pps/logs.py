@@ -1,0 +1,140 @@
+"""Logs: what code prints and what workers and the system say, kept in compressed segments, read by line.
+
+A segment is the lines of one claim, or lines of the system's own, as docs/formats/logs.md describes them. Lines come in
+the order in which their segments arrived; to follow a log, ask for the next page when an event says that there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from trunkline.ambient import Micros
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import logs as log_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
+from trunkline.catalog.work.logs import SegmentRow
+from trunkline.errors import InvalidArgument, NotFound
+from trunkline.model.infos_pps import LogLine
+from trunkline.model.names import Job, Pipeline
+
+LOG_TOPIC = "log"
+"""Events of this topic: {"pipeline", "job"}; there are new lines. job: a seq, or null."""
+
+MASTER = ""
+"""The worker of lines that the system says about a pipeline or a job."""
+
+PAGE = 20
+MOST_PLAIN_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Some lines of one claim, in the order written. data: JSON, one object a line, plain."""
+
+    claim: str
+    first_us: Micros
+    last_us: Micros
+    lines: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which lines. Exactly one of pipeline and job. datums: ids, empty for all. master: the system's lines instead."""
+
+    pipeline: Pipeline | None = None
+    job: Job | None = None
+    datums: frozenset[str] = frozenset()
+    master: bool = False
+    since_us: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Lines, and where to go on from. ended: no more lines will come, since the job has ended."""
+
+    lines: tuple[LogLine, ...]
+    after: int
+    more: bool
+    ended: bool
+
+
+def write(tx: Tx, worker: str, segments: Sequence[Segment]) -> None:
+    """Keep what a worker wrote. Lines of a job that is gone are dropped with it."""
+    for one in segments:
+        seq = claim_rows.job_of_claim(one.claim)
+        job = job_rows.get_job(tx, seq) if seq is not None else None
+        if job is None:
+            continue
+        data = zlib.compress(one.data, 1)
+        log_rows.insert_segment(tx, job.pipeline, job.seq, worker, one.first_us, one.last_us, one.lines, data)
+        tx.emit(LOG_TOPIC, {"pipeline": job.pipeline, "job": job.seq})
+
+
+def say(tx: Tx, pipeline: int, job: int | None, message: str) -> None:
+    """A line of the system's own about a pipeline or a job."""
+    line = {"ts": tx.now_us, "datum": "", "user": False, "message": message}
+    data = zlib.compress(json.dumps(line, ensure_ascii=False).encode() + b"\n", 1)
+    log_rows.insert_segment(tx, pipeline, job, MASTER, tx.now_us, tx.now_us, 1, data)
+    tx.emit(LOG_TOPIC, {"pipeline": pipeline, "job": job})
+
+
+def page(tx: Tx, query: LogQuery, after: int = 0) -> LogPage:
+    """The next lines after a place in the log (0: its beginning). Raises NotFound, InvalidArgument."""
+    pipeline, job = _subject(tx, query)
+    rows = log_rows.list_segments(
+        tx, pipeline=pipeline, job=job.seq if job else None, since_us=query.since_us, after=after, limit=PAGE
+    )
+    jobs = job_rows.get_jobs(tx, {row.job for row in rows if row.job is not None})
+    names = pipeline_rows.get_pipelines(tx, {row.pipeline for row in rows})
+    lines: list[LogLine] = []
+    for row in rows:
+        if (row.worker == MASTER) == query.master and row.pipeline in names:
+            about = jobs[row.job].job.id if row.job in jobs else ""
+            lines += _lines(row, names[row.pipeline].pipeline, about, query)
+    return LogPage(tuple(lines), rows[-1].seq if rows else after, len(rows) == PAGE, job is not None and job.ended)
+
+
+def _subject(tx: Tx, query: LogQuery) -> tuple[int | None, job_rows.JobRow | None]:
+    if query.job is not None:
+        if query.pipeline is not None and query.pipeline != query.job.pipeline:
+            raise InvalidArgument("logs are asked for by pipeline or by job, not by both")
+        row = job_rows.find_job(tx, query.job)
+        if row is None:
+            raise NotFound(f"job {query.job.pipeline.name}@{query.job.id} not found")
+        return None, row
+    if query.pipeline is None:
+        if query.master:
+            return None, None
+        raise InvalidArgument("whose logs are wanted is not said: name a pipeline or a job")
+    known = pipeline_rows.find_pipeline(tx, query.pipeline)
+    if known is None:
+        raise NotFound(f"pipeline {query.pipeline} not found")
+    return known.key, None
+
+
+def _lines(row: SegmentRow, pipeline: Pipeline, job: str, query: LogQuery) -> Iterator[LogLine]:
+    for text in plain(row.data).splitlines():
+        line = json.loads(text)
+        if line["ts"] < query.since_us or (query.datums and line["datum"] not in query.datums):
+            continue
+        yield LogLine(
+            pipeline=pipeline,
+            at_us=line["ts"],
+            message=line["message"],
+            job=job,
+            worker=row.worker,
+            datum=line["datum"],
+            user=line["user"],
+            master=row.worker == MASTER,
+        )
+
+
+def plain(data: bytes) -> bytes:
+    """A segment's lines, at most 16 MiB of them."""
+    return zlib.decompressobj().decompress(data, MOST_PLAIN_BYTES)

@@ -1,0 +1,325 @@
+"""Pipelines: created, updated, stopped, started, deleted, each in one transaction with their repos and branches.
+
+A version of a pipeline is a commit of its spec repo, and the output branch has that branch in its provenance beside the
+inputs: so a new version makes a new output commit, and with it a job, like new data does.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from trunkline.catalog import branches as branch_rows
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import repos as repo_rows
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import logs as log_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
+from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
+from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound, Unimplemented
+from trunkline.model.infos import Origin
+from trunkline.model.jobs import PipelineState, next_pipeline_state
+from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
+from trunkline.model.specs import CronInput, PfsInput, PipelineSpec
+from trunkline.pfs import branches, outputs, repos
+from trunkline.pfs.changes import Change
+from trunkline.pfs.images import find_image
+from trunkline.pfs.refs import need_project, need_repo
+from trunkline.pps import machine
+
+PIPELINE_TOPIC = "pipeline"
+"""Events of this topic: {"pipeline", "state"}; a pipeline was created, changed or deleted (state "")."""
+
+HOST, IMAGE, CONTAINER = "host", "image", "container"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a pipeline's code runs: on the host's own files, in a registered image, or in a container."""
+
+    runner: str
+    digest: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the server allows. has_image: asks a container engine, None where there is none.
+
+    strict_images: never run on the host's own files.
+    """
+
+    has_image: Callable[[str], bool] | None = None
+    strict_images: bool = False
+
+
+def resolve(tx: Tx, image: str, rules: Rules) -> Where:
+    """Where code that names this image runs here; decided once, when a version is made.
+
+    Raises FailedPrecondition if it would be the host's own files and that is not allowed.
+    """
+    found = find_image(tx, image)
+    if found is not None:
+        return Where(IMAGE, found.digest, f'runs in the local image "{image}" ({found.digest[:12]})')
+    if rules.has_image is not None and rules.has_image(image):
+        return Where(CONTAINER, "", f'runs in the container image "{image}"')
+    advice = f"register one with `pachctl create image {image} FOLDER`"
+    if rules.strict_images:
+        raise FailedPrecondition(f'image "{image}" is not registered here, and no container engine has it; {advice}')
+    return Where(
+        HOST, "", f'image "{image}" is not registered here: the code runs on this machine\'s own files; {advice}'
+    )
+
+
+def create_pipeline(
+    change: Change,
+    spec: PipelineSpec,
+    user_spec: str,
+    *,
+    update: bool = False,
+    reprocess: bool = False,
+    rules: Rules = Rules(),
+    by: str = "",
+) -> VersionRow:
+    """Make a pipeline, or with `update` make or replace it; the version made. A job starts at once on what inputs hold.
+
+    user_spec: what the person wrote, as JSON. reprocess: forget what was done, so that every datum runs.
+    Raises AlreadyExists, NotFound (an input repo), InvalidArgument, Unimplemented.
+    """
+    tx, pipeline = change.tx, spec.pipeline
+    check_project(pipeline.project)
+    check_pipeline(pipeline.name, pipeline.project)
+    need_project(tx, pipeline.project)
+    _refuse_unbuilt(spec)
+    known = pipeline_rows.find_pipeline(tx, pipeline)
+    if known is None:
+        known = _new(tx, spec)
+    elif not update:
+        raise AlreadyExists(
+            f"pipeline {pipeline} already exists; change it with `pachctl update pipeline`, or choose another name"
+        )
+    inputs = _input_branches(tx, spec)
+    where = resolve(tx, spec.transform.image, rules)
+    row = _new_version(change, known, spec, user_spec, where, reprocess=reprocess, by=by)
+    if known.version:
+        _end_jobs(tx, known, f"the pipeline was updated to version {row.version}")
+        _leave_old_branch(change, known, spec)
+    repos.create_repo(tx, pipeline.output, spec.description, update=True)
+    if known.stopped:
+        _set_provenance(change, spec, [])
+    else:
+        _set_provenance(change, spec, inputs)
+        set_state(tx, pipeline_rows.get_pipeline(tx, known.key) or known, PipelineState.RUNNING)
+    return row
+
+
+def _refuse_unbuilt(spec: PipelineSpec) -> None:
+    transform = spec.transform
+    unbuilt = {
+        "spout": spec.spout is not None,
+        "service": spec.service is not None,
+        "egress": spec.egress is not None,
+        "s3_out": spec.s3_out,
+        "autoscaling": spec.autoscaling,
+        "transform.datum_batching": transform.datum_batching,
+        "transform.secrets": bool(transform.secrets),
+        "input.cron": any(isinstance(leaf, CronInput) for leaf in spec.leaves),
+        "input.pfs.s3": any(isinstance(leaf, PfsInput) and leaf.s3 for leaf in spec.leaves),
+        "input.pfs.lazy": any(isinstance(leaf, PfsInput) and leaf.lazy for leaf in spec.leaves),
+        "input.pfs.trigger": any(isinstance(leaf, PfsInput) and leaf.trigger for leaf in spec.leaves),
+    }
+    named = [name for name, used in unbuilt.items() if used]
+    if named:
+        verb = "is" if len(named) == 1 else "are"
+        raise Unimplemented(f"{spec.pipeline}: {', '.join(named)} {verb} not built yet; leave it out of the spec")
+
+
+def _input_branches(tx: Tx, spec: PipelineSpec) -> list[tuple[Branch, bool]]:
+    """The branches that the inputs read, each with whether its commits alone start nothing."""
+    found: dict[Branch, bool] = {}
+    for leaf in spec.leaves:
+        need_repo(tx, leaf.source)
+        branch = Branch(leaf.source, leaf.branch)
+        found[branch] = found.get(branch, True) and leaf.never
+    return list(found.items())
+
+
+def _new(tx: Tx, spec: PipelineSpec) -> PipelineRow:
+    pipeline = spec.pipeline
+    if repo_rows.find_repo(tx, pipeline.output) is not None:
+        raise AlreadyExists(
+            f"pipeline {pipeline} cannot be created: a repo of that name exists already, and a pipeline's output repo "
+            "is its own; choose another name, or delete the repo"
+        )
+    key = pipeline_rows.insert_pipeline(tx, pipeline, PipelineState.STARTING.value)
+    repos.create_repo(tx, pipeline.output, spec.description)
+    repos.create_repo(tx, pipeline.spec)
+    repos.create_repo(tx, pipeline.meta)
+    row = pipeline_rows.get_pipeline(tx, key)
+    if row is None:
+        raise NotFound(f"pipeline {pipeline} vanished within its own transaction")
+    return row
+
+
+def _new_version(
+    change: Change, known: PipelineRow, spec: PipelineSpec, user_spec: str, where: Where, *, reprocess: bool, by: str
+) -> VersionRow:
+    tx = change.tx
+    before = pipeline_rows.get_version(tx, known.key, known.version) if known.version else None
+    salt = spec.salt or (before.salt if before and not reprocess else tx.new_id())
+    _spec_commit(change, known.pipeline)
+    row = VersionRow(
+        pipeline=known.key,
+        version=known.version + 1,
+        spec_commit=change.id,
+        salt=salt,
+        user_spec=user_spec,
+        effective_spec=replace(spec, salt=salt).to_json(),
+        runner=where.runner,
+        image_digest=where.digest,
+        runner_note=where.note,
+        created_us=tx.now_us,
+        created_by=by,
+    )
+    pipeline_rows.insert_version(tx, row)
+    return row
+
+
+def _spec_commit(change: Change, pipeline: Pipeline) -> None:
+    """An empty, finished commit on the spec branch: what a version is known by."""
+    tx = change.tx
+    repo = need_repo(tx, pipeline.spec)
+    branch = branch_rows.find_branch(tx, Branch(pipeline.spec, MASTER))
+    seq = change.new_commit(repo, MASTER, origin=Origin.USER, parent=branch.head if branch else None)
+    commit_rows.fix_base(tx, seq, None)
+    commit_rows.set_finishing(tx, seq, error="", description="")
+    commit_rows.set_finished(tx, seq, error="", size_bytes=0, files=0)
+    change.tell(seq)
+    if branch is None:
+        key = branch_rows.insert_branch(tx, repo.key, MASTER, seq)
+    else:
+        key = branch.key
+        branch_rows.set_head(tx, key, seq)
+    change.touch(key)
+
+
+def _set_provenance(change: Change, spec: PipelineSpec, inputs: Sequence[tuple[Branch, bool]]) -> None:
+    pipeline = spec.pipeline
+    provenance = [branch for branch, _ in inputs]
+    never = [branch for branch, quiet in inputs if quiet]
+    if provenance:
+        provenance.append(Branch(pipeline.spec, MASTER))
+    for repo in (pipeline.output, pipeline.meta):
+        branches.create_branch(change, Branch(repo, spec.output_branch), provenance=provenance, never=never)
+
+
+def _leave_old_branch(change: Change, known: PipelineRow, spec: PipelineSpec) -> None:
+    """An output branch that is not written any more depends on nothing any more."""
+    before = pipeline_rows.get_version(change.tx, known.key, known.version)
+    old = PipelineSpec.from_json(before.effective_spec).output_branch if before else spec.output_branch
+    if old != spec.output_branch:
+        for repo in (known.pipeline.output, known.pipeline.meta):
+            branches.create_branch(change, Branch(repo, old), provenance=())
+
+
+def _end_jobs(tx: Tx, known: PipelineRow, reason: str) -> None:
+    for job in job_rows.open_jobs(tx, known.key):
+        machine.stop(tx, job, reason)
+
+
+def set_state(tx: Tx, known: PipelineRow, state: PipelineState, reason: str = "") -> None:
+    """Say how a pipeline is doing. Raises Internal for a move that the table of states does not have."""
+    now = PipelineState(known.state)
+    if state is now and reason == known.reason:
+        return
+    if state is not now:
+        if state is PipelineState.RUNNING and now in (PipelineState.PAUSED, PipelineState.FAILURE):
+            now = next_pipeline_state(now, PipelineState.STARTING)
+        state = next_pipeline_state(now, state)
+    pipeline_rows.set_state(tx, known.key, state.value, reason)
+    tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": state.value})
+
+
+def need_pipeline(tx: Tx, pipeline: Pipeline) -> PipelineRow:
+    """One pipeline. Raises NotFound with the nearest names."""
+    row = pipeline_rows.find_pipeline(tx, pipeline)
+    if row is None:
+        near = difflib.get_close_matches(pipeline.name, pipeline_rows.similar_names(tx, pipeline), n=3)
+        advice = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise NotFound(f"pipeline {pipeline} not found{advice}")
+    return row
+
+
+def current_spec(tx: Tx, known: PipelineRow) -> PipelineSpec:
+    """What a pipeline is to do now."""
+    return machine.spec_of(tx, known.key, known.version)
+
+
+def stop_pipeline(change: Change, pipeline: Pipeline) -> None:
+    """Let a pipeline start no more jobs, and end those that run. Raises NotFound."""
+    known = need_pipeline(change.tx, pipeline)
+    if known.stopped:
+        return
+    _set_provenance(change, current_spec(change.tx, known), [])
+    _end_jobs(change.tx, known, "the pipeline was stopped")
+    state = next_pipeline_state(PipelineState(known.state), PipelineState.PAUSED)
+    pipeline_rows.set_stopped(change.tx, known.key, True, state.value)
+    change.tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": state.value})
+
+
+def start_pipeline(change: Change, pipeline: Pipeline) -> None:
+    """Let a stopped pipeline work again, with a job on what its inputs hold now. Raises NotFound."""
+    tx = change.tx
+    known = need_pipeline(tx, pipeline)
+    if not known.stopped:
+        return
+    spec = current_spec(tx, known)
+    pipeline_rows.set_stopped(tx, known.key, False, PipelineState.STARTING.value)
+    _set_provenance(change, spec, _input_branches(tx, spec))
+    set_state(tx, replace(known, state=PipelineState.STARTING.value), PipelineState.RUNNING)
+
+
+def delete_pipeline(
+    change: Change, pipeline: Pipeline, *, force: bool = False, keep_repo: bool = False, must_exist: bool = False
+) -> bool:
+    """Remove a pipeline with its jobs, logs and repos; whether there was one.
+
+    keep_repo: its output stays, as a plain repo.
+    Raises FailedPrecondition while other pipelines read its output, unless `force`; NotFound with `must_exist`.
+    """
+    tx = change.tx
+    known = pipeline_rows.find_pipeline(tx, pipeline)
+    if known is None:
+        if must_exist:
+            need_pipeline(tx, pipeline)
+        return False
+    spec = current_spec(tx, known)
+    _end_commits(tx, known)
+    while page := job_rows.list_jobs(tx, pipeline=known.key, limit=500):
+        for job in page:
+            machine.remove(tx, job)
+    log_rows.delete_segments(tx, pipeline=known.key)
+    pipeline_rows.delete_pipeline(tx, known.key)
+    if keep_repo:
+        branches.create_branch(change, Branch(pipeline.output, spec.output_branch), provenance=())
+        for repo in (pipeline.meta, pipeline.spec):
+            repos.delete_repo(change, repo, force=True, owner=True)
+    else:
+        repos.delete_repo(change, pipeline.output, force=force, owner=True)
+    tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": ""})
+    return True
+
+
+def _end_commits(tx: Tx, known: PipelineRow) -> None:
+    """Close what open jobs were to write, so that nothing waits for them for ever."""
+    for job in job_rows.open_jobs(tx, known.key):
+        for seq in (job.output_commit, job.meta_commit):
+            if seq is not None and commit_rows.get_commit(tx, seq) is not None:
+                outputs.settle(tx, seq, base=None, error="the pipeline was deleted")
+
+
+def spec_commit_of(known: PipelineRow, row: VersionRow) -> Commit:
+    """The commit that a version is known by."""
+    return Commit(known.pipeline.spec, row.spec_commit)

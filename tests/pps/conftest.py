@@ -1,0 +1,18 @@
+"""A pipeline system for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pps_world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A fresh one, with the repo `data`; every transaction is run twice and compared."""
+    made = World(tmp_path, rehearse=True)
+    made.repo()
+    yield made
+    made.close()
