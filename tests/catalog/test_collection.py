@@ -275,7 +275,8 @@ def test_pins_of_several_processes_each_keep_what_they_may_read(catalog: Catalog
 
 
 def test_ticks_end_who_does_not_renew(catalog: Catalog):
-    alive, silent = opened(catalog), opened(catalog)
+    leased = lambda tx: sessions.open_session(tx, "worker", leased=True)  # noqa: E731
+    alive, silent, own = catalog.transact(leased), catalog.transact(leased), opened(catalog)
     made = sealed(catalog, silent)
     catalog.transact(lambda tx: sessions.pin(tx, "silent"))
     ended: list[int] = []
@@ -283,8 +284,8 @@ def test_ticks_end_who_does_not_renew(catalog: Catalog):
         assert catalog.transact(lambda tx: sessions.renew(tx, [alive, 77])) == {alive}
         ended += catalog.transact(lambda tx: sessions.tick(tx, 3))
     assert ended == [silent]
-    assert catalog.read(sessions.list_open) == [(alive, "test")]
-    assert catalog.transact(lambda tx: sessions.renew(tx, [silent])) == set()
+    assert catalog.read(sessions.list_open) == [(alive, "worker"), (own, "test")]  # our own ends with the process
+    assert catalog.transact(lambda tx: sessions.renew(tx, [silent, own])) == {own}
     assert not catalog.transact(lambda tx: sessions.move_pin(tx, "silent", 0))
     assert catalog.read(lambda tx: filesets.get_filesets(tx, [made.id])) == {}
 

@@ -72,12 +72,13 @@ sessions = Table(
     Column("gen", RowId, primary_key=True, autoincrement=True),
     Column("kind", String(32), nullable=False),
     Column("open", Boolean, nullable=False),
-    Column("renewed_tick", BigInteger, nullable=False),
+    Column("renewed_tick", BigInteger),
     Column("opened_us", BigInteger, nullable=False),
     Index("sessions_open", "gen", sqlite_where=text("open = 1"), postgresql_where=text("open")),
     sqlite_autoincrement=True,
 )
-"""Write sessions. `gen` is never given twice: blob names contain it."""
+"""Write sessions. `gen` is never given twice: blob names contain it. `renewed_tick` is null where a session belongs to
+the server's own process and ends with it, else the tick of its last renewal."""
 
 chunks = Table(
     "chunks",

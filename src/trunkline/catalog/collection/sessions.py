@@ -14,12 +14,13 @@ SESSION = "session"
 """The kind of holder that a session is; its key is the session's number."""
 
 
-def open_session(tx: Tx, kind: str) -> int:
+def open_session(tx: Tx, kind: str, *, leased: bool = False) -> int:
     """A new open session; commit it before its first look-up or upload. `kind` says for what, to people.
 
+    leased: it is a worker's, which may vanish, and ends when it is not renewed; otherwise it ends with this process.
     Answers its number, the generation of what it uploads. A number is given once, ever.
     """
-    tick = select(collector.c.tick).scalar_subquery()
+    tick = select(collector.c.tick).scalar_subquery() if leased else None
     row = insert(sessions).values(kind=kind, open=True, renewed_tick=tick, opened_us=tx.now_us)
     return int(tx.execute(row.returning(sessions.c.gen)).scalar())
 
@@ -69,13 +70,18 @@ def list_open(tx: Tx) -> list[tuple[int, str]]:
 
 def renew(tx: Tx, gens: Sequence[int]) -> set[int]:
     """Say that these sessions live. Answers the ones that are open; the others have been ended."""
+    alive: set[int] = set()
     tick = select(collector.c.tick).scalar_subquery()
-    change = update(sessions).where(sessions.c.gen.in_(gens), sessions.c.open).values(renewed_tick=tick)
-    return set(tx.execute(change.returning(sessions.c.gen)).scalars())
+    for some in slices(gens):
+        found = select(sessions.c.gen).where(sessions.c.gen.in_(some), sessions.c.open)
+        alive.update(tx.execute(found).scalars())
+        leased = sessions.c.gen.in_(some), sessions.c.open, sessions.c.renewed_tick.is_not(None)
+        tx.execute(update(sessions).where(*leased).values(renewed_tick=tick))
+    return alive
 
 
 def tick(tx: Tx, allowance: int) -> list[int]:
-    """Let the leader's clock go on by one, and end sessions and pins not renewed for `allowance` ticks.
+    """Let the leader's clock go on by one, and end leased sessions and pins not renewed for `allowance` ticks.
 
     Ticks are counted while a leader runs; a clock that is set, or a machine that sleeps, ends nobody.
     Answers the sessions that were ended.

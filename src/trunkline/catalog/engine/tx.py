@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, insert, text
@@ -100,7 +101,7 @@ class Tx:
     def __init__(self, scope: Scope, seed: Seed) -> None:
         self._scope = scope
         self._seed = seed
-        self._ids = None if not scope.is_write else chance(seed.number)
+        self._ids: Callable[[], str] | None = None
 
     @property
     def now_us(self) -> Micros:
@@ -114,9 +115,11 @@ class Tx:
 
     def new_id(self) -> str:
         """A fresh id of 32 hex digits; the n-th call gives the same when the function is run again."""
-        if self._ids is None:
+        if not self.is_write:
             raise Internal("a read makes no ids")
-        return id_from(self._ids)
+        if self._ids is None:
+            self._ids = partial(id_from, chance(self._seed.number))
+        return self._ids()
 
     def seeded(self, seed: Seed) -> Tx:
         """The same transaction under another seed, for a recorded request that keeps its own."""
