@@ -173,7 +173,7 @@ def test_an_environment_is_built_inside_and_first_on_path(folder: Path) -> None:
     scratch = Scratch(folder / "scratch").make()
     housing = Housing(scratch, sandbox_for("self"), images, RealAmbient())
     try:
-        image = Image("abc", "tool:1", python="python3", requirements="# nothing to install\n")
+        image = Image("abc", "tool:1", python="python3")
         runner = housing.runner(image)
         assert isinstance(runner, AgentRunner)
         env = {**ENV, "PATH": f"/.venv/bin:{ENV['PATH']}"}

@@ -123,8 +123,10 @@ class Images:
         python = f"python{image.python}" if image.python and image.python[0].isdigit() else image.python or "python3"
         runner = AgentRunner(scratch, replace(sandbox, venv=str(folder), venv_writable=True))
         try:
-            self._step(runner, image, f"making an environment with {python}", [python, "-m", "venv", VENV_INSIDE], 1)
-            if image.requirements.strip():
+            wanted = bool(image.requirements.strip())
+            make = [python, "-m", "venv", *([] if wanted else ["--without-pip"]), VENV_INSIDE]
+            self._step(runner, image, f"making an environment with {python}", make, 1)
+            if wanted:
                 install = [f"{VENV_INSIDE}/bin/python", "-m", "pip", "install", "--disable-pip-version-check"]
                 install += ["--no-input", "--no-cache-dir", "-r", "/.pfs/requirements.txt"]
                 self._step(runner, image, "installing its requirements", install, _TRIES)
