@@ -20,6 +20,11 @@ UNTIL_TOLD = ("sh", "-c", 'echo "$@"; touch "$4/up"; cat >/dev/null', "sh")
 """Says its arguments, marks its scratch, and ends with its control line."""
 
 
+def following(command: tuple[str, ...]) -> Callable[[str, Path], list[str]]:
+    """A worker's command line: `command` with name and scratch as arguments."""
+    return lambda name, scratch: [*command, "--name", name, "--scratch", str(scratch)]
+
+
 class Log:
     """Collects sentences; waits for one."""
 
@@ -48,7 +53,7 @@ def fleet(tmp_path: Path, log: Log) -> Iterator[Callable[..., LocalFleet]]:
 
     def make(command: tuple[str, ...] = UNTIL_TOLD, count: int = 2, **more: object) -> LocalFleet:
         ambient = more.pop("ambient", RealAmbient())
-        one = LocalFleet(command, count, tmp_path / "scratch", ambient, log, min_free_bytes=0, **more)  # type: ignore[arg-type]
+        one = LocalFleet(following(command), count, tmp_path / "scratch", ambient, log, min_free_bytes=0, **more)  # type: ignore[arg-type]
         made.append(one)
         return one
 
@@ -131,7 +136,7 @@ def test_a_command_that_cannot_start_is_a_reason(fleet: Callable[..., LocalFleet
 
 
 def test_a_full_disk_is_a_reason(tmp_path: Path, log: Log) -> None:
-    one = LocalFleet(UNTIL_TOLD, 1, tmp_path / "scratch", SimulatedAmbient(), log, min_free_bytes=1 << 62)
+    one = LocalFleet(following(UNTIL_TOLD), 1, tmp_path / "scratch", SimulatedAmbient(), log, min_free_bytes=1 << 62)
     one.start()
     try:
         log.wait("make room there; the next one starts in 10 s")
@@ -168,7 +173,9 @@ import sys, threading
 from pathlib import Path
 from trunkline.ambient import RealAmbient
 from trunkline.fleet.local import LocalFleet
-fleet = LocalFleet({UNTIL_TOLD!r}, 2, Path({str(tmp_path / "scratch")!r}), RealAmbient(), lambda line: None)
+def command(name, scratch):
+    return [*{UNTIL_TOLD!r}, "--name", name, "--scratch", str(scratch)]
+fleet = LocalFleet(command, 2, Path({str(tmp_path / "scratch")!r}), RealAmbient(), lambda line: None)
 fleet.start()
 while not all(Path({str(tmp_path)!r}, "scratch", f"worker-{{n}}-0", "up").exists() for n in range(2)):
     threading.Event().wait(0.02)

@@ -180,7 +180,7 @@ def test_an_environment_is_built_inside_and_first_on_path(folder: Path) -> None:
         written = bytearray()
         script = "import sys; print(sys.prefix, open('/code/x').read()); open('/.venv/x', 'w')"
         runner.run(Command(["python", "-c", script], env), lambda _, data: written.extend(data))
-        assert written.decode().startswith("/.venv x\n")
+        assert "/.venv x\n" in written.decode()
         assert "Read-only file system" in written.decode()
         assert housing.runner(image) is runner
     finally:

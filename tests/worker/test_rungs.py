@@ -101,8 +101,13 @@ def test_what_is_not_allowed_is_not_done(folder: Path, choice: str, uid: int, to
 
 
 def test_an_unknown_runner_is_refused_with_the_known_ones(folder: Path) -> None:
-    with pytest.raises(InvalidArgument, match="one of auto, process, host"):
+    with pytest.raises(InvalidArgument, match="one of auto, process, container, host"):
         choose("docker", Sandbox(), Scratch(folder))
+
+
+def test_containers_are_for_later_in_words(folder: Path) -> None:
+    with pytest.raises(NoRunner, match="comes with a later release; use --runner auto"):
+        choose("container", Sandbox(), Scratch(folder))
 
 
 def test_a_pfs_of_somebody_else_is_left_alone(folder: Path) -> None:
@@ -145,10 +150,12 @@ def test_a_mount_namespace_without_a_pid_namespace_ends_daemons_too(folder: Path
         pytest.skip(f"namespaces are refused here: {refusal}")
     runner = AgentRunner(scratch, sandbox)
     try:
-        command = Command(["sh", "-c", "(setsid sleep 77101 </dev/null >/dev/null 2>&1 &); touch /pfs/x"], ENV)
+        command = Command(
+            ["sh", "-c", f"(setsid sleep 77101.{os.getpid()} </dev/null >/dev/null 2>&1 &); touch /pfs/x"], ENV
+        )
         assert runner.run(command, lambda *_: None).code == 0
         listing = subprocess.run(["ps", "ax", "-o", "args"], check=True, capture_output=True).stdout
-        assert b"sleep 77101" not in listing.splitlines()
+        assert b"sleep 77101.%d" % os.getpid() not in listing.splitlines()
     finally:
         runner.close()
     assert (scratch.pfs / "x").exists()

@@ -33,6 +33,11 @@ def sh(runner: AgentRunner, script: str, **more: object) -> tuple[Exited, Output
     return runner.run(command, output), output
 
 
+def mark(number: int) -> str:
+    """Seconds to sleep that no other test process uses, to know the sleeper by."""
+    return f"{number}.{os.getpid()}"
+
+
 def lives(marker: str) -> bool:
     """Whether a process with this argument exists anywhere on the machine."""
     for name in os.listdir("/proc"):
@@ -94,21 +99,23 @@ def test_a_missing_working_directory_is_named(runner: AgentRunner) -> None:
 
 
 def test_a_limit_ends_it_and_all_its_children(runner: AgentRunner) -> None:
-    ended, output = sh(runner, "echo before; sleep 77001 & setsid sleep 77001 & sleep 77001", limit_us=200_000)
+    ended, output = sh(
+        runner, f"echo before; sleep {mark(77001)} & setsid sleep {mark(77001)} & sleep {mark(77001)}", limit_us=200_000
+    )
     assert (ended.timed_out, ended.signal) == (True, signal.SIGKILL)
     assert output.streams[1] == b"before\n"
-    assert not lives("77001")
+    assert not lives(mark(77001))
 
 
 def test_a_daemon_does_not_outlive_its_datum(runner: AgentRunner) -> None:
-    script = "(setsid setsid sleep 77002 </dev/null >/dev/null 2>&1 &); (nohup sleep 77002 &); exit 0"
+    script = f"(setsid setsid sleep {mark(77002)} </dev/null >/dev/null 2>&1 &); (nohup sleep {mark(77002)} &); exit 0"
     ended, _ = sh(runner, script)
     assert ended.code == 0
-    assert not lives("77002")
+    assert not lives(mark(77002))
 
 
 def test_a_daemon_that_keeps_the_pipe_does_not_hang_the_reader(runner: AgentRunner) -> None:
-    ended, output = sh(runner, "(setsid sleep 77003 &); echo done")
+    ended, output = sh(runner, f"(setsid sleep {mark(77003)} &); echo done")
     assert (ended.code, output.streams[1]) == (0, b"done\n")
 
 
@@ -124,7 +131,7 @@ def test_kill_comes_from_another_thread(runner: AgentRunner) -> None:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    ended = runner.run(Command(["sh", "-c", "echo up; sleep 77004"], ENV), on_output)
+    ended = runner.run(Command(["sh", "-c", f"echo up; sleep {mark(77004)}"], ENV), on_output)
     killer.join()
     assert (ended.killed, ended.timed_out, ended.signal) == (True, False, signal.SIGKILL)
     assert sh(runner, "exit 0")[0].code == 0
@@ -222,7 +229,7 @@ def test_hanging_up_ends_all_that_runs(runner: AgentRunner) -> None:
 
     def work() -> None:
         try:
-            runner.run(Command(["sh", "-c", "echo up; sleep 77005"], ENV), lambda stream, data: up.set())
+            runner.run(Command(["sh", "-c", f"echo up; sleep {mark(77005)}"], ENV), lambda stream, data: up.set())
         except AgentLost as error:
             told.append(error)
 
@@ -232,7 +239,7 @@ def test_hanging_up_ends_all_that_runs(runner: AgentRunner) -> None:
     runner.close()
     thread.join(20)
     assert told
-    assert not lives("77005")
+    assert not lives(mark(77005))
 
 
 def test_a_killed_agent_is_told_and_leaves_nothing(runner: AgentRunner, who: str) -> None:
@@ -240,10 +247,10 @@ def test_a_killed_agent_is_told_and_leaves_nothing(runner: AgentRunner, who: str
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     with pytest.raises(AgentLost):
         runner.run(
-            Command(["sh", "-c", "echo up; setsid sleep 77006"], ENV),
+            Command(["sh", "-c", f"echo up; setsid sleep {mark(77006)}"], ENV),
             lambda stream, data: os.kill(int(children[0]), signal.SIGKILL),
         )
-    assert not lives("77006")
+    assert not lives(mark(77006))
 
 
 def test_a_patient_agent_keeps_what_runs_for_the_next_worker(folder: Path, who: str) -> None:
@@ -255,7 +262,7 @@ def test_a_patient_agent_keeps_what_runs_for_the_next_worker(folder: Path, who: 
     except CannotBuild as error:
         pytest.skip(f"namespaces are refused here: {error}")
     process = first._alive().process
-    number = first._send_exec(Command(["sleep", "77007"], ENV))
+    number = first._send_exec(Command(["sleep", mark(77007)], ENV))
     first._ask(frames.WIPE, frames.text(b"/pfs"))  # answered after EXEC was obeyed
     with listen(scratch.staging) as listener:
         first._alive().connection.shutdown(socket.SHUT_RDWR)
@@ -265,10 +272,10 @@ def test_a_patient_agent_keeps_what_runs_for_the_next_worker(folder: Path, who: 
         connection.settimeout(20)
         ((kind, running, _fields),) = frames.Incoming().feed(connection.recv(4096))
         assert (kind, running) == (frames.HELLO, number)
-        assert lives("77007")
+        assert lives(mark(77007))
         connection.sendall(frames.frame(frames.BYE, 0))
         assert process.wait(20) == 0
-    assert not lives("77007")
+    assert not lives(mark(77007))
 
 
 def test_a_worker_of_another_version_is_refused(folder: Path) -> None:
@@ -286,13 +293,12 @@ def test_a_worker_of_another_version_is_refused(folder: Path) -> None:
 def test_without_namespaces_descendants_are_found_and_ended(folder: Path) -> None:
     runner = AgentRunner(Scratch(folder / "scratch").make(), sandbox_for("self", namespaces=False))
     try:
-        script = (
-            "(setsid setsid sleep 77008 </dev/null >/dev/null 2>&1 &); (setsid sleep 77008 &); sleep 77008 & exit 3"
-        )
+        sleep = f"sleep {mark(77008)}"
+        script = f"(setsid setsid {sleep} </dev/null >/dev/null 2>&1 &); (setsid {sleep} &); {sleep} & exit 3"
         ended, _ = sh(runner, script)
         assert ended.code == 3
-        assert not lives("77008")
-        assert sh(runner, "sleep 77008", limit_us=100_000)[0].timed_out
-        assert not lives("77008")
+        assert not lives(mark(77008))
+        assert sh(runner, f"sleep {mark(77008)}", limit_us=100_000)[0].timed_out
+        assert not lives(mark(77008))
     finally:
         runner.close()

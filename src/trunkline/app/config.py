@@ -13,7 +13,7 @@ from trunkline import __version__
 from trunkline.errors import InvalidArgument
 
 DEFAULT_LISTEN = "127.0.0.1:30650"
-RUNNERS = ("auto", "process", "container")
+RUNNERS = ("auto", "process", "container", "host")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,27 +51,30 @@ class _Place:
 class LocalFleet:
     """Keeps `count` workers running.
 
-    command: starts one; its name and scratch folder are added as `--name NAME --scratch FOLDER`. folder: holds the
-    scratch folders; what an earlier server left there is removed at the start. env: of the workers. tell: takes
-    sentences for the operator's log. min_free_bytes: below that, no worker is started.
+    command: the command line of a worker, given its name and its scratch folder. folder: holds the scratch folders;
+    what an earlier server left there is removed at the start. env: of the workers. tell: takes sentences for the
+    operator's log. min_free_bytes: below that, no worker is started. gone: told the name of each worker that died of
+    itself, and of what; it must not raise.
     """
 
     def __init__(
         self,
-        command: Sequence[str],
+        command: Callable[[str, Path], Sequence[str]],
         count: int,
         folder: Path,
         ambient: Ambient,
         tell: Callable[[str], None],
         env: Mapping[str, str] | None = None,
         min_free_bytes: int = MIN_FREE_BYTES,
+        gone: Callable[[str, str], None] = lambda name, reason: None,
     ) -> None:
-        self._command = list(command)
+        self._command = command
         self._folder = folder
         self._ambient = ambient
         self._tell = tell
         self._env = dict(os.environ if env is None else env)
         self._min_free_bytes = min_free_bytes
+        self._gone = gone
         self._places = [_Place(number) for number in range(count)]
         self._stopping = False
         self._lock = threading.Lock()  # over places: the supervisor changes them, others look
@@ -155,8 +158,7 @@ class LocalFleet:
             if free < self._min_free_bytes:
                 raise OSError(28, disk_reason(self._folder, free, self._min_free_bytes))
             scratch.mkdir(mode=0o700)
-            command = [*self._command, "--name", name, "--scratch", str(scratch)]
-            process = WorkerProcess(name, command, self._env, scratch)
+            process = WorkerProcess(name, self._command(name, scratch), self._env, scratch)
         except OSError as error:
             reclaim(scratch)
             self._fail(place, f"a worker cannot be started: {error.strerror or error}", _DISK_RETRY_S)
@@ -175,7 +177,9 @@ class LocalFleet:
         for line in process.read():
             self._tell(f"{process.name}: {line}")
         if descriptor == process.pidfd:
-            reason = f"a worker died ({self._bury(selector, place, process)})"
+            how = self._bury(selector, place, process)
+            self._gone(process.name, how)
+            reason = f"a worker died ({how})"
             lived_s = self._ambient.ticks_s() - place.began_s
             place.delay_s = _FIRST_DELAY_S if lived_s >= _SETTLED_S else place.delay_s
             self._fail(place, reason, place.delay_s)

@@ -13,7 +13,7 @@ from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.worker.agent.main import CANNOT_BUILD
 from trunkline.worker.launch import PFS_INSIDE, Sandbox, Scratch, complaint, start
 
-CHOICES = ("auto", "process", "host")
+CHOICES = ("auto", "process", "container", "host")
 _PROBE_S = 20.0
 
 
@@ -47,9 +47,9 @@ def choose(
     try_it, uid, pfs: seams for tests.
     """
     if choice not in CHOICES:
-        raise InvalidArgument(
-            f'runner "{choice}" is unknown; one of {", ".join(CHOICES)} (container engines come with a later release)'
-        )
+        raise InvalidArgument(f'runner "{choice}" is unknown; one of {", ".join(CHOICES)}')
+    if choice == "container":
+        raise NoRunner("user code cannot be run in containers yet: that comes with a later release; use --runner auto")
     attempt = try_it or probe
     uid = os.getuid() if uid is None else uid
     refusals = []
