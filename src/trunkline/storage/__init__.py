@@ -1,13 +1,16 @@
 """Bytes, stored once: blobs (object stores) under chunks (content) under file sets (sorted tables of paths)."""
 
 from trunkline.storage.ports import ChunkKey, NewChunk, Part, Sealed, WriteSession
+from trunkline.storage.reading.compare import Change, changes
 from trunkline.storage.reading.content import Content
-from trunkline.storage.reading.view import Entry, View, entries
+from trunkline.storage.reading.entries import Entry, entries
+from trunkline.storage.reading.view import View
 from trunkline.storage.store import Store
 from trunkline.storage.writing.finish import Finished
 from trunkline.storage.writing.writer import Writer
 
 __all__ = [
+    "Change",
     "ChunkKey",
     "Content",
     "Entry",
@@ -19,5 +22,6 @@ __all__ = [
     "View",
     "WriteSession",
     "Writer",
+    "changes",
     "entries",
 ]

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trunkline.model.globs import Glob
 from trunkline.storage.chunks import ChunkReader
 from trunkline.storage.filesets.live import newest, windows
 from trunkline.storage.filesets.runs import Run, plain
-from trunkline.storage.filesets.schema import ADD, DIR, keep, numpy, ops, subtree_end, truths
+from trunkline.storage.filesets.schema import ADD, keep, ops, subtree_end, truths
+from trunkline.storage.reading.compare import diff
 from trunkline.storage.reading.content import Content, content_of, contents_of
-
-ENTRY = pa.schema(
-    [
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("is_dir", pa.bool_(), nullable=False),
-        pa.field("datum", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
-        pa.field("hash", pa.binary(32), nullable=False),
-        pa.field("files", pa.int64(), nullable=False),
-        pa.field("since", pa.int64(), nullable=False),
-    ]
-)
-"""A table of entries, as `View.list` gives it."""
-
-Pick = Callable[[pa.RecordBatch], pa.Array | None]
-"""Which rows of a run are wanted: true for these, None for all. Decides by path alone, so that every run agrees."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file or directory as it stands. A directory's path ends in "/", its size and files are sums of all below."""
-
-    path: str
-    is_dir: bool
-    datum: str
-    size_bytes: int
-    hash: bytes
-    files: int
-    since: int
-
-
-def entries(tables: Iterable[pa.Table]) -> Iterator[Entry]:
-    """The rows of tables of entries, one by one."""
-    for table in tables:
-        yield from map(Entry, *(table.column(name).to_pylist() for name in ENTRY.names))
+from trunkline.storage.reading.entries import ENTRY_COLUMNS, Entry, Pick, as_entries, at_depth, entries, every
 
 
 class View:
@@ -105,7 +70,7 @@ class View:
         """What lies directly in a directory. after: begin beyond this entry (before it when in reverse)."""
         folder = _folder(directory)
         level = folder.count("/") if folder != "/" else 1
-        return self._pages(folder, _at_depth(level, folder), after, limit, reverse)
+        return self._pages(folder, at_depth(level), after, limit, reverse)
 
     def walk(
         self, directory: str, after: str | None = None, limit: int | None = None, reverse: bool = False
@@ -114,7 +79,7 @@ class View:
         found = self.find(directory)
         if found is not None and not found.is_dir:
             return iter([as_entries(self.at(pa.array([directory])))])
-        return self._pages(_folder(directory), _all, after, limit, reverse)
+        return self._pages(_folder(directory), every, after, limit, reverse)
 
     def glob(
         self,
@@ -146,7 +111,7 @@ class View:
                 yield rows
                 return
         low = _folder(prefix)
-        for batch in self.scan(low, subtree_end(low), _all):
+        for batch in self.scan(low, subtree_end(low), every):
             files = keep(batch, ops(batch) == ADD)
             if files.num_rows:
                 yield files
@@ -174,6 +139,16 @@ class View:
             rows = newest(found, self._trees)
             if rows.num_rows:
                 yield rows.take(pa.array(np.arange(rows.num_rows)[::-1])) if reverse else rows
+
+    def diff(
+        self, old: View, path: str = "/", shallow: bool = False, after: str | None = None, limit: int | None = None
+    ) -> Iterator[pa.Table]:
+        """Files and directories that differ from those of `old`, in path order: pages of `CHANGE`, see `changes`.
+
+        path: only this file, or this directory with all below; shallow: without what lies deeper in it. after: begin
+        beyond this path, a directory's with its slash.
+        """
+        return diff(self, old, path, shallow=shallow, after=after, limit=limit)
 
     # --- inside
 
@@ -203,7 +178,7 @@ class View:
         left = limit
         if low >= high or left == 0:
             return
-        for rows in self.scan(low, high, pick, reverse=reverse, columns=_ENTRY_COLUMNS):
+        for rows in self.scan(low, high, pick, reverse=reverse, columns=ENTRY_COLUMNS):
             table = as_entries(rows if left is None else rows.slice(0, left))
             yield table
             left = None if left is None else left - table.num_rows
@@ -218,36 +193,8 @@ class View:
         return found.path if found is not None else after
 
 
-_ENTRY_COLUMNS = ("path", "op", "datum", "size", "hash", "since", "files", "depth")
-
-
-def as_entries(rows: pa.RecordBatch) -> pa.Table:
-    """Rows of contents and directories, as a table of entries."""
-    arrays = [
-        rows.column("path"),
-        pa.array(ops(rows) == DIR),
-        pc.fill_null(rows.column("datum"), ""),
-        rows.column("size"),
-        rows.column("hash"),
-        rows.column("files"),
-        rows.column("since"),
-    ]
-    return pa.Table.from_arrays(arrays, schema=ENTRY)
-
-
 def _folder(path: str) -> str:
     return path if path.endswith("/") else f"{path}/"
-
-
-def _all(rows: pa.RecordBatch) -> None:
-    return None
-
-
-def _at_depth(depth: int, folder: str) -> Pick:
-    def pick(rows: pa.RecordBatch) -> pa.Array:
-        return pa.array(numpy(rows.column("depth")) == depth)
-
-    return pick
 
 
 def _picked(rows: pa.RecordBatch, wanted: pa.Array) -> pa.RecordBatch:

@@ -20,12 +20,12 @@ from trunkline.storage.filesets.schema import (
     hash_of_directory,
     keep,
     no_rows,
-    numpy,
     search,
     subtree_end,
     truths,
     under,
 )
+from trunkline.storage.reading.entries import at_depth
 from trunkline.storage.reading.view import View
 
 _FEW = 200
@@ -190,9 +190,6 @@ def _names_after(paths: pa.Array, skip: Ints) -> tuple[bytes, list[int]]:
 def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:
     """Rows of everything at `depth` in these directories."""
 
-    def pick(rows: pa.RecordBatch) -> pa.Array:
-        return pa.array(numpy(rows.column("depth")) == depth)
-
     if not base.runs or not len(names):
         return NOTHING
     columns = ["path", "op", "files", "hash", "depth"]
@@ -201,7 +198,7 @@ def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:
         spans = [(name, subtree_end(name)) for name in names.to_pylist()]
     else:
         spans = [(low, high)]
-    found = [rows for start, end in spans for rows in base.scan(start, end, pick, columns=columns)]
+    found = [rows for start, end in spans for rows in base.scan(start, end, at_depth(depth), columns=columns)]
     if not found:
         return NOTHING
     rows = pa.concat_batches(found)
