@@ -27,7 +27,13 @@ _CODES: dict[grpc.StatusCode, type[errors.TrunklineError]] = {
 }
 
 
-_NOBODY = ("failed to connect", "connections to all backends failing", "no connection established", "resolving", "resolution")
+_NOBODY = (
+    "failed to connect",
+    "connections to all backends failing",
+    "no connection established",
+    "resolving",
+    "resolution",
+)
 _GONE = ("socket closed", "connection reset", "goaway", "broken pipe", "stream removed", "recvmsg", "endpoint closing")
 """Words of the channel's own about a server that is not there, or no longer. Statuses that came over the wire carry the
 server's words instead; nothing else tells the two apart."""

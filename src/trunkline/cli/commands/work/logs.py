@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from trunkline.cli import places
 from trunkline.cli.late import Duration, json_format, names, pps
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
+from trunkline.model.specs.scalars import span_us
 
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DAY_S = 86400.0
+_DAY_US = 86_400_000_000
 
 
-def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """A length of time such as `90s`, `5m`, `1h30m` or `2d`, in seconds."""
+def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """A length of time such as `90s`, `5m` or `1h30m`, in microseconds."""
     if value is None:
         return None
-    parts = _PART.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        raise click.BadParameter(f'"{value}" is no length of time; write for example 90s, 5m, 1h30m or 2d')
-    return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        return span_us(value)
+    except ValueError as error:
+        raise click.BadParameter(f'"{value}": {error}') from error
 
 
 @command()
@@ -41,7 +38,7 @@ def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @pass_session
 def logs(
     session: Session, pipeline: str | None, job: str | None, datum: str | None, inputs: str | None, master: bool,
-    worker: str | None, follow: bool, since: float | None, tail: int | None, raw: bool, project: str | None,
+    worker: str | None, follow: bool, since: int | None, tail: int | None, raw: bool, project: str | None,
 ) -> None:  # fmt: skip
     """Show what a pipeline's or a job's code printed."""
     if pipeline and job:
@@ -62,9 +59,9 @@ def logs(
         if datum:
             request.datum.CopyFrom(pps.Datum(job=at, id=datum))
     if since is None and pipeline:
-        since = _DAY_S
+        since = _DAY_US
     if since is not None:
-        request.since.CopyFrom(Duration(seconds=int(since), nanos=round(since % 1 * 1e9)))
+        request.since.CopyFrom(Duration(seconds=since // 1_000_000, nanos=since % 1_000_000 * 1000))
     for message in session.client.pps.GetLogs(request):
         if worker and message.worker_id != worker:
             continue
