@@ -11,8 +11,8 @@ from pps_world import World
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A fresh one, with the repo `data`; every transaction is run twice and compared."""
-    made = World(tmp_path, rehearse=True)
+    """A fresh one, with the repo `data`."""
+    made = World(tmp_path)
     made.repo()
     yield made
     made.close()

@@ -54,14 +54,14 @@ class Harvest:
     written: bool
 
 
-def survey(tx: Tx, do: InstructionRow) -> Harvest | None:
+def gather(tx: Tx, seq: int, base_seq: int | None = None) -> Harvest | None:
     """What there is to put together; None: the job is gone."""
-    job = job_rows.get_job(tx, do.job)
+    job = job_rows.get_job(tx, seq)
     if job is None:
         return None
-    base = job_rows.get_job(tx, do.base) if do.base is not None else None
-    if do.base is not None and base is None:
-        raise Aborted(f"job {do.base}, on which {job.job} builds, has gone")
+    base = job_rows.get_job(tx, base_seq) if base_seq is not None else None
+    if base_seq is not None and base is None:
+        raise Aborted(f"job {base_seq}, on which {job.job} builds, has gone")
     version = pipeline_rows.get_version(tx, job.pipeline, job.version)
     digest = version.image_digest if version else ""
     code = code_digest(spec_of(tx, job.pipeline, job.version).transform, digest)
@@ -73,7 +73,7 @@ def survey(tx: Tx, do: InstructionRow) -> Harvest | None:
 
 def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
     """Obey `Do(ASSEMBLE)`: put the layers on the output commit, and the results into the datum table."""
-    harvest = files.catalog.read(lambda tx: survey(tx, do))
+    harvest = files.catalog.read(lambda tx: gather(tx, do.job, do.base))
     if harvest is None or harvest.job.datums is None:
         return
     with files.session("assemble") as session:
@@ -97,7 +97,7 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
 
 def finish(files: Files, tables: Tables, do: InstructionRow) -> None:
     """Obey `Do(FINISH)`: close the commits; with an error, after what was made so far has been put into them."""
-    harvest = files.catalog.read(lambda tx: survey(tx, do))
+    harvest = files.catalog.read(lambda tx: gather(tx, do.job, do.base))
     if harvest is None:
         return
     if not do.error or harvest.written or harvest.job.datums is None:

@@ -125,7 +125,8 @@ class Leases:
             renewed, sessions = dict(self._renewed), set(self._sessions)
             self._renewed.clear()
             self._sessions.clear()
-        if sessions or self.files.catalog.read(claim_rows.any_leased):
+        leased = self.files.catalog.read(claim_rows.any_leased)
+        if sessions or leased:
             self.files.catalog.transact(lambda tx: _tick(tx, renewed, sessions))
 
 
@@ -353,10 +354,10 @@ def _handed(tx: Tx, leased: Leased, datums: DatumTable) -> Handed:
 
 
 def restart_rows(tx: Tx, job: JobRow, rows: Sequence[int]) -> int:
-    """Ask workers to end the datums at these positions and run them again; how many of them are in progress."""
+    """Ask workers to end those of these rows that they run, and run them again; how many lie in a leased range."""
     count = 0
     for row in claim_rows.claims_of_job(tx, job.seq):
-        mine = [position for position in rows if row.worker is not None and row.row == position]
+        mine = [position for position in rows if row.worker is not None and row.done <= position < row.last]
         if mine:
             claim_rows.set_restart(tx, row.id, mine)
             tx.emit(COMMAND_TOPIC, {"worker": row.worker, "claim": row.id, "restart": mine})

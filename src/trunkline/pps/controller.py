@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -66,7 +67,7 @@ class Controller:
         self._cursor = catalog.transact(lambda tx: outbox.open_cursor(tx, CURSOR))
         catalog.transact(claims.all_gone)
         for job in catalog.read(job_rows.open_jobs):
-            catalog.transact(lambda tx, seq=job.seq: machine.restarted(tx, seq))
+            catalog.transact(partial(machine.restarted, seq=job.seq))
 
     def step(self) -> bool:
         """Hear events, do work that is due; whether there was anything."""
@@ -75,7 +76,7 @@ class Controller:
         heard = self._hear()
         late = self._files.catalog.read(job_rows.past_deadline)
         for seq in late:
-            self._files.catalog.transact(lambda tx, seq=seq: _out_of_time(tx, seq))
+            self._files.catalog.transact(partial(_out_of_time, seq=seq))
         due = [one for one in self._files.catalog.read(job_rows.list_instructions) if self._is_due(one)]
         for one in due:
             self._obey(one)

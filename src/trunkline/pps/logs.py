@@ -45,11 +45,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which lines. Exactly one of pipeline and job. datums: ids, empty for all. master: the system's lines instead."""
+    """Which lines. Exactly one of pipeline and job. datums: ids, None for all. master: the system's lines instead."""
 
     pipeline: Pipeline | None = None
     job: Job | None = None
-    datums: frozenset[str] = frozenset()
+    datums: frozenset[str] | None = None
     master: bool = False
     since_us: Micros = 0
 
@@ -121,7 +121,7 @@ def _subject(tx: Tx, query: LogQuery) -> tuple[int | None, job_rows.JobRow | Non
 def _lines(row: SegmentRow, pipeline: Pipeline, job: str, query: LogQuery) -> Iterator[LogLine]:
     for text in plain(row.data).splitlines():
         line = json.loads(text)
-        if line["ts"] < query.since_us or (query.datums and line["datum"] not in query.datums):
+        if line["ts"] < query.since_us or (query.datums is not None and line["datum"] not in query.datums):
             continue
         yield LogLine(
             pipeline=pipeline,

@@ -26,6 +26,7 @@ from trunkline.model.names import SPEC_REPO, Commit, Job, Pipeline
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pps import events as ev
+from trunkline.pps import logs
 from trunkline.pps.decide import JobCore, Phase, decide, fits
 from trunkline.pps.events import Do, Ending, Instruction, JobEvent
 from trunkline.pps.tables import failed_result
@@ -147,7 +148,25 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
     job_rows.set_core(tx, row.seq, values)
     if after.gen != before.gen:
         job_rows.strike_older(tx, row.seq, after.gen)
+    if remark := _remark(before, after):
+        logs.say(tx, row.pipeline, row.seq, remark)
     _tell(tx, row.seq, row.pipeline, row.job.id, after)
+
+
+def _remark(before: JobCore, after: JobCore) -> str:
+    """What the log says about a change; empty: nothing."""
+    if after.phase is before.phase:
+        return ""
+    if after.over:
+        return f"the job ended: {after.state.value}" + (f", {after.reason}" if after.reason else "")
+    if before.phase is Phase.PLANNING and after.total:
+        waits = f", {after.undecided} wait for the job before" if after.undecided else ""
+        return f"{after.total} datums: {after.placed} to run, {after.skipped} skipped{waits}"
+    return {
+        Phase.PLANNING: "the inputs are finished; the job looks which datums are new",
+        Phase.ASSEMBLING: "every datum is done; the output is put together",
+        Phase.FINISHING: "the output commit is being finished",
+    }.get(after.phase, "")
 
 
 def _tell(tx: Tx, seq: int, pipeline: int, job_id: str, core: JobCore) -> None:

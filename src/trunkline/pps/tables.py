@@ -115,7 +115,7 @@ def rows_at(table: pa.Table, positions: pa.Array) -> np.ndarray:
     places = table["place"].to_numpy()
     order = np.argsort(places, kind="stable")
     found = order[np.searchsorted(places[order], positions.to_numpy(zero_copy_only=False))]
-    return found.astype(np.int64)
+    return np.asarray(found, np.int64)
 
 
 def slice_of(table: JobTable, first: int, last: int) -> DatumTable:

@@ -75,7 +75,7 @@ class JobRow:
     @property
     def ended(self) -> bool:
         """Whether nothing will change any more."""
-        return self.core["phase"] == ENDED
+        return bool(self.core["phase"] == ENDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,211 @@
+"""Datums of a job as people see them: listed by ID, inspected, run again; and what datums an input would make."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work.jobs import JobRow
+from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
+from trunkline.model.datums import DatumTable
+from trunkline.model.datums import Element as DatumElement
+from trunkline.model.infos_pps import DatumFile, DatumInfo, ProcessStats
+from trunkline.model.inputs import evaluate
+from trunkline.model.jobs import DatumState
+from trunkline.model.names import Commit, Job, Repo
+from trunkline.model.results import CODE, STATES
+from trunkline.model.specs import Input, leaves_of
+from trunkline.pfs import reads
+from trunkline.pfs.files import Files
+from trunkline.pps.assemble import Harvest, full_table, gather
+from trunkline.pps.claims import restart_rows
+from trunkline.pps.machine import need_job
+from trunkline.pps.planning import match, with_commits
+from trunkline.pps.tables import JobTable, Tables
+from trunkline.pps.tables import replace as with_columns
+
+MOST = 1000
+"""How many datums one page has at most."""
+
+
+def list_datums(
+    files: Files,
+    tables: Tables,
+    job: Job,
+    *,
+    states: Collection[DatumState] = (),
+    after: str = "",
+    number: int = MOST,
+    reverse: bool = False,
+) -> list[DatumInfo]:
+    """A page of a job's datums, by ID. after: the ID to go on from, exclusive. None while the job is not planned.
+
+    Raises NotFound, InvalidArgument.
+    """
+    found = _table(files, tables, job)
+    if found is None:
+        return []
+    harvest, table, busy = found
+    rows = table.rows
+    ids = rows["id"].combine_chunks()
+    order = np.asarray(pc.sort_indices(ids.cast(pa.binary())).to_numpy(), np.int64)
+    if after:
+        marker = _raw(after)
+        at = np.array([one > marker for one in ids.take(pa.array(order)).to_pylist()], bool)
+        same = pc.equal(ids.take(pa.array(order)), pa.scalar(marker, ids.type)).to_numpy(zero_copy_only=False)
+        order = order[~at & ~same] if reverse else order[at]
+    if reverse:
+        order = order[::-1]
+    if states:
+        wanted = pa.array([CODE[state] for state in states], pa.int8())
+        order = order[pc.is_in(rows["state"].combine_chunks().take(pa.array(order)), value_set=wanted).to_numpy(False)]
+    return _infos(files, harvest, table, order[: min(number or MOST, MOST)], busy)
+
+
+def inspect_datum(files: Files, tables: Tables, job: Job, datum: str) -> DatumInfo:
+    """One datum. Raises NotFound, InvalidArgument."""
+    found = _table(files, tables, job)
+    if found is not None:
+        harvest, table, busy = found
+        ids = table.rows["id"].combine_chunks()
+        row = pc.index(ids, pa.scalar(_raw(datum), ids.type)).as_py()
+        if row >= 0:
+            return _infos(files, harvest, table, np.array([row], np.int64), busy)[0]
+    raise NotFound(f"datum {datum} not found in job {job.pipeline.name}@{job.id}")
+
+
+def _raw(datum: str) -> bytes:
+    try:
+        raw = bytes.fromhex(datum)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise InvalidArgument(f'"{datum}" is not the ID of a datum: 64 hex digits are expected')
+    return raw
+
+
+def _table(files: Files, tables: Tables, job: Job) -> tuple[Harvest, JobTable, set[int]] | None:
+    """A job's table with all that is known of its rows by now, and the positions in progress; None: it has none yet."""
+
+    def look(tx: Tx) -> tuple[Harvest | None, set[int]]:
+        row = need_job(tx, job)
+        rows = {claim.row for claim in claim_rows.claims_of_job(tx, row.seq) if claim.worker and claim.row is not None}
+        return gather(tx, row.seq), rows
+
+    harvest, busy = files.catalog.read(look)
+    if harvest is None or harvest.job.datums is None:
+        return None
+    table = full_table(tables, harvest)
+    if busy:
+        places = table.rows["place"].combine_chunks()
+        unknown = pc.equal(table.rows["state"].combine_chunks(), CODE[DatumState.UNKNOWN])
+        at_work = pc.and_(pc.is_in(places, value_set=pa.array(sorted(busy), pa.int64())), unknown)
+        starting = pa.scalar(CODE[DatumState.STARTING], pa.int8())
+        states = pc.if_else(at_work, starting, table.rows["state"].combine_chunks())
+        table = JobTable(table.datums, with_columns(table.rows, state=states))
+    return harvest, table, busy
+
+
+def _infos(files: Files, harvest: Harvest, table: JobTable, rows: np.ndarray, busy: set[int]) -> list[DatumInfo]:
+    page = table.rows.take(pa.array(rows)).to_pylist()
+    elements = table.datums.take(pa.array(rows)).datums(0, len(rows))
+    sources = {one["source"] for one in page if one["source"] >= 0}
+
+    def look(tx: Tx) -> tuple[dict[int, JobRow], dict[Commit, int | None]]:
+        commits = {Commit(e.slot.source, e.slot.commit) for datum in elements for e in datum}
+        finished = {commit: commit_rows.find_commit(tx, commit) for commit in commits}
+        return job_rows.get_jobs(tx, sources), {key: row.finished_us for key, row in finished.items() if row}
+
+    jobs, committed = files.catalog.read(look)
+    return [
+        DatumInfo(
+            job=harvest.job.job,
+            id=one["id"].hex(),
+            index=int(row),
+            state=STATES[one["state"]],
+            stats=ProcessStats(*(one[name] for name in job_rows.STATS)),
+            files=tuple(_file(element, committed) for element in datum),
+            reason=one["reason"] or one["why"],
+            image=one["image"],
+            tries=one["tries"],
+            code_is_older=bool(one["code"]) and one["code"] != harvest.ran[1],
+            ran_in=jobs[one["source"]].job if one["source"] in jobs else None,
+        )
+        for row, one, datum in zip(rows.tolist(), page, elements, strict=True)
+    ]
+
+
+def _file(element: DatumElement, committed: dict[Commit, int | None]) -> DatumFile:
+    commit = Commit(element.slot.source, element.slot.commit)
+    path = f"{element.path}/" if element.is_dir and element.path != "/" else element.path
+    return DatumFile(element.slot.name, commit, path, element.size_bytes, element.hash, committed.get(commit))
+
+
+def matching(table: JobTable, filters: Sequence[str]) -> np.ndarray:
+    """Which rows have, for each filter, an element with that path or content hash (hex or base64)."""
+    datums = table.datums
+    lengths = pc.list_value_length(datums.rows).to_numpy(zero_copy_only=False)
+    owners = np.repeat(np.arange(len(datums)), lengths)
+    found = np.ones(len(datums), bool)
+    for text in filters:
+        wanted = pc.equal(datums.elements["path"], text.rstrip("/") or "/")
+        for digest in _digests(text):
+            wanted = pc.or_(wanted, pc.equal(datums.elements["hash"], pa.scalar(digest, pa.binary())))
+        hits = wanted.combine_chunks().take(datums.rows.flatten()).to_numpy(zero_copy_only=False)
+        found &= np.bincount(owners[hits], minlength=len(datums)) > 0
+    return found
+
+
+def _digests(text: str) -> list[bytes]:
+    found = []
+    with contextlib.suppress(ValueError):
+        found.append(bytes.fromhex(text))
+    with contextlib.suppress(binascii.Error, ValueError):
+        found.append(base64.b64decode(text, validate=True))
+    return [one for one in found if len(one) == 32]
+
+
+def matching_ids(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> frozenset[str]:
+    """IDs of the datums that match filters as `matching` has them, for logs. Raises NotFound."""
+    found = _table(files, tables, job)
+    if found is None:
+        return frozenset()
+    rows = np.flatnonzero(matching(found[1], filters))
+    return frozenset(one.hex() for one in found[1].rows["id"].take(pa.array(rows)).to_pylist())
+
+
+def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> None:
+    """End the running datums whose inputs match all filters, and run them again.
+
+    Raises NotFound, FailedPrecondition when no worker has such a datum.
+    """
+    found = _table(files, tables, job)
+    row = files.catalog.read(lambda tx: need_job(tx, job))
+    places = found[1].rows["place"].to_numpy()[matching(found[1], filters)] if found else np.empty(0, np.int64)
+    positions = [int(place) for place in places if place >= 0]
+    if not files.catalog.transact(lambda tx: restart_rows(tx, row, positions)):
+        named = ", ".join(filters)
+        raise FailedPrecondition(
+            f"no worker runs a datum of job {job.pipeline.name}@{job.id} with the inputs {named} now"
+        )
+
+
+def preview(files: Files, root: Input, project: str) -> DatumTable:
+    """The datums that an input would make of what its branches hold now. Raises NotFound, FailedPrecondition."""
+    sources = {}
+    commits: dict[Repo, str] = {}
+    for leaf in leaves_of(root):
+        sources[leaf.source] = reads.need_source(files, leaf.source, leaf.commit or leaf.branch)
+        commits[leaf.source] = sources[leaf.source].commit.id
+    matches = [match(sources[leaf.source].view, leaf) for leaf in leaves_of(root)]
+    return evaluate(with_commits(root, commits), matches, project)

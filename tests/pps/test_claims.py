@@ -1,0 +1,244 @@
+"""Leases: fences, reports, stealing, poisoned datums, fairness, restarts."""
+
+from __future__ import annotations
+
+import pytest
+from pps_world import Worker, World, copy, glob
+
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
+from trunkline.model.jobs import DatumState
+from trunkline.model.names import Job, Pipeline
+from trunkline.model.results import CODE, results
+from trunkline.pps import claims, datums, jobs
+from trunkline.pps.claims import LEASE_TICKS, Cancel, Renewal, Report, Restart
+
+
+def files(count: int) -> dict[str, bytes]:
+    """Some files, one datum each."""
+    return {f"/{number:03}": b"%d" % number for number in range(count)}
+
+
+def start(world: World, count: int, name: str = "edges", **more: object) -> None:
+    """A pipeline with some datums to run."""
+    if name == "edges":
+        world.put(files(count))
+    world.pipeline(name, copy, glob("/*"), **more)
+    world.pump(work=False)
+
+
+def rows(world: World) -> list[claim_rows.ClaimRow]:
+    """All claims."""
+    return world.files.catalog.read(claim_rows.all_claims)
+
+
+def renewal(worker: Worker, row: int | None = None) -> Renewal:
+    """What a worker says while it works."""
+    assert worker.handed is not None
+    claim = worker.handed.leased.claim
+    return Renewal(claim.id, claim.fence, row)
+
+
+def tick(world: World, count: int = 1) -> None:
+    """Let the leader's time pass."""
+    for _ in range(count):
+        world.pps.leases.tick()
+
+
+def test_a_range_is_divided_so_that_others_find_work(world: World) -> None:
+    start(world, 100)
+    other = Worker(world, "w2")
+    assert world.worker.claim()
+    assert other.claim()
+    taken = [(row.first, row.last) for row in rows(world) if row.worker]
+    assert taken == [(0, 25), (25, 43)]
+    assert sum(row.left for row in rows(world)) == 100
+
+
+def test_a_report_of_a_worker_that_lost_its_claim_is_refused(world: World) -> None:
+    start(world, 3)
+    late = world.worker
+    assert late.claim()
+    tick(world, LEASE_TICKS + 1)
+    other = Worker(world, "w2")
+    assert other.claim()
+    with pytest.raises(Aborted, match="another worker"):
+        late.work()
+    while other.work():
+        pass
+    world.worker = other
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 3+0/3"
+    assert world.content("edges") == files(3)
+
+
+def test_a_renewed_claim_is_kept_and_a_silent_one_is_not(world: World) -> None:
+    start(world, 3)
+    assert world.worker.claim()
+    for _ in range(3 * LEASE_TICKS):
+        assert world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, 0)]) == []
+        tick(world)
+    assert rows(world)[0].row == 0
+    tick(world, LEASE_TICKS + 1)
+    assert rows(world)[0].worker is None
+    found = world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, 0)])
+    assert [type(one) for one in found] == [Cancel]
+
+
+def test_a_report_needs_its_session_open(world: World) -> None:
+    start(world, 1)
+    assert world.worker.claim()
+    with world.worker.session:
+        pass
+    with pytest.raises(Aborted):
+        world.worker.work()
+    assert world.last("edges").data_processed == 0
+
+
+@pytest.mark.parametrize("wrong", ["short", "double", "shifted"])
+def test_a_report_has_one_result_for_each_row(world: World, wrong: str) -> None:
+    start(world, 3)
+    assert world.worker.claim()
+    assert world.worker.handed is not None
+    claim = world.worker.handed.leased.claim
+    told = {"short": [0, 1], "double": [0, 1, 1], "shifted": [1, 2, 3]}[wrong]
+    table = results({"row": row, "state": CODE[DatumState.SUCCESS]} for row in told)
+    report = Report("w1", world.worker.session.gen, claim.id, claim.fence, 3, (), table)
+    with pytest.raises(InvalidArgument, match="one result for each"):
+        world.files.catalog.transact(lambda tx: claims.report(tx, report))
+
+
+def test_an_idle_worker_takes_the_tail_of_a_slow_one(world: World) -> None:
+    start(world, 8)
+    slow, idle = world.worker, Worker(world, "w2")
+    assert slow.claim()
+    assert not idle.claim()
+    world.ambient.advance(2)
+    assert idle.claim()
+    assert [(row.first, row.last, row.worker) for row in rows(world)] == [(0, 4, "w1"), (4, 8, "w2")]
+    idle.work()
+    while slow.work(1):
+        pass
+    world.pump()
+    assert world.content("edges") == files(8)
+    assert world.counts("edges") == "SUCCESS 8+0/8"
+
+
+def test_who_goes_past_what_is_left_to_him_counts_for_nothing(world: World) -> None:
+    start(world, 8)
+    slow, idle = world.worker, Worker(world, "w2")
+    assert slow.claim()
+    world.ambient.advance(2)
+    assert idle.claim()
+    slow.work()  # all eight, though half of them are the other's by now
+    assert world.last("edges").data_processed == 0
+    idle.work()
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 8+0/8"
+    assert world.content("edges") == files(8)
+
+
+def test_a_poisoned_datum_among_many_is_found_and_set_aside(world: World) -> None:
+    start(world, 100)
+    victim = 37
+    for number in range(40):
+        worker = Worker(world, f"v{number}")
+        if not worker.claim():
+            break
+        assert worker.handed is not None
+        claim = worker.handed.leased.claim
+        while worker.handed is not None and worker.at != victim:
+            worker.work(1)
+        if worker.handed is not None:
+            world.pps.leases.renew(worker.name, worker.session.gen, [renewal(worker, victim)])
+            tick(world)
+            world.files.catalog.transact(
+                lambda tx, name=worker.name: claims.worker_gone(tx, name, "memory limit 64Mi exceeded")
+            )
+        assert claim.job
+    world.pump()
+    assert world.counts("edges") == "FAILURE 99+0/100 failed=1"
+    pipeline = Pipeline("default", "edges")
+    found = datums.list_datums(world.files, world.pps.tables, world.last("edges").job, states=[DatumState.FAILED])
+    reason = "the worker died 3 times while running this datum (last: memory limit 64Mi exceeded)"
+    assert [one.reason for one in found] == [reason]
+    assert found[0].job.pipeline == pipeline
+    assert [one.path for one in found[0].files] == ["/037"]
+
+
+def test_a_range_whose_killer_nobody_named_is_halved_until_it_is_found(world: World) -> None:
+    start(world, 8)
+    for number in range(30):
+        worker = Worker(world, f"v{number}")
+        if not worker.claim():
+            break
+        assert worker.handed is not None
+        claim = worker.handed.leased.claim
+        if claim.first <= 5 < claim.last:
+            world.files.catalog.transact(lambda tx, name=worker.name: claims.worker_gone(tx, name, "killed"))
+        else:
+            worker.work()
+    world.pump()
+    assert world.counts("edges") == "FAILURE 7+0/8 failed=1"
+
+
+def test_a_restart_of_the_server_blames_nobody(world: World) -> None:
+    start(world, 4)
+    for _ in range(5):
+        assert world.worker.claim()
+        world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, 0)])
+        tick(world)
+        world.reopen()
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 4+0/4"
+
+
+def test_pipelines_take_turns_and_keep_to_their_bound(world: World) -> None:
+    start(world, 64)
+    start(world, 64, "bound", parallelism=1)
+    workers = [Worker(world, f"v{number}") for number in range(4)]
+    names = []
+    for worker in workers:
+        assert worker.claim()
+        assert worker.handed is not None
+        names.append(worker.handed.leased.job.job.pipeline.name)
+    assert sorted(names) == ["bound", "edges", "edges", "edges"]
+    assert sorted(names[:2]) == ["bound", "edges"]
+
+
+def test_a_stopped_job_cancels_what_its_workers_do(world: World) -> None:
+    start(world, 4)
+    assert world.worker.claim()
+    job = world.last("edges").job
+    world.files.catalog.transact(lambda tx: jobs.stop_job(tx, job, "enough"))
+    found = world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker)])
+    assert [type(one) for one in found] == [Cancel]
+    with pytest.raises(Aborted, match="closed"):
+        world.worker.work()
+    world.pump()
+    assert world.last("edges").state.value == "KILLED"
+    assert world.last("edges").reason == "enough"
+
+
+def test_restart_datum_reaches_the_worker_that_runs_it(world: World) -> None:
+    start(world, 4)
+    job = world.last("edges").job
+    with pytest.raises(FailedPrecondition, match="no worker runs"):
+        datums.restart_datum(world.files, world.pps.tables, job, ["/002"])
+    assert world.worker.claim()
+    datums.restart_datum(world.files, world.pps.tables, job, ["/002"])
+    found = world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker)])
+    assert isinstance(found[0], Restart)
+    assert found[0].rows == (2,)
+    assert world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker)]) == []
+
+
+def test_output_of_a_claim_is_held_from_the_report_on(world: World) -> None:
+    start(world, 4)
+    world.worker.work(2)
+    world.reopen()
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 4+0/4"
+    assert len([path for _, path in world.worker.ran]) == 2
+    assert world.content("edges") == files(4)
+    assert isinstance(world.last("edges").job, Job)
