@@ -230,3 +230,26 @@ def test_the_program_is_installed_and_names_its_version():
     program = Path(sys.executable).parent / "pachctl"
     done = subprocess.run([program, "version", "--client-only"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"COMPONENT +VERSION\npachctl +\d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("pachctl inspect repo im", ["plain,images"]),
+        ("pachctl put file ", ["plain,edges", "plain,images"]),
+        ("pachctl list branch x", []),
+        ("pachctl config set active-context t", ["plain,test"]),
+        ("pachctl inspect pipeline ", []),
+    ],
+)
+def test_completion_asks_the_server_and_is_silent_about_trouble(
+    server, context, config, monkeypatch, capsys, words, wanted
+):
+    server.script["pfs.ListRepo"] = [pfs.RepoInfo(repo=pfs.Repo(name=name)) for name in ("images", "edges")]
+    monkeypatch.setenv("_PACHCTL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    with pytest.raises(SystemExit):
+        entry.run([], Session({"PACH_CONFIG": str(config)}))
+    found = capsys.readouterr()
+    assert (found.out.split(), found.err) == (wanted, "")

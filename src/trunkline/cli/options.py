@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from trunkline.cli import complete
 from trunkline.cli.groups import Command
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -20,7 +21,12 @@ def command(**more: Any) -> Callable[[Callable[..., Any]], Command]:
 
 def project_option(function: _Function) -> _Function:
     """`--project NAME`."""
-    return click.option("--project", metavar="NAME", help="The project; the active context's if not given.")(function)
+    return click.option(
+        "--project",
+        metavar="NAME",
+        shell_complete=complete.projects,
+        help="The project; the active context's if not given.",
+    )(function)
 
 
 def all_projects_option(function: _Function) -> _Function:

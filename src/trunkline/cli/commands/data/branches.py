@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import names, pfs, repo_view
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
@@ -12,7 +12,7 @@ from trunkline.model.names import check_branch
 
 
 @command()
-@click.argument("branch", metavar="REPO@BRANCH")
+@click.argument("branch", metavar="REPO@BRANCH", shell_complete=complete.repos)
 @click.option("--head", metavar="REF", help="Where it points: a branch or a commit of the same repo.")
 @click.option("-p", "--provenance", metavar="REPO@BRANCH", multiple=True, help="What it depends on; may be repeated.")
 @click.option("-t", "--trigger", metavar="BRANCH", help="The branch that moves this one.")
@@ -53,7 +53,7 @@ def create(
 
 
 @command()
-@click.argument("branch", metavar="REPO@BRANCH")
+@click.argument("branch", metavar="REPO@BRANCH", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -69,7 +69,7 @@ def inspect(session: Session, branch: str, project: str | None, raw: str, full: 
 
 
 @command()
-@click.argument("repo")
+@click.argument("repo", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -88,7 +88,7 @@ def list_(session: Session, repo: str, project: str | None, raw: str, full: bool
 
 
 @command()
-@click.argument("branch", metavar="REPO@BRANCH")
+@click.argument("branch", metavar="REPO@BRANCH", shell_complete=complete.repos)
 @click.option("-f", "--force", is_flag=True, help="Also where other branches depend on it.")
 @project_option
 @pass_session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.commands.data.origins import message_option, origin_kind, origin_option
 from trunkline.cli.late import commit_view, names, pfs
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
@@ -15,7 +15,7 @@ from trunkline.model.names import is_id
 
 
 @command()
-@click.argument("branch", metavar="REPO@BRANCH")
+@click.argument("branch", metavar="REPO@BRANCH", shell_complete=complete.repos)
 @click.option("-p", "--parent", metavar="REF", help="The commit to start from; the branch's head if not given.")
 @message_option
 @project_option
@@ -35,7 +35,7 @@ def start(session: Session, branch: str, parent: str | None, message: str, proje
 
 
 @command()
-@click.argument("commit", metavar="REPO@REF")
+@click.argument("commit", metavar="REPO@REF", shell_complete=complete.repos)
 @message_option
 @click.option("-f", "--force", is_flag=True, help="Also an output commit, whose job is then left without one.")
 @project_option
@@ -49,7 +49,7 @@ def finish(session: Session, commit: str, message: str, force: bool, project: st
 
 
 @command()
-@click.argument("commit", metavar="REPO@REF")
+@click.argument("commit", metavar="REPO@REF", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -66,7 +66,7 @@ def inspect(session: Session, commit: str, project: str | None, raw: str, full: 
 
 
 @command()
-@click.argument("place", metavar="[ID | REPO[@REF]]", required=False)
+@click.argument("place", metavar="[ID | REPO[@REF]]", required=False, shell_complete=complete.repos)
 @click.option("-x", "--expand", is_flag=True, help="Show the commits of the sets, not the sets.")
 @click.option("-n", "--number", metavar="N", type=click.IntRange(min=1), help="At most this many.")
 @click.option("-f", "--from", "since", metavar="REF", help="Only what came after this commit.")
@@ -160,7 +160,7 @@ def squash(session: Session, id: str) -> None:
 
 
 @command()
-@click.argument("commit", metavar="REPO@REF")
+@click.argument("commit", metavar="REPO@REF", shell_complete=complete.repos)
 @click.option("-r", "--recursive", is_flag=True, help="Also what was made from it.")
 @project_option
 @pass_session
@@ -181,7 +181,7 @@ def delete(session: Session, id: str) -> None:
 
 
 @command()
-@click.argument("commit", metavar="REPO@REF")
+@click.argument("commit", metavar="REPO@REF", shell_complete=complete.repos)
 @click.option("-r", "--recursive", is_flag=True, help="Also what was made from it.")
 @project_option
 @pass_session

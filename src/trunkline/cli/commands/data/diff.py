@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import commit_view, diffs, downloads, names, pfs
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option
 from trunkline.cli.session import Session, pass_session
@@ -18,8 +18,8 @@ from trunkline.errors import FailedPrecondition
 
 
 @command()
-@click.argument("new", metavar="NEW@REF[:PATH]")
-@click.argument("old", metavar="[OLD@REF[:PATH]]", required=False)
+@click.argument("new", metavar="NEW@REF[:PATH]", shell_complete=complete.repos)
+@click.argument("old", metavar="[OLD@REF[:PATH]]", required=False, shell_complete=complete.repos)
 @click.option("-s", "--shallow", is_flag=True, help="Stop at directories that differ.")
 @click.option("--name-only", is_flag=True, help="Only which files differ.")
 @click.option("--diff-command", metavar="CMD", help="Run this with the old and the new file instead.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import commit_view, names, pfs
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
@@ -16,7 +16,7 @@ from trunkline.model.names import META_REPO, Repo
 
 
 @command()
-@click.argument("directory", metavar="REPO@REF[:PATH]")
+@click.argument("directory", metavar="REPO@REF[:PATH]", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -31,7 +31,7 @@ def list_(session: Session, directory: str, project: str | None, raw: str, full:
 
 
 @command()
-@click.argument("pattern", metavar="REPO@REF:PATTERN")
+@click.argument("pattern", metavar="REPO@REF:PATTERN", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -67,7 +67,7 @@ def _show(session: Session, infos: Iterable[pfs.FileInfo], repo: Repo, raw: str,
 
 
 @command()
-@click.argument("file", metavar="REPO@REF:PATH")
+@click.argument("file", metavar="REPO@REF:PATH", shell_complete=complete.repos)
 @project_option
 @raw_options
 @pass_session
@@ -83,8 +83,8 @@ def inspect(session: Session, file: str, project: str | None, raw: str) -> None:
 
 
 @command()
-@click.argument("source", metavar="REPO@REF:PATH")
-@click.argument("target", metavar="REPO@REF[:PATH]")
+@click.argument("source", metavar="REPO@REF:PATH", shell_complete=complete.repos)
+@click.argument("target", metavar="REPO@REF[:PATH]", shell_complete=complete.repos)
 @click.option("-a", "--append", is_flag=True, help="Append to the files that are there.")
 @click.option("--src-project", metavar="NAME", help="The source's project.")
 @click.option("--dest-project", metavar="NAME", help="The target's project.")
@@ -114,7 +114,7 @@ def _goal(path: str | None, source: str) -> str:
 
 
 @command()
-@click.argument("file", metavar="REPO@REF:PATH")
+@click.argument("file", metavar="REPO@REF:PATH", shell_complete=complete.repos)
 @click.option("-r", "--recursive", is_flag=True, help="A directory, with all that is in it.")
 @project_option
 @pass_session

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import downloads, names, pfs, progress
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
@@ -16,7 +16,7 @@ from trunkline.errors import InvalidArgument
 
 
 @command()
-@click.argument("file", metavar="REPO@REF:PATH")
+@click.argument("file", metavar="REPO@REF:PATH", shell_complete=complete.repos)
 @click.option("-o", "--output", metavar="TO", help="A file or a directory to write to; standard output if not given.")
 @click.option("-r", "--recursive", is_flag=True, help="Get a directory, or all that a pattern matches; needs -o.")
 @click.option("--offset", metavar="BYTES", type=click.IntRange(min=0), default=0, help="Leave this many bytes out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from trunkline.cli import complete
 from trunkline.cli.late import names, pfs, pps, repo_view
 from trunkline.cli.options import command, description_option, raw_options
 from trunkline.cli.session import Session, pass_session
@@ -24,7 +25,7 @@ def create(session: Session, name: str, description: str) -> None:
 
 
 @command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.projects)
 @description_option
 @pass_session
 def update(session: Session, name: str, description: str) -> None:
@@ -34,7 +35,7 @@ def update(session: Session, name: str, description: str) -> None:
 
 
 @command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.projects)
 @raw_options
 @pass_session
 def inspect(session: Session, name: str, raw: str) -> None:
@@ -61,7 +62,7 @@ def list_(session: Session, raw: str) -> None:
 
 
 @command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.projects)
 @click.option("-f", "--force", is_flag=True, help="Also where other things depend on what goes; asks nothing.")
 @pass_session
 def delete(session: Session, name: str, force: bool) -> None:

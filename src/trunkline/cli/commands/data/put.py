@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.commands.data import targets
 from trunkline.cli.late import names, progress, sources, uploads
 from trunkline.cli.options import command, project_option
@@ -16,7 +16,7 @@ from trunkline.errors import InvalidArgument, NotFound
 
 
 @command()
-@click.argument("target", metavar="REPO@REF[:PATH]")
+@click.argument("target", metavar="REPO@REF[:PATH]", shell_complete=complete.repos)
 @click.option(
     "-f", "--file", "files", metavar="SOURCE", multiple=True,
     help="A file, a directory (with -r), a URL, or - for standard input; may be repeated. Standard input if not given.",

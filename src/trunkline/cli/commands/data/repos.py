@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import names, pfs, repo_view
 from trunkline.cli.options import (
     all_projects_option,
@@ -35,7 +35,7 @@ def create(session: Session, repo: str, description: str, project: str | None) -
 
 
 @command()
-@click.argument("repo")
+@click.argument("repo", shell_complete=complete.repos)
 @description_option
 @project_option
 @pass_session
@@ -47,7 +47,7 @@ def update(session: Session, repo: str, description: str, project: str | None) -
 
 
 @command()
-@click.argument("repo")
+@click.argument("repo", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -88,7 +88,7 @@ def list_(
 
 
 @command()
-@click.argument("repo", required=False)
+@click.argument("repo", required=False, shell_complete=complete.repos)
 @click.option("-f", "--force", is_flag=True, help="Also where branches of other repos depend on it.")
 @click.option("--all", "every", is_flag=True, help="All repos of the project.")
 @all_projects_option

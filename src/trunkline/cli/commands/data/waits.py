@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.commands.data.origins import origin_kind, origin_option
 from trunkline.cli.late import commit_view, names, pfs
 from trunkline.cli.options import command, full_timestamps_option, project_option, raw_options
@@ -15,7 +15,7 @@ from trunkline.model.names import is_id
 
 
 @command()
-@click.argument("commit", metavar="REPO@REF | ID")
+@click.argument("commit", metavar="REPO@REF | ID", shell_complete=complete.repos)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -40,7 +40,7 @@ def wait_commit(session: Session, commit: str, project: str | None, raw: str, fu
 
 
 @command()
-@click.argument("branch", metavar="REPO[@BRANCH]")
+@click.argument("branch", metavar="REPO[@BRANCH]", shell_complete=complete.repos)
 @click.option("--from", "since", metavar="REF", help="Only what comes after this commit.")
 @click.option("--new", is_flag=True, help="Only what comes from now on.")
 @click.option("--all", "every", is_flag=True, help="Also the commits that the system makes.")
@@ -75,7 +75,7 @@ def subscribe(
 
 
 @command()
-@click.argument("file", metavar="REPO@REF:PATH")
+@click.argument("file", metavar="REPO@REF:PATH", shell_complete=complete.repos)
 @click.option("--limit", metavar="N", type=click.IntRange(min=0), default=0, help="Stop after this many; 0: do not.")
 @click.option("--timeout", metavar="SECONDS", type=float, help="Stop after this long.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answers.")

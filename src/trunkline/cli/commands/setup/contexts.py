@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from trunkline.cli import complete
 from trunkline.cli.config.contexts import Context, check_fields
 from trunkline.cli.config.store import Config
 from trunkline.cli.options import command
@@ -61,7 +62,7 @@ def get_active(session: Session) -> None:
 
 
 @command()
-@click.argument("context")
+@click.argument("context", shell_complete=complete.contexts)
 @pass_session
 def set_active(session: Session, context: str) -> None:
     """Choose the active context."""
@@ -70,7 +71,7 @@ def set_active(session: Session, context: str) -> None:
 
 
 @command()
-@click.argument("context")
+@click.argument("context", shell_complete=complete.contexts)
 @pass_session
 def get(session: Session, context: str) -> None:
     """Show a context as JSON."""
@@ -78,7 +79,7 @@ def get(session: Session, context: str) -> None:
 
 
 @command()
-@click.argument("context")
+@click.argument("context", shell_complete=complete.contexts)
 @click.option("--overwrite", is_flag=True, help="Also where a context of that name is there.")
 @pass_session
 def set_(session: Session, context: str, overwrite: bool) -> None:
@@ -99,7 +100,7 @@ def set_(session: Session, context: str, overwrite: bool) -> None:
 
 
 @command()
-@click.argument("context", required=False)
+@click.argument("context", required=False, shell_complete=complete.contexts)
 @click.option("--pachd-address", metavar="ADDRESS", help="Where the server listens.")
 @click.option("--project", metavar="NAME", help="The project to work in.")
 @click.option("--namespace", metavar="NAME", help="The Kubernetes namespace.")
@@ -148,7 +149,7 @@ def _certificates(path: str) -> str:
 
 
 @command()
-@click.argument("context")
+@click.argument("context", shell_complete=complete.contexts)
 @pass_session
 def delete(session: Session, context: str) -> None:
     """Remove a context."""

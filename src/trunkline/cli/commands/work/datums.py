@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import job_view, names, pps
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
@@ -12,7 +12,7 @@ from trunkline.errors import InvalidArgument
 
 
 @command()
-@click.argument("job", metavar="[PIPELINE@ID]", required=False)
+@click.argument("job", metavar="[PIPELINE@ID]", required=False, shell_complete=complete.pipelines)
 @click.option("-f", "--file", "spec", metavar="SPEC", help="Not of a job: those that this spec would have now.")
 @project_option
 @raw_options
@@ -37,7 +37,7 @@ def list_(session: Session, job: str | None, spec: str | None, project: str | No
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID")
+@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
 @click.argument("datum")
 @project_option
 @raw_options
@@ -53,7 +53,7 @@ def inspect(session: Session, job: str, datum: str, project: str | None, raw: st
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID")
+@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
 @click.argument("files", metavar="PATH[,PATH...]")
 @project_option
 @pass_session

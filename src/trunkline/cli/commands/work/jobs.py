@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.commands.work.states import JOB_STATES, history_option, state_option
 from trunkline.cli.late import job_view, names, pipeline_view, pps
 from trunkline.cli.options import (
@@ -25,7 +25,7 @@ from trunkline.model.names import is_id
 @command()
 @click.argument("set_id", metavar="[ID]", required=False)
 @click.option("-x", "--expand", is_flag=True, help="Show the jobs of the sets, not the sets.")
-@click.option("-p", "--pipeline", metavar="NAME", help="Only this pipeline's jobs.")
+@click.option("-p", "--pipeline", metavar="NAME", shell_complete=complete.pipelines, help="Only this pipeline's jobs.")
 @history_option
 @click.option("-i", "--input", "inputs", metavar="REPO@REF", multiple=True, help="Only jobs that read this commit.")
 @state_option(JOB_STATES)
@@ -90,7 +90,7 @@ def _jobs_of_set(session: Session, set_id: str, *, wait: bool, details: bool) ->
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID")
+@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -106,7 +106,7 @@ def inspect(session: Session, job: str, project: str | None, raw: str, full: boo
 
 
 @command()
-@click.argument("job", metavar="ID | PIPELINE@ID")
+@click.argument("job", metavar="ID | PIPELINE@ID", shell_complete=complete.pipelines)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -126,7 +126,7 @@ def wait(session: Session, job: str, project: str | None, raw: str, full: bool) 
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID | ID")
+@click.argument("job", metavar="PIPELINE@ID | ID", shell_complete=complete.pipelines)
 @project_option
 @pass_session
 def stop(session: Session, job: str, project: str | None) -> None:
@@ -146,7 +146,7 @@ def stop(session: Session, job: str, project: str | None) -> None:
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID")
+@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
 @project_option
 @pass_session
 def delete(session: Session, job: str, project: str | None) -> None:

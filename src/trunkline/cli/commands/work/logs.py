@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.late import Duration, json_format, names, pps
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
@@ -24,8 +24,8 @@ def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 
 
 @command()
-@click.option("-p", "--pipeline", metavar="NAME", help="The logs of this pipeline.")
-@click.option("-j", "--job", metavar="PIPELINE@ID", help="The logs of this job.")
+@click.option("-p", "--pipeline", metavar="NAME", shell_complete=complete.pipelines, help="The logs of this pipeline.")
+@click.option("-j", "--job", metavar="PIPELINE@ID", shell_complete=complete.pipelines, help="The logs of this job.")
 @click.option("--datum", metavar="ID", help="Only of this datum; needs --job.")
 @click.option("--inputs", metavar="PATH,...", help="Only of datums with these files (paths or hashes).")
 @click.option("--master", is_flag=True, help="What the controller did, not the workers.")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.commands.work.states import STATES, history_option, state_option
 from trunkline.cli.late import dag, json_format, names, pfs, pipeline_view, pps
 from trunkline.cli.options import (
@@ -25,7 +25,7 @@ from trunkline.model.names import Pipeline, is_id
 
 
 @command()
-@click.argument("pipeline", metavar="PIPELINE[^N]")
+@click.argument("pipeline", metavar="PIPELINE[^N]", shell_complete=complete.pipelines)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -42,7 +42,7 @@ def inspect(session: Session, pipeline: str, project: str | None, raw: str, full
 
 
 @command()
-@click.argument("pipeline", required=False)
+@click.argument("pipeline", required=False, shell_complete=complete.pipelines)
 @click.option("-s", "--spec", is_flag=True, help="Print the specs, as `create pipeline` takes them.")
 @history_option
 @click.option("-c", "--commit", "set_id", metavar="ID", help="The pipelines as they were in this commit set.")
@@ -113,7 +113,7 @@ def _hint(session: Session, infos: list[pps.PipelineInfo]) -> None:
 
 
 @command()
-@click.argument("pipeline", required=False)
+@click.argument("pipeline", required=False, shell_complete=complete.pipelines)
 @click.option("--all", "every", is_flag=True, help="All pipelines of the project.")
 @all_projects_option
 @click.option("-f", "--force", is_flag=True, help="Also where other pipelines read its output.")
@@ -139,7 +139,7 @@ def delete(
 
 
 @command()
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=complete.pipelines)
 @project_option
 @pass_session
 def start(session: Session, pipeline: str, project: str | None) -> None:
@@ -149,7 +149,7 @@ def start(session: Session, pipeline: str, project: str | None) -> None:
 
 
 @command()
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=complete.pipelines)
 @project_option
 @pass_session
 def stop(session: Session, pipeline: str, project: str | None) -> None:
@@ -159,7 +159,7 @@ def stop(session: Session, pipeline: str, project: str | None) -> None:
 
 
 @command()
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=complete.pipelines)
 @click.option("--reprocess", is_flag=True, help="Every datum, also those that were processed before.")
 @project_option
 @pass_session
@@ -170,7 +170,7 @@ def rerun(session: Session, pipeline: str, reprocess: bool, project: str | None)
 
 
 @command()
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=complete.pipelines)
 @project_option
 @pass_session
 def run_cron(session: Session, pipeline: str, project: str | None) -> None:

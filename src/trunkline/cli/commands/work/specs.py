@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from trunkline.cli import places
+from trunkline.cli import complete, places
 from trunkline.cli.commands.work import specfile
 from trunkline.cli.late import json_format, names, pps
 from trunkline.cli.options import command, project_option, raw_options
@@ -101,7 +101,7 @@ def _print(text: str, form: str) -> None:
 
 
 @command()
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=complete.pipelines)
 @click.option("--editor", metavar="CMD", help="The editor; $VISUAL or $EDITOR if not given.")
 @click.option("--reprocess", is_flag=True, help="Run every datum again, also those that were processed before.")
 @click.option(
