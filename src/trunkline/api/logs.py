@@ -10,9 +10,12 @@ from functools import partial
 from trunkline.api.bridge import Bridge
 from trunkline.api.call import Call
 from trunkline.api.events import Events
+from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import LogLine
-from trunkline.pfs.files import Files
+from trunkline.model.names import Job
+from trunkline.pps import datums as pps_datums
 from trunkline.pps import logs as pps_logs
+from trunkline.pps.controller import Pps
 from trunkline.pps.logs import LogPage, LogQuery
 from trunkline.wire import infos_pps, nouns
 from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -23,15 +26,14 @@ from trunkline.wire.times import span_us
 class LogDoor:
     """Logs. A follower is a coroutine that wakes when lines arrive."""
 
-    files: Files
+    system: Pps
     bridge: Bridge
     events: Events
     service: str = field(default="pps_v2.API")
 
     async def GetLogs(self, request: pps.GetLogsRequest, _call: Call) -> AsyncGenerator[pps.LogMessage, None]:
         """Lines in order; with `tail` only the last ones of those that are there, with `follow` those that come."""
-        query = self._query(request)
-        filters = frozenset(request.data_filters)
+        query = await self.bridge.unary(partial(self._query, request))
         kept: deque[LogLine] = deque(maxlen=request.tail or None)
         after, reading = 0, request.tail > 0
         while True:
@@ -39,8 +41,6 @@ class LogDoor:
             page = await self.bridge.unary(partial(self._page, query, after))
             after = page.after
             for line in page.lines:
-                if filters and filters.isdisjoint((line.datum, *line.paths)):
-                    continue
                 if reading:
                     kept.append(line)
                 else:
@@ -55,15 +55,28 @@ class LogDoor:
             await self.events.after(seq)
 
     def _page(self, query: LogQuery, after: int) -> LogPage:
-        return self.files.catalog.read(lambda tx: pps_logs.page(tx, query, after))
+        return self.system.files.catalog.read(lambda tx: pps_logs.page(tx, query, after))
 
     def _query(self, request: pps.GetLogsRequest) -> LogQuery:
-        job = request.datum.job if request.datum.id else request.job
+        named = request.datum.job if request.datum.id else request.job
+        job = nouns.job_of(named) if named.id else None
         since = span_us(request.since) if request.HasField("since") else 0
         return LogQuery(
-            pipeline=nouns.pipeline_of(request.pipeline) if request.pipeline.name else None,
-            job=nouns.job_of(job) if job.id else None,
-            datums=frozenset([request.datum.id] if request.datum.id else []),
+            pipeline=nouns.pipeline_of(request.pipeline) if request.pipeline.name and job is None else None,
+            job=job,
+            datums=self._datums(request, job),
             master=request.master,
-            since_us=self.files.ambient.now_us() - since if since > 0 else 0,
+            since_us=self.system.files.ambient.now_us() - since if since > 0 else 0,
         )
+
+    def _datums(self, request: pps.GetLogsRequest, job: Job | None) -> frozenset[str]:
+        """IDs of the datums meant; none named: all."""
+        if request.datum.id:
+            return frozenset([request.datum.id])
+        filters = list(request.data_filters)
+        if not filters:
+            return frozenset()
+        if job is None:
+            raise InvalidArgument("logs by the files of a datum are kept by job: name the job as well")
+        found = pps_datums.matching_ids(self.system.files, self.system.tables, job, filters)
+        return found or frozenset(["no datum has these files"])

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.call import Call
+from trunkline.api.jobs import refuse_jq
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work.pipelines import VersionRow
+from trunkline.errors import NotFound
+from trunkline.model.addresses import parse_ancestry
+from trunkline.model.infos_pps import PipelineInfo
+from trunkline.model.names import Pipeline
+from trunkline.model.specs import PipelineSpec
+from trunkline.pfs.changes import Change
 from trunkline.pfs.files import Files
+from trunkline.pps import jobs as pps_jobs
+from trunkline.pps import pipelines as pps_pipelines
 from trunkline.pps.pipelines import Rules
-from trunkline.wire import specs
+from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
 
@@ -24,19 +36,107 @@ class PipelineDoor:
 
     def CreatePipeline(self, request: pps.CreatePipelineRequest, _call: Call) -> Empty:
         """Make or update a pipeline from the older message."""
-        form = specs.form_of(request)
-        self._create(form, update=request.update, reprocess=request.reprocess, dry_run=request.dry_run)
+        text = json.dumps(specs.form_of(request))
+        self._create(text, update=request.update, reprocess=request.reprocess, dry_run=request.dry_run)
         return Empty()
 
     def CreatePipelineV2(self, request: pps.CreatePipelineV2Request, _call: Call) -> pps.CreatePipelineV2Response:
         """Make or update a pipeline from JSON; the spec with its defaults comes back."""
-        effective = self._create(
+        row = self._create(
             request.create_pipeline_request_json,
             update=request.update,
             reprocess=request.reprocess,
             dry_run=request.dry_run,
         )
-        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=effective)
+        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=row.effective_spec)
 
-    def _create(self, text: Any, *, update: bool, reprocess: bool, dry_run: bool) -> str:
-        raise NotImplementedError
+    def InspectPipeline(self, request: pps.InspectPipelineRequest, _call: Call) -> pps.PipelineInfo:
+        """One pipeline; its name may go back in versions, as `edges^2`."""
+        ancestry = parse_ancestry(request.pipeline.name)
+        named = nouns.pipeline_of(request.pipeline)
+        pipeline = Pipeline(named.project, ancestry.base)
+        info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
+        return infos_pps.pipeline_info(info, details=request.details)
+
+    def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:
+        """Pipelines, newest first; pages go by name."""
+        refuse_jq(request.jqFilter)
+        for info in self._listed(request):
+            yield infos_pps.pipeline_info(info, details=request.details)
+
+    def _listed(self, request: pps.ListPipelineRequest) -> list[PipelineInfo]:
+        found = self.files.catalog.read(
+            lambda tx: pps_jobs.list_pipelines(
+                tx,
+                [nouns.project_of(project) for project in request.projects],
+                pipeline=nouns.pipeline_of(request.pipeline) if request.pipeline.name else None,
+                history=request.history,
+                commit_set=request.commit_set.id,
+            )
+        )
+        size = request.page.page_size
+        if size <= 0:
+            return found
+        first = size * max(request.page.page_index, 0)
+        return sorted(found, key=lambda info: (info.pipeline, -info.version))[first : first + size]
+
+    def DeletePipeline(self, request: pps.DeletePipelineRequest, _call: Call) -> Empty:
+        """Remove a pipeline with its output, or with `all` every one."""
+        if request.all:
+            self._delete_all([], force=request.force, keep_repo=request.keep_repo)
+            return Empty()
+        pipeline = nouns.pipeline_of(request.pipeline)
+        self.files.change(
+            lambda change: pps_pipelines.delete_pipeline(
+                change, pipeline, force=request.force, keep_repo=request.keep_repo, must_exist=request.must_exist
+            )
+        )
+        return Empty()
+
+    def DeletePipelines(self, request: pps.DeletePipelinesRequest, _call: Call) -> pps.DeletePipelinesResponse:
+        """Remove the pipelines of some projects, or with `all` of all."""
+        projects = [nouns.project_of(project) for project in request.projects]
+        if not projects and not request.all:
+            return pps.DeletePipelinesResponse()
+        gone = self._delete_all([] if request.all else projects, force=request.force, keep_repo=request.keep_repo)
+        return pps.DeletePipelinesResponse(pipelines=map(nouns.pipeline, gone))
+
+    def _delete_all(self, projects: list[str], *, force: bool, keep_repo: bool) -> list[Pipeline]:
+        """Newest first: whatever reads another's output was made after it."""
+
+        def work(change: Change) -> list[Pipeline]:
+            found = [info.pipeline for info in pps_jobs.list_pipelines(change.tx, projects)]
+            for pipeline in found:
+                pps_pipelines.delete_pipeline(change, pipeline, force=force, keep_repo=keep_repo)
+            return found
+
+        return self.files.change(work)
+
+    def StartPipeline(self, request: pps.StartPipelineRequest, _call: Call) -> Empty:
+        """Let a stopped pipeline work again."""
+        pipeline = nouns.pipeline_of(request.pipeline)
+        self.files.change(lambda change: pps_pipelines.start_pipeline(change, pipeline))
+        return Empty()
+
+    def StopPipeline(self, request: pps.StopPipelineRequest, _call: Call) -> Empty:
+        """Let a pipeline start no more jobs. One that is not there is no error, unless it must exist."""
+        pipeline = nouns.pipeline_of(request.pipeline)
+        try:
+            self.files.change(lambda change: pps_pipelines.stop_pipeline(change, pipeline))
+        except NotFound:
+            if request.must_exist:
+                raise
+        return Empty()
+
+    def _create(self, text: str, *, update: bool, reprocess: bool, dry_run: bool) -> VersionRow:
+        spec = PipelineSpec.from_json(text)
+
+        def work(tx: Tx) -> VersionRow:
+            change = self.files.change_in(tx)
+            row = pps_pipelines.create_pipeline(
+                change, spec, text, update=update, reprocess=reprocess, rules=self.rules
+            )
+            change.close()
+            return row
+
+        return self.files.catalog.dry_run(work) if dry_run else self.files.catalog.transact(work)

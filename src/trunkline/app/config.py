@@ -18,12 +18,12 @@ RUNNERS = ("auto", "process", "container", "host")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A server's settings. `workers` 0: one for each core. `expose`: host paths that user code may write."""
+    """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write."""
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 30650
-    workers: int = 0
+    workers: int | None = None
     runner: str = "auto"
     insecure: bool = False
     strict_images: bool = False
@@ -33,7 +33,7 @@ class Config:
     @property
     def worker_count(self) -> int:
         """How many workers the local pool has."""
-        return self.workers or os.cpu_count() or 1
+        return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
@@ -84,9 +84,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _count(text: str) -> int:
+def _count(text: str) -> int | None:
+    if not text:
+        return None
     if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= 1024:
-        raise InvalidArgument(f'workers "{text}" is invalid: expected a number up to 1024, 0 for one per core')
+        raise InvalidArgument(f'workers "{text}" is invalid: expected a number up to 1024')
     return int(text)
 
 
@@ -110,7 +112,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         default=env("LISTEN", DEFAULT_LISTEN),
         help=f"address for gRPC and HTTP; port 0 finds a free one (default {DEFAULT_LISTEN})",
     )
-    parser.add_argument("--workers", metavar="N", default=env("WORKERS", "0"), help="workers (default: one per core)")
+    parser.add_argument("--workers", metavar="N", default=env("WORKERS"), help="workers (default: one per core)")
     parser.add_argument("--runner", default=env("RUNNER", "auto"), help=f"where user code runs: {', '.join(RUNNERS)}")
     parser.add_argument(
         "--insecure", action="store_true", default=on("INSECURE"), help="allow an address that others can reach"

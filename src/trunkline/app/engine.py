@@ -9,20 +9,32 @@ from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
 from trunkline.api.bridge import Bridge
 from trunkline.api.commits import CommitDoor
+from trunkline.api.datums import DatumDoor
 from trunkline.api.doors import Door
 from trunkline.api.events import Events
 from trunkline.api.images import ImageDoor
+from trunkline.api.jobs import JobDoor
+from trunkline.api.logs import LogDoor
+from trunkline.api.pipelines import PipelineDoor
 from trunkline.api.reads import ReadDoor
 from trunkline.api.repos import RepoDoor
+from trunkline.api.worker import WorkerDoor
 from trunkline.api.writes import BulkDoor, ModifyDoor
 from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
+from trunkline.app.pool import choose_rung, open_pool
 from trunkline.catalog.engine import Catalog
+from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.repos import ensure_default_project
+from trunkline.pps import claims
+from trunkline.pps.controller import Controller, Pps
+from trunkline.pps.machine import create_job
+from trunkline.pps.pipelines import Rules
 from trunkline.storage import Store
 from trunkline.storage.blobs import LocalBlobs
+from trunkline.worker.rungs import Rung
 
 JOIN_S = 1.0
 """How long a loop of the engine may take to notice that it shall end."""
@@ -31,12 +43,18 @@ JOIN_S = 1.0
 class Engine:
     """Everything that blocks, opened on one data folder."""
 
-    def __init__(self, config: Config, ambient: Ambient, catalog: Catalog) -> None:
+    def __init__(self, config: Config, ambient: Ambient, catalog: Catalog, rung: Rung | None) -> None:
+        self._config = config
+        self._ambient = ambient
+        self._rung = rung
         self._identity = identity_of(config.data, ambient)
         self._catalog = catalog
         self._store = Store(LocalBlobs(config.data / "blobs"), config.data / "cache", ambient)
-        self._files = Files(catalog, self._store, ambient)
+        self._files = Files(catalog, self._store, ambient, create_job)
+        self._pps = Pps.of(self._files)
         self._finisher = Finisher(self._files)
+        self._controller = Controller(self._pps)
+        self._fleet: LocalFleet | None = None
         catalog.transact(ensure_default_project)
 
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
@@ -53,25 +71,49 @@ class Engine:
             ModifyDoor(files),
             BulkDoor(files),
             ImageDoor(files),
+            PipelineDoor(files, Rules(strict_images=self._config.strict_images)),
+            JobDoor(files, bridge, events),
+            DatumDoor(self._pps),
+            LogDoor(self._pps, bridge, events),
+            WorkerDoor(self._pps, bridge, events),
         ]
 
     def start(self, address: tuple[str, int]) -> None:
         """Begin what runs by itself. `address` is where this server is reached."""
         self._finisher.start()
+        self._controller.start()
+        if self._rung is not None:
+            self._fleet = open_pool(self._config, self._rung, address, self._ambient, self._worker_gone)
+            self._fleet.start()
+
+    def _worker_gone(self, worker: str, reason: str) -> None:
+        self._catalog.transact(lambda tx: claims.worker_gone(tx, worker, reason))
 
     def stop(self) -> None:
-        """End what runs by itself."""
+        """End what runs by itself: workers first, since they report to what comes after them. Blocks for seconds."""
+        if self._fleet is not None:
+            self._fleet.stop()
+        self._controller.stop()
         self._finisher.stop()
 
     def close(self) -> None:
         """Let go of the data folder."""
         self._catalog.wake.close()
+        self._controller.join(JOIN_S)
         self._finisher.join(JOIN_S)
         self._store.close()
         self._catalog.close()
 
 
 def open_engine(config: Config, ambient: Ambient) -> Engine:
-    """Open (or make) the data folder. Raises FailedPrecondition where another server has it, OSError."""
+    """Open (or make) the data folder.
+
+    Raises FailedPrecondition where another server has it or where user code cannot be run here, OSError.
+    """
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Engine(config, ambient, Catalog.open(config.data, ambient))
+    catalog = Catalog.open(config.data, ambient)
+    try:
+        return Engine(config, ambient, catalog, choose_rung(config))
+    except BaseException:
+        catalog.close()
+        raise

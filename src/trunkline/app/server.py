@@ -117,7 +117,8 @@ class Server:
     async def stop(self) -> None:
         """No new connections; calls that run may end within the grace, then everything is closed."""
         self._front.stop_accepting()
-        self._engine.stop()
+        # While workers end, calls are still answered: they report what they have finished.
+        await asyncio.to_thread(self._engine.stop)
         await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop())
         self._front.close()
         self._bridge.close()

@@ -1,0 +1,189 @@
+"""trunkline.worker.v1.Workers: what a worker asks of its server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from functools import partial
+
+from trunkline.api.bridge import Bridge
+from trunkline.api.call import Call
+from trunkline.api.events import Events
+from trunkline.api.handout import datums_of, step_of
+from trunkline.catalog import images as image_rows
+from trunkline.catalog import outbox
+from trunkline.catalog.collection import chunks as chunk_rows
+from trunkline.catalog.collection import filesets as fileset_rows
+from trunkline.catalog.collection import sessions as session_rows
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.outbox import Event
+from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.pfs.files import load
+from trunkline.pps import claims
+from trunkline.pps import logs as pps_logs
+from trunkline.pps.claims import LEASE_US, Cancel, Command, Handed, Renewal, Report
+from trunkline.pps.controller import Pps
+from trunkline.pps.logs import Segment
+from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC
+from trunkline.storage import NewChunk, Sealed
+from trunkline.wire import nouns
+from trunkline.wire.gen import worker_pb2 as wire
+
+KIND = "worker"
+WATCHED = (COMMAND_TOPIC, CLAIMS_TOPIC)
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDoor:
+    """Sessions, claims, reports and logs of workers."""
+
+    system: Pps
+    bridge: Bridge
+    events: Events
+    service: str = field(default="trunkline.worker.v1.Workers")
+
+    # --- write sessions
+
+    def OpenSession(self, _request: wire.OpenSessionRequest, _call: Call) -> wire.OpenSessionResponse:
+        """A new write session."""
+        gen = self.system.files.catalog.transact(lambda tx: session_rows.open_session(tx, KIND))
+        return wire.OpenSessionResponse(gen=gen, lease_us=LEASE_US)
+
+    def Refresh(self, request: wire.RefreshRequest, _call: Call) -> wire.RefreshResponse:
+        """Keep a session."""
+        if not self.system.files.catalog.transact(lambda tx: session_rows.renew(tx, [request.gen])):
+            raise FailedPrecondition(f"write session {request.gen} is over; open another and start the write again")
+        return wire.RefreshResponse()
+
+    def EndSession(self, request: wire.EndSessionRequest, _call: Call) -> wire.EndSessionResponse:
+        """Give a session back."""
+        self.system.files.catalog.transact(lambda tx: session_rows.end_session(tx, request.gen))
+        return wire.EndSessionResponse()
+
+    def Known(self, request: wire.KnownRequest, _call: Call) -> wire.Chunks:
+        """Which chunks need no writing."""
+        hashes = list(request.hashes)
+        return _chunks(self.system.files.catalog.transact(lambda tx: chunk_rows.known(tx, request.gen, hashes)))
+
+    def Register(self, request: wire.RegisterRequest, _call: Call) -> wire.Chunks:
+        """Chunks that were written."""
+        new = [NewChunk(one.hash, one.gen, one.size_bytes, one.stored_bytes) for one in request.chunks]
+        return _chunks(self.system.files.catalog.transact(lambda tx: chunk_rows.register(tx, request.gen, new)))
+
+    def Seal(self, request: wire.SealRequest, _call: Call) -> wire.SealResponse:
+        """File sets that were written, to be adopted later."""
+        sealed = [Sealed.from_bytes(body) for body in request.sealed]
+        self.system.files.catalog.transact(lambda tx: fileset_rows.seal(tx, request.gen, sealed))
+        return wire.SealResponse()
+
+    def Hold(self, request: wire.HoldRequest, _call: Call) -> wire.HoldResponse:
+        """Hold file sets for reading, and say what they are."""
+        ids = list(request.filesets)
+
+        def work(tx: Tx) -> list[Sealed]:
+            fileset_rows.hold(tx, request.gen, ids)
+            return load(tx, ids)
+
+        held = self.system.files.catalog.transact(work)
+        return wire.HoldResponse(sealed=[one.to_bytes() for one in held])
+
+    # --- claims
+
+    async def Watch(self, request: wire.WatchRequest, _call: Call) -> AsyncGenerator[wire.Command, None]:
+        """Commands for one worker, and a word whenever there may be something to claim."""
+        at = await self.bridge.unary(partial(self.system.files.catalog.read, outbox.newest))
+        yield wire.Command(wake=wire.Wake())  # what was there before this watcher came
+        while True:
+            seq = self.events.seq
+            found = await self.bridge.unary(partial(self._since, at))
+            for event in found or []:
+                at = event.seq
+                if event.topic == COMMAND_TOPIC and event.payload["worker"] == request.worker:
+                    yield _told(event)
+            if found is None or any(event.topic == CLAIMS_TOPIC for event in found):
+                yield wire.Command(wake=wire.Wake())
+            if found is None:  # events that this watcher has not seen are gone: look at everything again
+                at = await self.bridge.unary(partial(self.system.files.catalog.read, outbox.newest))
+            elif len(found) < PAGE:
+                await self.events.after(seq)
+
+    def _since(self, position: int) -> list[Event] | None:
+        return self.system.files.catalog.read(lambda tx: outbox.follow(tx, position, PAGE, WATCHED))
+
+    def Claim(self, request: wire.ClaimRequest, _call: Call) -> wire.ClaimResponse:
+        """Lease a range of datums."""
+        pipeline = nouns.pipeline_of(request.pipeline) if request.pipeline.name else None
+        handed = claims.hand_out(
+            self.system.files,
+            self.system.tables,
+            request.worker,
+            request.gen,
+            max_datums=request.max_datums,
+            pipeline=pipeline,
+        )
+        if handed is None:
+            return wire.ClaimResponse()
+        return wire.ClaimResponse(claim=self._claim(handed))
+
+    def _claim(self, handed: Handed) -> wire.Claim:
+        row = handed.leased.claim
+        image = handed.image
+        filesets: list[str] = []
+        if image is not None:
+            filesets = self.system.files.catalog.read(lambda tx: image_rows.filesets_of(tx, image.digest))
+        return wire.Claim(
+            id=row.id,
+            job=nouns.job(handed.leased.job.job),
+            first=row.done,
+            last=row.last,
+            fence=row.fence,
+            lease_us=LEASE_US,
+            spec=step_of(handed, filesets).to_bytes(),
+            datums=datums_of(handed.datums, row.done, handed.deaths),
+        )
+
+    def Renew(self, request: wire.RenewRequest, _call: Call) -> wire.RenewResponse:
+        """Keep claims; the commands that stand for them."""
+        kept = [Renewal(one.claim, one.fence, one.row if one.row >= 0 else None) for one in request.claims]
+        commands = self.system.leases.renew(request.worker, request.gen, kept)
+        return wire.RenewResponse(commands=map(_command, commands))
+
+    def Report(self, request: wire.ReportRequest, _call: Call) -> wire.ReportResponse:
+        """Adopt a finished prefix."""
+        if request.meta:
+            raise InvalidArgument("a report carries no file sets of records: they are made from its table of results")
+        one = Report(
+            worker=request.worker,
+            gen=request.gen,
+            claim=request.claim,
+            fence=request.fence,
+            done=request.done,
+            output=tuple(Sealed.from_bytes(body) for body in request.output),
+            results=claims.parse_results(request.stats),
+        )
+        first, last = self.system.files.catalog.transact(lambda tx: claims.report(tx, one))
+        return wire.ReportResponse(first=first, last=last)
+
+    def Logs(self, request: wire.LogsRequest, _call: Call) -> wire.LogsResponse:
+        """Keep log lines."""
+        segments = [Segment(one.claim, one.first_us, one.last_us, one.lines, one.data) for one in request.segments]
+        self.system.files.catalog.transact(lambda tx: pps_logs.write(tx, request.worker, segments))
+        return wire.LogsResponse()
+
+
+def _chunks(gens: dict[bytes, int]) -> wire.Chunks:
+    return wire.Chunks(hashes=gens.keys(), gens=gens.values())
+
+
+def _told(event: Event) -> wire.Command:
+    claim = event.payload["claim"]
+    if "cancel" in event.payload:
+        return wire.Command(cancel=wire.Cancel(claim=claim, reason=event.payload["cancel"]))
+    return wire.Command(restart=wire.Restart(claim=claim, rows=event.payload["restart"]))
+
+
+def _command(command: Command) -> wire.Command:
+    if isinstance(command, Cancel):
+        return wire.Command(cancel=wire.Cancel(claim=command.claim, reason=command.reason))
+    return wire.Command(restart=wire.Restart(claim=command.claim, rows=command.rows))

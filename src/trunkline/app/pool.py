@@ -1,0 +1,67 @@
+"""The pool of worker processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from trunkline.ambient import Ambient
+from trunkline.app.config import Config
+from trunkline.app.worker import WorkerSettings
+from trunkline.errors import TrunklineError
+from trunkline.fleet.local import LocalFleet
+from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.rungs import Rung, choose
+
+_log = logging.getLogger("trunkline.workers")
+
+
+def choose_rung(config: Config) -> Rung | None:
+    """How user code runs on this machine, found out by doing it; None where there are no workers.
+
+    Raises NoRunner with the command that would allow it.
+    """
+    if not config.worker_count:
+        return None
+    sandbox = Sandbox(masked=masked(config), exposed=tuple(map(str, config.expose)))
+    return choose(config.runner, sandbox, Scratch(config.data / "workers" / "probe").make())
+
+
+def masked(config: Config) -> tuple[str, ...]:
+    """Host paths that user code must not see: our data, and the user's client settings."""
+    home = Path(os.environ.get("HOME", "/"))
+    return (str(config.data), str(home / ".pachyderm"))
+
+
+def open_pool(
+    config: Config, rung: Rung, address: tuple[str, int], ambient: Ambient, gone: Callable[[str, str], None]
+) -> LocalFleet:
+    """A pool that serves `address`. gone: told of each worker that died of itself."""
+    host, port = address
+    shown = f"[{host}]" if ":" in host else host
+
+    def command(name: str, scratch: Path) -> list[str]:
+        settings = WorkerSettings(
+            name=name,
+            address=f"grpc://{shown}:{port}",
+            folder=str(scratch),
+            blobs=str(config.data / "blobs"),
+            cache=str(config.data / "cache"),
+            images=str(config.data / "images"),
+            runner=rung.name,
+            masked=masked(config),
+            expose=tuple(map(str, config.expose)),
+        )
+        return [sys.executable, "-m", "trunkline.app.worker", settings.to_json()]
+
+    def told(name: str, reason: str) -> None:
+        try:
+            gone(name, reason)
+        except TrunklineError as error:  # its leases run out by themselves
+            _log.warning("%s: %s", name, error)
+
+    count = min(config.worker_count, rung.max_workers or config.worker_count)
+    return LocalFleet(command, count, config.data / "workers" / "scratch", ambient, _log.warning, gone=told)
