@@ -122,23 +122,22 @@ class Demo:
     def save(self, folder: Path) -> None:
         """Get the drawings and the sheet as they are now."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.pachctl("get", "file", "-r", "edges@master:/", "-o", str(folder / "edges"))
-        self.pachctl("get", "file", "montage@master:/montage.png", "-o", str(folder / "montage.png"))
+        self.pachctl("get", "file", "-r", "edges@master:/", "-o", os.path.relpath(folder / "edges", HERE))
+        self.pachctl("get", "file", "montage@master:/montage.png", "-o", os.path.relpath(folder / "montage.png", HERE))
 
     def run(self) -> None:
         """The whole show."""
         self.title("An image from a folder of Python, a repo, four photographs")
         with self.console.status("fetching photographs (13 MB, once)"):
             photographs.fetch(DATA / "photographs")
-        requirements = ("--python", "3", "--requirements", "requirements.txt")
-        with self.console.status("installing numpy and Pillow for the image"):
-            self.pachctl("create", "image", "opencv:1.0", "image", *requirements)
+        self.pachctl("create", "image", "opencv:1.0", "image", "--python", "3", "--requirements", "requirements.txt")
         self.pachctl("create", "repo", "images")
         self.put(DATA / "photographs" / "first")
 
         self.title("Two pipelines: photographs to drawings, drawings to one sheet")
         self.pachctl("create", "pipeline", "-f", "edges.json")
         self.pachctl("create", "pipeline", "-f", "montage.json")
+        self.say("The first job also installs numpy and Pillow for the image, once.", style="dim")
         first = self.watch()
         self.save(OUT / "first")
 
