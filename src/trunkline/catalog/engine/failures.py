@@ -6,9 +6,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from trunkline.errors import Aborted, DataLoss, Internal, ResourceExhausted, TrunklineError, Unavailable
 
-_FULL = "SQLITE_FULL"
-# The shared-memory file of the log could not grow: the same full disk by another name.
-_FULL_TOO = ("SQLITE_IOERR_SHMSIZE",)
+# The second: the shared-memory file of the log could not grow, the same full disk by another name.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+# A write or sync that fails (a quota, a limit on the size of files, the disk) is not among these: it costs the commit
+# in hand. What was acknowledged before has been synced; the log goes on from there and writes the failed frames again,
+# and folding the log into the file is repeated from the same place, so pages that the kernel dropped come back.
+_FATAL = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 def code_of(error: BaseException) -> str:
@@ -18,15 +21,8 @@ def code_of(error: BaseException) -> str:
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether the file can no longer be trusted to hold what is written next.
-
-    After a failed write or sync the kernel may drop the pages and report success on the next try, so no later commit
-    could be promised: the process must stop and recover from the log.
-    """
-    code = code_of(error)
-    if code in _FULL_TOO:
-        return False
-    return code.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    """Whether the file is known to be damaged: nothing may be written to it any more."""
+    return code_of(error).startswith(_FATAL)
 
 
 def in_words(error: BaseException, is_driver: bool) -> BaseException:
@@ -40,7 +36,7 @@ def in_words(error: BaseException, is_driver: bool) -> BaseException:
 
 def _told(error: BaseException, code: str) -> TrunklineError:
     what = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-    if code == _FULL or code in _FULL_TOO:
+    if code in _FULL:
         return ResourceExhausted(f"the disk of the catalog is full; nothing of this request was saved ({what})")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Unavailable(f"another program holds the catalog file; try again when it has finished ({what})")
@@ -49,7 +45,10 @@ def _told(error: BaseException, code: str) -> TrunklineError:
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return DataLoss(f"the catalog file is damaged ({what}); restore it from a backup")
     if code.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
-        return Unavailable(f"the disk of the catalog fails ({what})")
+        return Unavailable(
+            "the catalog cannot be written to or read: a quota is used up, or the disk fails; "
+            f"whether this request was saved is unknown ({what})"
+        )
     if isinstance(error, IntegrityError):
         return Internal(f"a change would break a rule of the catalog ({what})")
     return Internal(f"the catalog refused a statement ({what})")
