@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -80,6 +79,8 @@ def _more(session: Session) -> str:
 
 def _explain(session: Session) -> None:
     if session.verbose:
+        import traceback
+
         click.echo(traceback.format_exc(), err=True)
 
 

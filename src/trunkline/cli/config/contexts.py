@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import difflib
 from typing import Any
 
 from trunkline.errors import InvalidArgument
@@ -61,6 +58,9 @@ class Context:
         encoded = self._text("server_cas")
         if not encoded:
             return None
+        import base64
+        import binascii
+
         try:
             return base64.b64decode(encoded, validate=True)
         except binascii.Error as error:
@@ -85,6 +85,8 @@ def check_fields(data: object) -> dict[str, Any]:
     complaints = []
     for key, value in data.items():
         if key not in FIELDS:
+            import difflib
+
             near = difflib.get_close_matches(key, FIELDS, 1)
             hint = f'; did you mean "{near[0]}"?' if near else f"; the fields are {', '.join(FIELDS)}"
             complaints.append(f'unknown field "{key}"{hint}')

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +59,8 @@ class Config:
 
     def save(self) -> None:
         """Write the file: whole or not at all, readable by its owner only. Raises FailedPrecondition."""
+        import tempfile
+
         target = Path(os.path.realpath(self.path))  # a linked config file stays a link
         try:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from trunkline.ambient import Micros
+if TYPE_CHECKING:
+    from trunkline.ambient import Micros
 
 _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
@@ -40,6 +41,8 @@ def ago(then_us: Micros, now_us: Micros) -> str:
 
 def instant(then_us: Micros) -> str:
     """The moment in UTC, to the second: `2026-11-21T22:25:13Z`."""
+    from datetime import UTC, datetime
+
     return datetime.fromtimestamp(then_us / _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
