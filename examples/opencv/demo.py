@@ -56,6 +56,7 @@ class Demo:
             check=False,
         )
         if result.returncode:
+            self.server.must_live()
             raise Failed(f"pachctl {shlex.join(words)}\n{result.stderr.strip() or result.stdout.strip()}")
         if show and result.stderr.strip():
             self.say(result.stderr, style="dim")

@@ -113,8 +113,9 @@ class PachdProcess:
 
     def must_live(self) -> None:
         """Raise NotServing if it has ended."""
-        if not self.running():
-            raise NotServing(f"pachd has ended:\n{self.last_words()}")
+        if self._process is None or self._process.poll() is not None:
+            status = "was never started" if self._process is None else f"ended, status {self._process.returncode}"
+            raise NotServing(f"pachd {status}:\n{self.last_words() if self.log.exists() else ''}")
 
     def pause(self, seconds: float) -> None:
         """Wait between two looks at it."""
