@@ -6,8 +6,8 @@ import json
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import ParseDict
 
-from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import (
     DatumFile,
     DatumInfo,
@@ -21,6 +21,7 @@ from trunkline.model.infos_pps import (
 from trunkline.model.jobs import DatumState, JobState, PipelineState
 from trunkline.model.names import Commit, Job, Pipeline, Repo
 from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs.writing import read_spec
 from trunkline.wire import infos_pps, specs
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -46,18 +47,9 @@ SPEC = json.dumps(FORM)
 
 
 def test_a_form_goes_through_the_message_unchanged() -> None:
-    request = specs.request_of(FORM)
-    assert request.transform.cmd == ["python3", "/edges.py"]
+    request = ParseDict(FORM, pps.CreatePipelineRequest())
     assert request.datum_timeout == Duration(seconds=1, nanos=500_000_000)
-    back = PipelineSpec.from_dict(_plain(specs.form_of(request)))
-    assert back == PipelineSpec.from_dict(FORM)
-
-
-def _plain(form: specs.Form) -> specs.Form:
-    """Protobuf writes 64-bit numbers as text, which readers of what people write accept; the canonical form has none."""
-    codes = [int(code) for code in form["transform"]["accept_return_code"]]
-    numbers = {"datum_tries": int(form["datum_tries"]), "parallelism_spec": {"constant": 2}, "datum_timeout": "1.5s"}
-    return form | numbers | {"transform": form["transform"] | {"accept_return_code": codes}}
+    assert read_spec(specs.form_of(request)).spec == PipelineSpec.from_dict(FORM)
 
 
 def test_what_is_about_the_call_is_not_in_the_form() -> None:
@@ -71,23 +63,11 @@ def test_an_empty_spout_is_still_there() -> None:
 
 
 def test_our_own_fields_travel_as_annotations() -> None:
-    own = {"on_failure": "skip", "writable_inputs": True}
-    request = specs.request_of(FORM | {"trunkline": own})
-    assert request.metadata.annotations["trunkline/on_failure"] == "skip"
-    form = specs.form_of(request)
-    assert form["trunkline"] == own
-    assert form["metadata"] == {"annotations": {"team": "a"}}
-
-
-def test_annotations_of_ours_alone_leave_no_empty_metadata() -> None:
-    request = pps.CreatePipelineRequest()
-    request.metadata.annotations["trunkline/on_failure"] = "skip"
-    assert specs.form_of(request) == {"trunkline": {"on_failure": "skip"}}
-
-
-def test_a_form_that_fits_no_message_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="nosuch"):
-        specs.request_of(FORM | {"nosuch": 1})
+    request = ParseDict(FORM, pps.CreatePipelineRequest())
+    request.metadata.annotations["trunkline/writable_inputs"] = "true"
+    spec = read_spec(specs.form_of(request)).spec
+    assert spec.own.writable_inputs
+    assert spec.annotations == {"team": "a"}
 
 
 def pipeline_info() -> PipelineInfo:

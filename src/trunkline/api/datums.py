@@ -55,7 +55,13 @@ class DatumDoor:
         after = request.paginationMarker
         while True:
             page = pps_datums.list_datums(
-                self.system.files, self.system.tables, job, states=states, after=after, number=PAGE, reverse=request.reverse
+                self.system.files,
+                self.system.tables,
+                job,
+                states=states,
+                after=after,
+                number=PAGE,
+                reverse=request.reverse,
             )
             yield from page
             if len(page) < PAGE:

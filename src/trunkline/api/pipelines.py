@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -16,7 +17,7 @@ from trunkline.errors import NotFound
 from trunkline.model.addresses import parse_ancestry
 from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.names import Pipeline
-from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs.writing import read_spec
 from trunkline.pfs.changes import Change
 from trunkline.pfs.files import Files
 from trunkline.pps import jobs as pps_jobs
@@ -36,8 +37,9 @@ class PipelineDoor:
 
     def CreatePipeline(self, request: pps.CreatePipelineRequest, _call: Call) -> Empty:
         """Make or update a pipeline from the older message."""
-        text = json.dumps(specs.form_of(request))
-        self._create(text, update=request.update, reprocess=request.reprocess, dry_run=request.dry_run)
+        self._create(
+            specs.form_of(request), update=request.update, reprocess=request.reprocess, dry_run=request.dry_run
+        )
         return Empty()
 
     def CreatePipelineV2(self, request: pps.CreatePipelineV2Request, _call: Call) -> pps.CreatePipelineV2Response:
@@ -128,15 +130,19 @@ class PipelineDoor:
                 raise
         return Empty()
 
-    def _create(self, text: str, *, update: bool, reprocess: bool, dry_run: bool) -> VersionRow:
-        spec = PipelineSpec.from_json(text)
+    def _create(self, source: str | Mapping[str, Any], *, update: bool, reprocess: bool, dry_run: bool) -> VersionRow:
+        written = read_spec(source)
+        spec, user = written.spec, json.dumps(written.user)
+        update, reprocess = update or written.asks("update"), reprocess or written.asks("reprocess")
 
         def work(tx: Tx) -> VersionRow:
             change = self.files.change_in(tx)
             row = pps_pipelines.create_pipeline(
-                change, spec, text, update=update, reprocess=reprocess, rules=self.rules
+                change, spec, user, update=update, reprocess=reprocess, rules=self.rules
             )
             change.close()
             return row
 
-        return self.files.catalog.dry_run(work) if dry_run else self.files.catalog.transact(work)
+        if dry_run or written.asks("dry_run"):
+            return self.files.catalog.dry_run(work)
+        return self.files.catalog.transact(work)
