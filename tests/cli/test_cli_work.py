@@ -252,6 +252,18 @@ def test_every_complaint_comes_at_once_with_its_place(pachctl, server, context):
     assert server.calls == []
 
 
+def test_what_defaults_may_add_is_left_to_the_server(pachctl, server, context):
+    lacking = json.dumps({**SPEC, "transform": {"image": "x"}}).encode()
+    server.script["pps.CreatePipelineV2"] = pps.CreatePipelineV2Response()
+    server.script["pps.GetClusterDefaults"] = pps.GetClusterDefaultsResponse(cluster_defaults_json="{}")
+    refused = pachctl("create", "pipeline", stdin=lacking)
+    assert (refused.status, "transform.cmd" in refused.err) == (1, True)
+    defaults = '{"create_pipeline_request": {"transform": {"cmd": ["true"]}}}'
+    server.script["pps.GetClusterDefaults"] = pps.GetClusterDefaultsResponse(cluster_defaults_json=defaults)
+    assert pachctl("create", "pipeline", stdin=lacking).status == 0
+    assert len(sent(server)) == 1
+
+
 def test_validate_needs_no_server(pachctl, config):
     assert pachctl("validate", "pipeline", stdin=json.dumps(SPEC).encode()).status == 0
 

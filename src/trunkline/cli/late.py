@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trunkline.cli.show import raw as raw_view
     from trunkline.cli.show import repos as repo_view
     from trunkline.client import downloads, images, names, sources, uploads
+    from trunkline.model.specs import writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import pfs_v2_pb2 as pfs
     from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -70,6 +71,7 @@ else:
     transactions = _Late("trunkline.wire.gen.transaction_v2_pb2")
     own = _Late("trunkline.wire.gen.trunkline_pb2")
     versions = _Late("trunkline.wire.gen.versionpb_v2_pb2")
+    writing = _Late("trunkline.model.specs.writing")
 
 __all__ = [
     "Duration",
@@ -95,4 +97,5 @@ __all__ = [
     "transactions",
     "uploads",
     "versions",
+    "writing",
 ]

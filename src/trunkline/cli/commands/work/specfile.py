@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
-from trunkline.cli.late import pps
+from trunkline.cli.late import pps, writing
 from trunkline.cli.session import Session
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.errors import InvalidArgument, NotFound, TrunklineError
 
 _FETCH_TIMEOUT_S = 30
+_ASK_TIMEOUT_S = 5.0
 _LIMIT_BYTES = 16 * 1024 * 1024
 
 Spec = dict[str, Any]
@@ -29,19 +30,33 @@ def read_specs(session: Session, source: str | None, project: str | None) -> lis
     if source is None and sys.stdin.isatty():
         raise click.UsageError("give the spec: -f FILE, -f URL or -f -")
     name = "standard input" if source in (None, "-") else str(source)
-    return [_placed(session, spec, project) for spec in load(_text(source or "-"), name)]
+    return [_placed(session, spec, project) for spec in load(session, _text(source or "-"), name)]
 
 
-def load(text: str, name: str) -> list[Spec]:
-    """The specs in `text`. Raises InvalidArgument."""
-    import yaml
+def load(session: Session, text: str, name: str) -> list[Spec]:
+    """The specs in `text`, in one spelling. Raises InvalidArgument with every complaint, each with line and column.
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    Which values must go together is left to the server where it holds defaults, as only it knows what they add.
+    """
     try:
-        found = list(yaml.load_all(text, loader))
-    except yaml.YAMLError as error:
-        raise InvalidArgument(f"{name} is neither JSON nor YAML: {error}") from error
-    return [spec for one in found for spec in (one if isinstance(one, list) else [one])]
+        return [one.user for one in writing.read_specs(text, what=name)]
+    except InvalidArgument:
+        try:
+            found = writing.read_specs(text, what=name, rules=False)
+        except InvalidArgument:
+            found = []
+        if not found or not _has_defaults(session):
+            raise
+        return [one.user for one in found]
+
+
+def _has_defaults(session: Session) -> bool:
+    try:
+        request = pps.GetClusterDefaultsRequest()
+        answer = session.client.pps.GetClusterDefaults(request, timeout=_ASK_TIMEOUT_S)
+        return bool(json.loads(answer.cluster_defaults_json or "{}"))
+    except (TrunklineError, json.JSONDecodeError):
+        return False  # a server that cannot say holds none
 
 
 def render(session: Session, source: str, arguments: Sequence[str], project: str | None) -> list[Spec]:
@@ -53,7 +68,7 @@ def render(session: Session, source: str, arguments: Sequence[str], project: str
             raise InvalidArgument(f'"{one}" is no argument for a template; write NAME=VALUE')
         values[key] = value
     answer = session.client.pps.RenderTemplate(pps.RenderTemplateRequest(template=_text(source), args=values))
-    return [_placed(session, spec, project) for spec in load(answer.json, f"what {source} gives")]
+    return [_placed(session, spec, project) for spec in load(session, answer.json, f"what {source} gives")]
 
 
 def _placed(session: Session, spec: Spec, project: str | None) -> Spec:

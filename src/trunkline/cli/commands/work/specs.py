@@ -128,7 +128,7 @@ def edit(
     if after is None or after == text:
         click.echo("Pipeline unchanged, no update will be performed.")
         return
-    edited = specfile.load(after, "the edited spec")
+    edited = specfile.load(session, after, "the edited spec")
     if len(edited) != 1:
         raise InvalidArgument(f"the edited text holds {len(edited)} specs; keep it to one")
     named = edited[0].get("pipeline", {})
@@ -143,7 +143,7 @@ def edit(
 @project_option
 @pass_session
 def validate(session: Session, source: str | None, project: str | None) -> None:
-    """Check specs without a server; the exit status tells."""
+    """Check specs without sending them; the exit status tells."""
     specfile.read_specs(session, source, project)
 
 
