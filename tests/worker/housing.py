@@ -34,7 +34,7 @@ def scratch_for(who: str, folder: Path) -> Scratch:
     scratch = Scratch(folder / "scratch").make()
     if who == "ordinary":
         for path in (scratch.folder, *scratch.folder.rglob("*")):
-            os.chown(path, ORDINARY, ORDINARY)
+            os.chown(path, ORDINARY, ORDINARY, follow_symlinks=False)
     return scratch
 
 
@@ -49,7 +49,9 @@ def python_for(who: str) -> str:
     """An interpreter that `who` may execute: root's own may lie in a closed home."""
     if who == "self":
         return sys.executable
-    probe = subprocess.run([*prefix_for(who), sys.executable, "-c", ""], check=False, capture_output=True)
+    # By way of a shell: setpriv itself still has root's rights when it executes something.
+    tried = [*prefix_for(who), "sh", "-c", 'exec "$0" -c ""', sys.executable]
+    probe = subprocess.run(tried, check=False, capture_output=True)
     return sys.executable if probe.returncode == 0 else "/usr/bin/python3"
 
 
