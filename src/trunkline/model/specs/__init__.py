@@ -17,6 +17,7 @@ from trunkline.model.specs.spec import (
     Transform,
     leaves_of,
 )
+from trunkline.model.specs.writing import Written, merged, read_spec, read_specs, warnings
 
 __all__ = [
     "Combination",
@@ -31,5 +32,10 @@ __all__ = [
     "Spout",
     "SqlEgress",
     "Transform",
+    "Written",
     "leaves_of",
+    "merged",
+    "read_spec",
+    "read_specs",
+    "warnings",
 ]

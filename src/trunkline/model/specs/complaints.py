@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trunkline.errors import InvalidArgument
 from trunkline.model.paths import quoted
@@ -32,23 +32,43 @@ class Complaints:
     """Collects complaints about one spec.
 
     places: where each path stands in the text. spelled: the names as the user wrote them, for paths that use others.
+    root: where in the text the spec stands; the paths that callers give begin there.
     """
 
     places: Mapping[Path, Place] = field(default_factory=dict)
     found: list[Complaint] = field(default_factory=list)
     spelled: dict[Path, str] = field(default_factory=dict)
+    root: Path = ()
     _bad: set[Path] = field(default_factory=set)
+
+    def under(self, root: Path) -> Complaints:
+        """The same complaints, for callers whose paths begin at `root`."""
+        return replace(self, root=root)
 
     def add(self, path: Path, text: str) -> None:
         """Complain about `path`. A second complaint about the same path is one too many, and dropped."""
-        if path in self._bad:
+        if (*self.root, *path) in self._bad:
             return
-        self._bad.add(path)
+        self._bad.add((*self.root, *path))
         self.found.append(Complaint(self.shown(path), text, self.place(path)))
+
+    def repeated(self, path: Path, text: str, place: Place) -> None:
+        """Complain about a key of `path` that stands at `place`, in a text that is still being read."""
+        self._bad.add((*self.root, *path))
+        self.found.append(Complaint(self.shown(path), text, place))
 
     def about(self, path: Path) -> bool:
         """Whether something was said about `path`, or about anything in it or around it."""
-        return any(bad[: len(path)] == path[: len(bad)] for bad in self._bad)
+        whole = (*self.root, *path)
+        return any(bad[: len(whole)] == whole[: len(bad)] for bad in self._bad)
+
+    def spell(self, path: Path, written: str) -> None:
+        """Note how the user wrote the last name of `path`."""
+        self.spelled[(*self.root, *path)] = written
+
+    def spelling(self, path: Path) -> str | None:
+        """How the user wrote the last name of `path`, if that was noted."""
+        return self.spelled.get((*self.root, *path))
 
     def place(self, path: Path) -> Place | None:
         """Where `path` stands in the text; for what is missing, where it should have been."""
@@ -59,8 +79,9 @@ class Complaints:
         return None
 
     def written(self, path: Path) -> Path:
-        """`path` with the names that the text uses."""
-        return tuple(self.spelled.get(path[: n + 1], name) for n, name in enumerate(path))
+        """`path` from the beginning of the text, with the names that the text uses."""
+        whole = (*self.root, *path)
+        return tuple(self.spelled.get(whole[: n + 1], name) for n, name in enumerate(whole))
 
     def shown(self, path: Path) -> str:
         """`path` as text: `input.cross[0].pfs.glob`."""
