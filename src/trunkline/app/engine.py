@@ -24,6 +24,7 @@ from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
 from trunkline.app.pool import choose_rung, open_pool
 from trunkline.catalog.engine import Catalog
+from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
@@ -54,6 +55,7 @@ class Engine:
         self._pps = Pps.of(self._files)
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)
+        self._upkeep = Upkeep(catalog)
         self._fleet: LocalFleet | None = None
         catalog.transact(ensure_default_project)
 
@@ -82,6 +84,7 @@ class Engine:
         """Begin what runs by itself. `address` is where this server is reached."""
         self._finisher.start()
         self._controller.start()
+        self._upkeep.start()
         if self._rung is not None:
             self._fleet = open_pool(self._config, self._rung, address, self._ambient, self._worker_gone)
             self._fleet.start()
@@ -93,6 +96,7 @@ class Engine:
         """End what runs by itself: workers first, since they report to what comes after them. Blocks for seconds."""
         if self._fleet is not None:
             self._fleet.stop()
+        self._upkeep.stop()
         self._controller.stop()
         self._finisher.stop()
 
