@@ -166,8 +166,9 @@ class Finisher:
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait until it has ended."""
-        self._thread.join(timeout_s)
+        """Wait until it has ended; not at all where it never began."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         wake = self._files.catalog.wake

@@ -122,9 +122,10 @@ class Controller:
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait until it has ended."""
+        """Wait until it has ended; not at all where it never began."""
         for thread in self._threads:
-            thread.join(timeout_s)
+            if thread.is_alive():
+                thread.join(timeout_s)
 
     def _run(self) -> None:
         wake = self._files.catalog.wake
