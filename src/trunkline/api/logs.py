@@ -69,14 +69,13 @@ class LogDoor:
             since_us=self.system.files.ambient.now_us() - since if since > 0 else 0,
         )
 
-    def _datums(self, request: pps.GetLogsRequest, job: Job | None) -> frozenset[str]:
-        """IDs of the datums meant; none named: all."""
+    def _datums(self, request: pps.GetLogsRequest, job: Job | None) -> frozenset[str] | None:
+        """IDs of the datums meant; None: all."""
         if request.datum.id:
             return frozenset([request.datum.id])
         filters = list(request.data_filters)
         if not filters:
-            return frozenset()
+            return None
         if job is None:
             raise InvalidArgument("logs by the files of a datum are kept by job: name the job as well")
-        found = pps_datums.matching_ids(self.system.files, self.system.tables, job, filters)
-        return found or frozenset(["no datum has these files"])
+        return pps_datums.matching_ids(self.system.files, self.system.tables, job, filters)

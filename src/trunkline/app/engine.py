@@ -57,6 +57,7 @@ class Engine:
         self._controller = Controller(self._pps)
         self._upkeep = Upkeep(catalog)
         self._fleet: LocalFleet | None = None
+        self._started = False
         catalog.transact(ensure_default_project)
 
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
@@ -82,6 +83,7 @@ class Engine:
 
     def start(self, address: tuple[str, int]) -> None:
         """Begin what runs by itself. `address` is where this server is reached."""
+        self._started = True
         self._finisher.start()
         self._controller.start()
         self._upkeep.start()
@@ -103,8 +105,9 @@ class Engine:
     def close(self) -> None:
         """Let go of the data folder."""
         self._catalog.wake.close()
-        self._controller.join(JOIN_S)
-        self._finisher.join(JOIN_S)
+        if self._started:
+            self._controller.join(JOIN_S)
+            self._finisher.join(JOIN_S)
         self._store.close()
         self._catalog.close()
 
