@@ -9,6 +9,7 @@ import pytest
 from catalog.world import Chunk, FileSet, X
 from trunkline.catalog.collection import checks, chunks, cycle, filesets, sessions
 from trunkline.catalog.engine import Catalog
+from trunkline.catalog.tables import metadata
 from trunkline.errors import Aborted, Internal
 from trunkline.testing.catalogs import open_catalog
 
@@ -325,6 +326,23 @@ def test_the_checks_see_what_is_wrong(tmp_path: Path, damage: str, sentence: str
         catalog.transact(lambda tx: tx.execute(damage))
         found = catalog.read(lambda tx: list(checks.violations(tx)))
         assert any(sentence in line for line in found), found
+
+
+def test_every_column_that_names_a_file_set_is_a_root():
+    """Or collection would free what it names. Lists of them cannot be told by their type: their owner marks them."""
+    own = {"filesets", "holders", "fileset_blobs"}
+    found = {(table.name, column) for table, column, _ in checks.references()}
+    for table in metadata.sorted_tables:
+        for column in table.columns:
+            refers = any(key.column.table.name == "filesets" for key in column.foreign_keys)
+            if table.name not in own and ("fileset" in column.name or refers):
+                assert (table.name, column.name) in found
+    assert {
+        ("commit_layers", "fileset"),
+        ("commit_runs", "fileset"),
+        ("reports", "output"),
+        ("jobs", "datums"),
+    } <= found
 
 
 def test_the_checks_of_chunk_lists():

@@ -35,6 +35,10 @@ metadata = MetaData(
 # SQLite numbers rows by itself only in a column declared INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
+NAMES_FILESET = {"filesets": "one"}
+NAMES_FILESETS = {"filesets": "list"}
+"""`info` of a column that names a file set, or a JSON list of them. Each must be held: `checks.unheld_references`."""
+
 schema_version = Table(
     "schema_version",
     metadata,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
-from trunkline.catalog.tables import metadata
+from trunkline.catalog.tables import NAMES_FILESET, metadata
 
 # SQLite numbers rows by itself only in a column declared INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -114,7 +114,7 @@ commit_layers = Table(
     metadata,
     Column("commit_seq", RowId, ForeignKey("commits.seq"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("fileset", String(32), nullable=False),
+    Column("fileset", String(32), nullable=False, info=NAMES_FILESET),
 )
 
 # The runs that together are a finished commit's content, oldest first. Derived: may be replaced by others of equal
@@ -124,7 +124,7 @@ commit_runs = Table(
     metadata,
     Column("commit_seq", RowId, ForeignKey("commits.seq"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("fileset", String(32), nullable=False),
+    Column("fileset", String(32), nullable=False, info=NAMES_FILESET),
 )
 
 # Local images: content under a digest, and the names that point to it. Jobs pin digests; names move.
@@ -144,7 +144,7 @@ image_filesets = Table(
     metadata,
     Column("digest", String(64), ForeignKey("images.digest"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("fileset", String(32), nullable=False),
+    Column("fileset", String(32), nullable=False, info=NAMES_FILESET),
 )
 
 image_names = Table(

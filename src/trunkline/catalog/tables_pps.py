@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from trunkline.catalog.tables import RowId, metadata
+from trunkline.catalog.tables import NAMES_FILESETS, RowId, metadata
 
 pipelines = Table(
     "pipelines",
@@ -89,8 +89,8 @@ jobs = Table(
     Column("first_failed", Text, nullable=False),
     # The generation that made the datum table; the file sets of the table and of adopted output (JSON lists).
     Column("table_gen", Integer, nullable=False, default=0),
-    Column("datums", Text),
-    Column("adopted", Text, nullable=False, default="[]"),
+    Column("datums", Text, info=NAMES_FILESETS),
+    Column("adopted", Text, nullable=False, default="[]", info=NAMES_FILESETS),
     # What the spec said when the job was made; 0: no limit.
     Column("timeout_us", BigInteger, nullable=False),
     Column("tries", Integer, nullable=False),
@@ -174,7 +174,7 @@ reports = Table(
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
     # JSON list of file sets with the output of these rows, each held by the job.
-    Column("output", Text, nullable=False),
+    Column("output", Text, nullable=False, info=NAMES_FILESETS),
     # One row a datum: Arrow IPC, as pps.tables.RESULTS describes it.
     Column("results", LargeBinary, nullable=False),
     UniqueConstraint("job", "gen", "first", name="reports_of_job"),

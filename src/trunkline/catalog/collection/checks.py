@@ -5,6 +5,7 @@ Each check yields one sentence for each thing wrong, with the number of the prom
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Table, cast, func, select
@@ -12,13 +13,12 @@ from sqlalchemy.types import BigInteger
 
 from trunkline.catalog.collection.chunks import Key, missing
 from trunkline.catalog.collection.sessions import SESSION
-from trunkline.catalog.engine.tx import Tx
+from trunkline.catalog.engine.tx import Tx, slices
 from trunkline.catalog.tables import (
     awaited,
     chunks,
     collector,
     doomed_chunks,
-    fileset_blobs,
     filesets,
     holders,
     metadata,
@@ -73,22 +73,25 @@ def list_held(tx: Tx, after: str, limit: int) -> list[tuple[str, bytes | None, b
 
 def unheld_references(tx: Tx) -> Iterator[str]:
     """I-4: what any table names as a file set is held."""
-    for table, column in references():
-        is_held = select(holders.c.kind).where(holders.c.fileset_id == table.c[column]).exists()
-        query = select(table.c[column]).where(table.c[column].is_not(None), table.c[column] != "", ~is_held).distinct()
-        for fileset_id in tx.execute(query).scalars():
-            yield f"I-4: {table.name}.{column} names file set {fileset_id}, which nothing holds"
+    for table, column, many in references():
+        cell = table.c[column]
+        cells = tx.execute(select(cell).where(cell.is_not(None), cell != "").distinct()).scalars()
+        named = sorted({one for text in cells for one in (json.loads(text) if many else [text])})
+        held: set[str] = set()
+        for some in slices(named):
+            held.update(tx.execute(select(holders.c.fileset_id).where(holders.c.fileset_id.in_(some))).scalars())
+        for fileset_id in named:
+            if fileset_id not in held:
+                yield f"I-4: {table.name}.{column} names file set {fileset_id}, which nothing holds"
 
 
-def references() -> list[tuple[Table, str]]:
-    """Every column that names a file set, but for collection's own: called `fileset` or `fileset_id`, or ending so."""
-    own = (holders, fileset_blobs, filesets)
+def references() -> list[tuple[Table, str, bool]]:
+    """Every column that names file sets, but for collection's own; and whether it is a JSON list of them."""
     return [
-        (table, column.name)
+        (table, column.name, column.info["filesets"] == "list")
         for table in metadata.sorted_tables
-        if table not in own
         for column in table.columns
-        if column.name.endswith(("fileset", "fileset_id"))
+        if "filesets" in column.info
     ]
 
 
