@@ -26,6 +26,7 @@ from trunkline.errors import NotFound
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pfs_v2_pb2_grpc
+from trunkline.wire.notes import notes_of
 
 ABOUT = (VersionDoor(), AdminDoor("1" * 32, "2" * 32), EnterpriseDoor(), LicenseDoor())
 BUILT = {(door.service, name) for door in ABOUT for name in dir(door) if name[0].isupper()}
@@ -42,6 +43,8 @@ class Shapes:
 
     def InspectRepo(self, request: pfs.InspectRepoRequest, call: Call) -> pfs.RepoInfo:
         self.calls.append(call)
+        if request.repo.type == "noted":
+            call.notes += ["grüße", "two"]
         if not request.repo.name:
             raise NotFound("no repo of that name")
         return pfs.RepoInfo(repo=request.repo)
@@ -195,3 +198,10 @@ class Misspelt:
 def test_a_door_that_does_not_fit_its_service_is_refused_at_the_start(doors: list[Any]) -> None:
     with pytest.raises(ValueError):
         handlers(SERVICES, doors, Rooms(Bridge(), SimulatedAmbient()))
+
+
+def test_notes_travel_beside_the_answer(stub):
+    for kind, wanted in (("noted", ["grüße", "two"]), ("user", [])):
+        request = pfs.InspectRepoRequest(repo=pfs.Repo(name="a", type=kind))
+        _, done = stub.InspectRepo.with_call(request)
+        assert notes_of(done.trailing_metadata()) == wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trunkline.errors import Unimplemented
 
@@ -14,12 +14,16 @@ USER_AGENT = "user-agent"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who calls what. `transaction` is empty outside of one; `token` is sent even to a server without auth."""
+    """Who calls what. `transaction` is empty outside of one; `token` is sent even to a server without auth.
+
+    notes: sentences for the person behind the call, which a door may add and which travel beside a single answer.
+    """
 
     method: str
     user_agent: str = ""
     token: str = ""
     transaction: str = ""
+    notes: list[str] = field(default_factory=list, compare=False)
 
     @property
     def bare_branches(self) -> bool:

@@ -28,6 +28,7 @@ from trunkline.api.call import Call, call_of
 from trunkline.api.errors import status_of
 from trunkline.api.missing import sentence
 from trunkline.errors import Unimplemented
+from trunkline.wire.notes import note
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Any]
@@ -134,6 +135,8 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
         try:
             call.refuse_transaction()
             result: Message = await _run(method, work, request, context, call, rooms.bridge)
+            if call.notes:
+                context.set_trailing_metadata(tuple(note(text) for text in call.notes))
             return result
         except asyncio.CancelledError:
             raise

@@ -17,7 +17,7 @@ from trunkline.errors import NotFound
 from trunkline.model.addresses import parse_ancestry
 from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.names import Pipeline
-from trunkline.model.specs.writing import read_spec
+from trunkline.model.specs.writing import read_spec, warnings
 from trunkline.pfs.changes import Change
 from trunkline.pfs.files import Files
 from trunkline.pps import jobs as pps_jobs
@@ -35,17 +35,17 @@ class PipelineDoor:
     rules: Rules
     service: str = field(default="pps_v2.API")
 
-    def CreatePipeline(self, request: pps.CreatePipelineRequest, _call: Call) -> Empty:
+    def CreatePipeline(self, request: pps.CreatePipelineRequest, call: Call) -> Empty:
         """Make or update a pipeline from the older message."""
-        self._create(
-            specs.form_of(request), update=request.update, reprocess=request.reprocess, dry_run=request.dry_run
-        )
+        form = specs.form_of(request)
+        self._create(form, call, update=request.update, reprocess=request.reprocess, dry_run=request.dry_run)
         return Empty()
 
-    def CreatePipelineV2(self, request: pps.CreatePipelineV2Request, _call: Call) -> pps.CreatePipelineV2Response:
+    def CreatePipelineV2(self, request: pps.CreatePipelineV2Request, call: Call) -> pps.CreatePipelineV2Response:
         """Make or update a pipeline from JSON; the spec with its defaults comes back."""
         row = self._create(
             request.create_pipeline_request_json,
+            call,
             update=request.update,
             reprocess=request.reprocess,
             dry_run=request.dry_run,
@@ -130,7 +130,9 @@ class PipelineDoor:
                 raise
         return Empty()
 
-    def _create(self, source: str | Mapping[str, Any], *, update: bool, reprocess: bool, dry_run: bool) -> VersionRow:
+    def _create(
+        self, source: str | Mapping[str, Any], call: Call, *, update: bool, reprocess: bool, dry_run: bool
+    ) -> VersionRow:
         written = read_spec(source)
         spec, user = written.spec, json.dumps(written.user)
         update, reprocess = update or written.asks("update"), reprocess or written.asks("reprocess")
@@ -144,5 +146,10 @@ class PipelineDoor:
             return row
 
         if dry_run or written.asks("dry_run"):
-            return self.files.catalog.dry_run(work)
-        return self.files.catalog.transact(work)
+            row = self.files.catalog.dry_run(work)
+        else:
+            row = self.files.catalog.transact(work)
+        call.notes.extend(warnings(spec))
+        if row.runner == pps_pipelines.HOST:
+            call.notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
+        return row
