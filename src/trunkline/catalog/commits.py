@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, exists, func, insert, literal, or_, select, update
 
 from trunkline.ambient import Micros
-from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine import AnyRow, Tx
 from trunkline.catalog.tables_pfs import commit_layers, commit_provenance, commit_runs, commits, repos
 from trunkline.model.infos import CommitState, Origin
 from trunkline.model.names import Commit, Repo
@@ -206,7 +206,7 @@ def downstream_of(tx: Tx, seqs: Iterable[int]) -> dict[int, list[int]]:
     return _grouped(tx.execute(query.order_by(commit_provenance.c.commit_seq)).all())
 
 
-def _grouped(rows: Sequence[Row[Any]]) -> dict[int, list[int]]:
+def _grouped(rows: Sequence[AnyRow]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for key, value in rows:
         found.setdefault(key, []).append(value)
