@@ -44,7 +44,7 @@ class Shapes:
     def InspectRepo(self, request: pfs.InspectRepoRequest, call: Call) -> pfs.RepoInfo:
         self.calls.append(call)
         if request.repo.type == "noted":
-            call.notes += ["grüße", "two"]
+            call.notes.extend(["grüße", "two"])
         if not request.repo.name:
             raise NotFound("no repo of that name")
         return pfs.RepoInfo(repo=request.repo)
