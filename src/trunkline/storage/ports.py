@@ -55,6 +55,8 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     stored_bytes: int
     digest: bytes
     """BLAKE3 of the blob, checked whenever it is fetched."""
+    trees: int = 0
+    """How many of the rows hide a subtree; they matter to older file sets beyond this part's paths."""
 
 
 class Sealed(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -34,8 +34,13 @@ class Run:
     @cached_property
     def trees(self) -> pa.Array:
         """Paths of the subtree hides, ascending."""
-        found = [part.column("path").filter(pa.array(ops(part) == DELTREE)) for part in self._all()]
+        with_trees = [self.part(number) for number in range(len(self.parts)) if self.has_trees(number)]
+        found = [part.column("path").filter(pa.array(ops(part) == DELTREE)) for part in with_trees]
         return pa.concat_arrays([pa.array([], pa.string()), *found])
+
+    def has_trees(self, number: int) -> bool:
+        """Whether a part may have subtree hides."""
+        return True
 
     def between(self, low: str, high: str | None) -> pa.RecordBatch:
         """Rows from path `low` to before `high` (None: to the end); columns of `CACHED`."""
@@ -59,9 +64,6 @@ class Run:
                 found.append(_rows_at(self.part(number), wanted))
         return _cached(found)
 
-    def _all(self) -> list[pa.RecordBatch]:
-        return [self.part(number) for number in range(len(self.parts))]
-
 
 class SealedRun(Run):
     """A run in the store."""
@@ -81,6 +83,10 @@ class SealedRun(Run):
     def part(self, number: int) -> pa.RecordBatch:
         """See `Run`."""
         return self._body if self._body is not None else self._cache.rows(self._sealed.parts[number])
+
+    def has_trees(self, number: int) -> bool:
+        """See `Run`."""
+        return self._body is not None or self._sealed.parts[number].trees > 0
 
 
 class LooseRun(Run):

@@ -16,7 +16,7 @@ from trunkline.ambient import Ambient
 from trunkline.errors import DataLoss, NotFound
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.filesets.cache import PartCache
-from trunkline.storage.filesets.schema import ADD, SCHEMA, column, joined, ops
+from trunkline.storage.filesets.schema import ADD, DELTREE, SCHEMA, column, joined, ops
 from trunkline.storage.ports import ChunkKey, Part, Sealed, WriteSession
 
 if sys.version_info >= (3, 14):
@@ -86,7 +86,8 @@ class Sealer:
         self._blobs.put(blob, data)
         paths = rows.column("path")
         digest = blake3(data).digest()
-        part = Part(blob, rows.num_rows, paths[0].as_py(), paths[-1].as_py(), len(data), digest)
+        trees = int((ops(rows) == DELTREE).sum())
+        part = Part(blob, rows.num_rows, paths[0].as_py(), paths[-1].as_py(), len(data), digest, trees)
         self._cache.fill(part, rows)
         return part
 

@@ -20,20 +20,23 @@ FREE_ROWS = 10_000
 def how_many_to_merge(rows: Sequence[int], diff_rows: int) -> int:
     """How many of the newest runs to merge into one (1: none), given rows of each, oldest first.
 
-    A run should be FACTOR times as large as all that are newer. At most FACTOR * diff_rows + FREE_ROWS rows are
-    rewritten, unless there would be more than MAX_RUNS.
+    A run should be FACTOR times as large as all that are newer together. At most FACTOR * diff_rows + FREE_ROWS rows
+    are rewritten, until there would be more than MAX_RUNS: then all that are too small are, once, which makes room for
+    many commits.
     """
     budget = FACTOR * diff_rows + FREE_ROWS
     merged, total = 1, rows[-1]
     while merged < len(rows):
         older = rows[-merged - 1]
-        too_many = len(rows) - merged + 1 > MAX_RUNS
-        wanted = older < FACTOR * total and older + total <= budget
-        if not (wanted or too_many):
+        if older >= FACTOR * total or older + total > budget:
             break
         total += older
         merged += 1
-    return merged
+    if len(rows) - merged + 1 <= MAX_RUNS:
+        return merged
+    newer = [sum(rows[at + 1 :]) for at in range(len(rows))]
+    too_small = [at for at in range(len(rows) - 1) if rows[at] < FACTOR * newer[at]]
+    return len(rows) - too_small[0] if too_small else 2
 
 
 def merged_rows(runs: Sequence[Run], *, bottom: bool) -> Iterator[pa.RecordBatch]:
