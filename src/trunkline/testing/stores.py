@@ -29,25 +29,31 @@ class World:
         self._seq = 0
 
     def writer(self, base: View | None = None) -> Writer:
+        """A stream of edits in a session of its own."""
         return self.store.writer(self.rows.open(), base)
 
     def layer(self, files: dict[str, bytes], base: View | None = None, datum: str = "") -> list[Sealed]:
+        """These files, put in order by one stream, sealed."""
         writer = self.writer(base)
         for path, content in files.items():
             writer.put(path, content, datum)
         return writer.seal()
 
     def finish(self, base: Sequence[Sealed], layers: Sequence[Sealed]) -> Finished:
+        """Finish a commit; commits are numbered from 1."""
         self._seq += 1
         return self.store.finish(self.rows.open(), base, layers, self._seq)
 
     def commit(self, base: Sequence[Sealed], files: dict[str, bytes]) -> Finished:
+        """Put these files on top of a manifest, and finish."""
         return self.finish(base, self.layer(files, self.store.view(base)))
 
     def view(self, sealed: Sequence[Sealed]) -> View:
+        """See `Store.view`."""
         return self.store.view(sealed)
 
     def close(self) -> None:
+        """End the threads and remove the cache."""
         self.store.close()
         self._folder.cleanup()
 
