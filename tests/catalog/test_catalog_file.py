@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from catalog.crowd import Crowd
-from trunkline.ambient import SimulatedAmbient
+from trunkline.ambient import SimulatedAmbient, chance
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.errors import DataLoss, FailedPrecondition, Unavailable
 from trunkline.testing.catalogs import open_catalog, run_and_kill
@@ -202,8 +203,20 @@ for name in "abcd":
 """
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_many_kills_lose_nothing_acknowledged(tmp_path: Path):
+    moments = chance(int(os.environ.get("TRUNKLINE_SOAK_SEED", "1")))
+    for turn in range(100):
+        check_a_kill(tmp_path / str(turn), moments.randrange(1, 3000))
+
+
 @pytest.mark.parametrize("enough", [1, 40, 150])
 def test_a_kill_loses_nothing_acknowledged(tmp_path: Path, enough: int):
+    check_a_kill(tmp_path, enough)
+
+
+def check_a_kill(tmp_path: Path, enough: int) -> None:
     told = run_and_kill(WRITES_AND_TELLS, tmp_path, lambda lines: len(lines) >= enough)
     with open_catalog(tmp_path) as catalog:
         kept = catalog.read(words)

@@ -119,6 +119,19 @@ def test_a_look_up_in_a_snapshot_tells_live_from_condemned(catalog: Catalog):
     assert catalog.read(look) == chunks.Found({}, {X: first})
 
 
+def test_asking_writes_only_where_something_must_be_revived(catalog: Catalog):
+    first = opened(catalog)
+    uploaded(catalog, first)
+    catalog.transact(lambda tx: sessions.end_session(tx, first))
+    second = opened(catalog)
+    before = catalog.counts.functions
+    assert chunks.ask(catalog, second, [X, b"y" * 32]) == {X: first}
+    assert catalog.counts.functions == before
+    collected(catalog)
+    assert chunks.ask(catalog, second, [X]) == {X: first}
+    assert condemned_by(catalog) == {(X, first): None}
+
+
 def test_what_an_open_session_has_uploaded_is_not_condemned(catalog: Catalog):
     gen = opened(catalog)
     uploaded(catalog, gen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,16 @@ def test_no_order_of_steps_loses_anything_and_all_can_be_freed(tmp_path: Path, s
         assert catalog.read(lambda tx: cycle.list_chunks(tx, None, 10)) == []
         assert world.blobs == set()
         assert catalog.read(lambda tx: cycle.list_deletable(tx, 10)) == ([], [])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_no_order_of_steps_loses_anything_for_long(tmp_path: Path):
+    first = int(os.environ.get("TRUNKLINE_SOAK_SEED", "1")) * 1_000_000
+    for seed in range(first, first + 300):
+        with open_catalog(tmp_path / str(seed), rehearse=False) as catalog:
+            world = World(catalog)
+            done = walk(world, seed, 400)
+            assert not world.wrong(), f"seed {seed}: {' | '.join(done)}"
+            world.free_all()
+            assert world.blobs == set()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import delete, insert, select, tuple_, update
 
 from trunkline.catalog.collection.sessions import require_open
-from trunkline.catalog.engine.tx import Tx, slices
+from trunkline.catalog.engine import Catalog, Tx, slices
 from trunkline.catalog.tables import awaited, chunks
 from trunkline.errors import Internal
 
@@ -78,6 +78,12 @@ def known(tx: Tx, gen: int, hashes: Sequence[bytes]) -> dict[bytes, int]:
     if found.condemned:
         revive(tx, found.condemned.items())
     return found.live | found.condemned
+
+
+def ask(catalog: Catalog, gen: int, hashes: Sequence[bytes]) -> dict[bytes, int]:
+    """As `known`, outside of a transaction: the writer is bothered only where something must be revived."""
+    found = catalog.read(lambda tx: look_up(tx, gen, hashes))
+    return catalog.transact(lambda tx: known(tx, gen, hashes)) if found.condemned else found.live
 
 
 def register(tx: Tx, gen: int, uploaded: Iterable[Uploaded]) -> dict[bytes, int]:

@@ -30,6 +30,9 @@ _GROUP = 128
 _GROUP_S = 0.02
 """A group takes in no further function after this long, so that the first one is not kept waiting."""
 
+_SLOW_S = 0.5
+"""Said in the log above this. The aim for one function is a tenth of it."""
+
 
 @dataclass(slots=True)
 class Work:
@@ -52,6 +55,7 @@ class Counts:
     commits: int = 0
     reruns: int = 0
     checkpoints: int = 0
+    longest_s: float = 0.0
 
 
 class _GroupLost(Exception):
@@ -203,11 +207,17 @@ class Writer:
 
     def _attempt(self, work: Work) -> tuple[Any, int | None]:
         tx = Tx(Scope(self._connection, lambda: self._raw.in_transaction, is_write=True, events=[]), work.seed)
+        started = self._ambient.ticks_s()
         try:
             value = work.run(tx)
             return value, flush(tx)
         finally:
             end(tx)
+            held = self._ambient.ticks_s() - started
+            self.counts.longest_s = max(self.counts.longest_s, held)
+            if held > _SLOW_S:
+                name = getattr(work.run, "__qualname__", repr(work.run))
+                _LOG.warning("a function of a transaction kept all others waiting for %.2f s: %s", held, name)
 
     def _clear(self, cause: BaseException) -> None:
         """Leave no transaction behind; remember a failure after which nothing can be promised."""
