@@ -62,7 +62,7 @@ class Running:
 
 def start(number: int, order: Order, ambient: Ambient) -> Running:
     """Start what `order` asks for. Raises NotStarted."""
-    env = dict(each.partition(b"=")[::2] for each in order.env)
+    env = {name: value for name, _, value in (each.partition(b"=") for each in order.env)}
     try:
         user = users.find(os.fsdecode(order.user))
     except users.NoSuchUser as error:
