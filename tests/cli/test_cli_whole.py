@@ -1,0 +1,180 @@
+"""Whole sentences: a real pachd, typed to as a new user would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.testing.serving import PachdProcess
+
+COUNT = """\
+import os
+for name in os.listdir("/pfs/words"):
+    text = open(f"/pfs/words/{name}").read()
+    print("counting", name)
+    open(f"/pfs/out/{name}", "w").write(str(len(text.split())))
+"""
+SPECS = """\
+pipeline: {name: count}
+description: counts words
+transform: {image: "count:1", cmd: [python3, /count.py]}
+input: {pfs: {repo: words, glob: "/*"}}
+---
+pipeline: {name: sum}
+transform: {cmd: [sh], stdin: ["cat /pfs/count/* > /pfs/out/all"]}
+input: {pfs: {repo: count, glob: /}}
+"""
+
+
+@pytest.fixture(scope="module")
+def pachd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PachdProcess]:
+    with PachdProcess(tmp_path_factory.mktemp("pachd"), ["--workers", "2"]) as running:
+        yield running
+
+
+class Typed:
+    """A shell with nothing but pachctl in it. Each test works in a project of its own."""
+
+    def __init__(self, pachctl: Any, project: str, folder: Path) -> None:
+        self.pachctl = pachctl
+        self.project = project
+        self.folder = folder
+
+    def done(self, line: str, stdin: bytes = b"") -> Any:
+        return self.pachctl(*line.split(), "--project", self.project, stdin=stdin)
+
+    def __call__(self, line: str, stdin: bytes = b"") -> str:
+        done = self.done(line, stdin)
+        assert done.status == 0, f"{line}: {done.err}"
+        text: str = done.out
+        return text
+
+    def fails(self, line: str, stdin: bytes = b"") -> str:
+        done = self.done(line, stdin)
+        assert done.status == 1, f"{line} went well: {done.out}"
+        text: str = done.err
+        return text
+
+    def raw(self, line: str) -> list[dict[str, Any]]:
+        text, found, decoder = self(f"{line} --raw").lstrip(), [], json.JSONDecoder()
+        while text:
+            one, end = decoder.raw_decode(text)
+            found.append(one)
+            text = text[end:].lstrip()
+        return found
+
+
+@pytest.fixture
+def config(pachd: PachdProcess) -> Path:
+    """The client settings of the real server, instead of the scripted one's."""
+    return Path(pachd.client_env["PACH_CONFIG"])
+
+
+@pytest.fixture
+def typed(pachctl: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
+    monkeypatch.chdir(tmp_path)
+    project = request.node.name.replace("test_", "")[:40].strip("_")
+    assert pachctl("create", "project", project).status == 0
+    return Typed(pachctl, project, tmp_path)
+
+
+def test_the_installed_program_does_it_too(pachd):
+    assert pachd.pachctl("list", "project").startswith("ACTIVE PROJECT ")
+    assert pachd.pachctl("version").count("\n") == 3
+
+
+def test_files_go_round(typed):
+    files = {"a.txt": b"one\n", "deep/er/b": b"", "deep/c": bytes(range(256)) * 20_000, "ü ö": b"x"}
+    for name, data in files.items():
+        (typed.folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (typed.folder / "tree" / name).write_bytes(data)
+    typed("create repo r")
+    typed("put file r@master:/ -r -f tree")
+    typed("get file r@master:/ -r -o back")
+    assert {n: (typed.folder / "back" / n).read_bytes() for n in files} == files
+    assert typed("list file r@master") == "SIZE     NAME\n4B       /a.txt\n4.883MiB /deep/\n1B       /ü ö\n"
+    assert typed("get file r@master:/a.txt") == "one\n"
+    typed("get file r@master:/deep/c -o c --offset 5")
+    assert (typed.folder / "c").read_bytes() == files["deep/c"][5:]
+    typed("put file r@master:/a.txt -a", b"two\n")
+    assert typed("get file r@master:/a.txt") == "one\ntwo\n"
+    assert "+two" in typed("diff file r@master:/a.txt")
+    assert "add -r" in typed.fails("delete file r@master:/deep")
+    typed("delete file r@master:/deep -r")
+    assert "not found" in typed.fails("get file r@master:/deep/c -o d")
+    assert typed("glob file r@master^:/**/b") == "SIZE NAME\n0B   /deep/er/b\n"
+    typed("copy file r@master^:/deep/er r@master:/er")
+    assert "/er/b" in typed("list file r@master:/er")
+    assert len(typed.raw("list commit r@master")) == 4
+
+
+def test_commits_and_branches(typed):
+    typed("create repo r -d first")
+    id = typed("start commit r@master -m why").strip()
+    typed("put file r@master:/x", b"1")
+    assert typed("list commit r").splitlines()[1].split()[2:4] == [id, "-"]
+    typed("finish commit r@master")
+    assert f"Commit: r@{id}\nOriginal Branch: master\nDescription: why\n" in typed(f"wait commit r@{id}")
+    typed("create branch r@dev --head master")
+    assert typed("get file r@dev:/x") == "1"
+    assert [one["branch"]["name"] for one in typed.raw("list branch r")] in (["dev", "master"], ["master", "dev"])
+    assert "finished" in typed.fails(f"put file r@{id}:/x", b"2")
+    typed("delete branch r@dev")
+    assert typed("update repo r -d second") == ""
+    assert "Description: second\n" in typed("inspect repo r")
+    typed("delete repo r")
+    assert "not found" in typed.fails("inspect repo r")
+
+
+def test_pipelines_run_and_are_looked_at(typed):
+    (typed.folder / "image").mkdir()
+    (typed.folder / "image" / "count.py").write_text(COUNT)
+    (typed.folder / "specs.yaml").write_text(SPECS)
+    assert len(typed.pachctl("create", "image", "count:1", "image").out.strip()) == 64
+    typed("create repo words")
+    (typed.folder / "a").write_text("one two")
+    (typed.folder / "b").write_text("three")
+    typed("put file words@master -f a -f b")
+    created = typed.done("create pipeline -f specs.yaml")
+    assert (created.status, "runs on this machine's own files" in created.err) == (0, True)
+    typed("wait commit sum@master")
+    assert typed("get file sum@master:/all") == "21"
+    (first,) = typed.raw("list job -p count")
+    assert (first["state"], first["data_processed"]) == ("JOB_SUCCESS", "2")
+    assert sorted(typed("logs -p count").splitlines()) == ["counting a", "counting b"]
+    (typed.folder / "c").write_text("four five six")
+    typed("put file words@master -f c")
+    typed("wait commit sum@master")
+    assert typed("get file sum@master:/all") == "213"
+    table = typed("list job -p count").splitlines()
+    assert [line.split("  ")[0].split()[0] for line in table[1:]] == [typed.project] * 2
+    assert "1 + 2 / 3" in table[1]
+    id = table[1].split()[2]
+    states = [line.split()[2] for line in typed(f"list datum count@{id}").splitlines()[1:]]
+    assert sorted(states) == ["skipped", "skipped", "success"]
+    assert "Processed: 1" in typed(f"inspect job count@{id}")
+    assert "count" in typed("draw pipeline")
+    assert "Stopped: false" in typed("inspect pipeline count")
+    typed("stop pipeline count")
+    assert "Stopped: true" in typed("inspect pipeline count")
+    typed("start pipeline count")
+    typed("delete pipeline sum")
+    typed("delete pipeline count")
+    assert typed("list pipeline").count("\n") == 1
+
+
+def test_bad_input_is_refused_in_words(typed):
+    assert "not found" in typed.fails("put file nowhere@master:/x", b"1")
+    typed("create repo r")
+    assert "already exists" in typed.fails("create repo r")
+    assert "/../" in typed.fails("put file r@master:/a/../b", b"1")
+    assert "nowhere" in typed.fails("create pipeline -f -", json.dumps(
+        {"pipeline": {"name": "p"}, "transform": {"cmd": ["true"]}, "input": {"pfs": {"repo": "nowhere", "glob": "/*"}}}
+    ).encode())  # fmt: skip
+    assert typed("list pipeline").count("\n") == 1
+    typed("put file r@master:/x", b"1")
+    assert "glob" in typed.fails("glob file r@master:/[")
