@@ -73,9 +73,15 @@ class Machine(Generic[S]):
     moves: Mapping[tuple[S, S], str]
 
     @property
+    def states(self) -> tuple[S, ...]:
+        """All there are, in the order of their definition."""
+        kind: type[S] = type(self.first)
+        return tuple(kind.__members__.values())
+
+    @property
     def terminal(self) -> frozenset[S]:
         """States that nothing follows."""
-        return frozenset(type(self.first)) - {start for start, _ in self.moves}
+        return frozenset(self.states) - {start for start, _ in self.moves}
 
     def move(self, now: S, wanted: S) -> S:
         """`wanted`, if it may follow `now`. Raises Internal otherwise: a bug of the caller's."""
@@ -94,7 +100,7 @@ class Machine(Generic[S]):
         """The table as a Mermaid state diagram."""
         lines = ["stateDiagram-v2", f"    [*] --> {self.first.value}"]
         lines += [f"    {start.value} --> {end.value}: {why}" for (start, end), why in self.moves.items()]
-        lines += [f"    {state.value} --> [*]" for state in type(self.first) if state in self.terminal]
+        lines += [f"    {state.value} --> [*]" for state in self.states if state in self.terminal]
         return "\n".join(lines) + "\n"
 
 

@@ -156,7 +156,9 @@ class Reader:
         if isinstance(kind, Quantity) and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
-            example = {Span: '"5m"', Instant: '"2024-05-01T00:00:00Z"'}.get(type(kind), '"64Mi"')
+            example = '"5m"' if isinstance(kind, Span) else '"64Mi"'
+            if isinstance(kind, Instant):
+                example = '"2024-05-01T00:00:00Z"'
             return self.expected(path, f"a string such as {example}", value)
         try:
             if isinstance(kind, Span):

@@ -79,7 +79,7 @@ def input_from(form: Mapping[str, Any], pipeline: Pipeline) -> Input:
     pfs["repo_type"] = pfs.get("repo_type") or USER_REPO
     pfs["never"] = pfs.pop("propagation_spec", {}).get("never", False)
     trigger = pfs.pop("trigger", None)
-    return PfsInput(**pfs, trigger=Trigger(**{"branch": MASTER, **trigger}) if trigger is not None else None)
+    return PfsInput(**pfs, trigger=None if trigger is None else _trigger(trigger))
 
 
 def dict_from(spec: PipelineSpec) -> Form:
@@ -142,6 +142,11 @@ def input_form(node: Input) -> Form:
     return {"pfs": _said(pfs)}
 
 
+def _trigger(form: Mapping[str, Any]) -> Trigger:
+    values: Form = {"branch": MASTER, **form}
+    return Trigger(**values)
+
+
 def _transform(form: Mapping[str, Any]) -> tree.Transform:
     values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in form.items()}
     values["secrets"] = tuple(tree.SecretMount(**secret) for secret in form.get("secrets", []))
@@ -174,9 +179,10 @@ def _resources_form(resources: tree.Resources) -> Form:
 
 
 def _service(form: Mapping[str, Any] | None) -> tree.Service | None:
-    return (
-        None if form is None else tree.Service(**{"internal_port": 0, **form, "type": form.get("type") or "NodePort"})
-    )
+    if form is None:
+        return None
+    values: Form = {"internal_port": 0, **form, "type": form.get("type") or "NodePort"}
+    return tree.Service(**values)
 
 
 def _egress(form: Mapping[str, Any]) -> tree.Egress:
