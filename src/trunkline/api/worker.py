@@ -64,7 +64,7 @@ class WorkerDoor:
     def Known(self, request: wire.KnownRequest, _call: Call) -> wire.Chunks:
         """Which chunks need no writing."""
         hashes = list(request.hashes)
-        return _chunks(self.system.files.catalog.transact(lambda tx: chunk_rows.known(tx, request.gen, hashes)))
+        return _chunks(chunk_rows.ask(self.system.files.catalog, request.gen, hashes))
 
     def Register(self, request: wire.RegisterRequest, _call: Call) -> wire.Chunks:
         """Chunks that were written."""

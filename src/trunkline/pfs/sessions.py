@@ -44,7 +44,7 @@ class Session:
         """Which chunks may be used without an upload; see `storage.ports.WriteSession`."""
         asked = [digest for digest in hashes if digest not in self._known]
         if asked:
-            self._known |= self._catalog.transact(lambda tx: chunk_rows.known(tx, self.gen, asked))
+            self._known |= chunk_rows.ask(self._catalog, self.gen, asked)
         return {digest: self._known[digest] for digest in hashes if digest in self._known}
 
     def register(self, chunks: Iterable[NewChunk]) -> dict[bytes, int]:
