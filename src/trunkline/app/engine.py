@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
@@ -22,7 +22,7 @@ from trunkline.api.worker import WorkerDoor
 from trunkline.api.writes import BulkDoor, ModifyDoor
 from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
-from trunkline.app.pool import choose_rung, open_pool
+from trunkline.app.pool import open_pool
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
@@ -112,15 +112,15 @@ class Engine:
         self._catalog.close()
 
 
-def open_engine(config: Config, ambient: Ambient) -> Engine:
-    """Open (or make) the data folder.
+def open_engine(config: Config, ambient: Ambient, rung: Callable[[], Rung | None] = lambda: None) -> Engine:
+    """Open (or make) the data folder. rung: how user code runs here; None, or nothing said: there are no workers.
 
-    Raises FailedPrecondition where another server has it or where user code cannot be run here, OSError.
+    Raises FailedPrecondition where another server has the folder, what `rung` raises, OSError.
     """
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     catalog = Catalog.open(config.data, ambient)
     try:
-        return Engine(config, ambient, catalog, choose_rung(config))
+        return Engine(config, ambient, catalog, rung())
     except BaseException:
         catalog.close()
         raise

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from trunkline.ambient import Ambient
 from trunkline.app.config import Config
-from trunkline.app.worker import WorkerSettings
 from trunkline.errors import TrunklineError
 from trunkline.fleet.local import LocalFleet
 from trunkline.worker.launch import Sandbox, Scratch
@@ -27,7 +27,8 @@ def choose_rung(config: Config) -> Rung | None:
     if not config.worker_count:
         return None
     sandbox = Sandbox(masked=masked(config), exposed=tuple(map(str, config.expose)))
-    return choose(config.runner, sandbox, Scratch(config.data / "workers" / "probe").make())
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+        return choose(config.runner, sandbox, Scratch(Path(folder)).make())
 
 
 def masked(config: Config) -> tuple[str, ...]:
@@ -40,6 +41,8 @@ def open_pool(
     config: Config, rung: Rung, address: tuple[str, int], ambient: Ambient, gone: Callable[[str, str], None]
 ) -> LocalFleet:
     """A pool that serves `address`. gone: told of each worker that died of itself."""
+    from trunkline.app.worker import WorkerSettings  # brings all that a worker needs
+
     host, port = address
     shown = f"[{host}]" if ":" in host else host
 

@@ -10,7 +10,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -18,12 +20,16 @@ from trunkline.ambient import Ambient, RealAmbient
 from trunkline.api.bridge import Bridge
 from trunkline.api.doors import Rooms
 from trunkline.app.config import Config, parse
-from trunkline.app.engine import Engine, open_engine
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer
 from trunkline.app.http import HttpServer
+from trunkline.app.pool import choose_rung
 from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
 from trunkline.gateway.application import application
+
+if TYPE_CHECKING:
+    from trunkline.app.engine import Engine
+    from trunkline.worker.rungs import Rung
 
 FAILED = 1
 MISUSED = 2
@@ -44,8 +50,10 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("WARNING")
     ambient = RealAmbient()
+    # Finding out how user code can run starts a process; meanwhile there is enough to import.
+    probing = ThreadPoolExecutor(1).submit(choose_rung, config)
     try:
-        engine = open_engine(config, ambient)
+        engine = _engine(config, ambient, probing)
     except (TrunklineError, OSError) as error:
         return _say(error, FAILED)
     try:
@@ -55,6 +63,12 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     finally:
         engine.close()
     return 0
+
+
+def _engine(config: Config, ambient: Ambient, probing: Future[Rung | None]) -> Engine:
+    from trunkline.app.engine import open_engine
+
+    return open_engine(config, ambient, probing.result)
 
 
 def _say(error: Exception, code: int) -> int:
