@@ -129,7 +129,7 @@ def test_the_order_of_members_does_not_matter() -> None:
 
 def test_too_many_datums_are_refused_before_they_take_memory() -> None:
     many = matched(*(f"/{n}" for n in range(8000)))
-    with pytest.raises(ResourceExhausted, match=r"makes 64,000,000 datums; at most 50,000,000 are possible"):
+    with pytest.raises(ResourceExhausted, match=r"makes 64,000,000 datums; at most 20,000,000 are possible"):
         evaluate(both("cross", pfs("a"), pfs("b")), [many, many], "default")
 
 

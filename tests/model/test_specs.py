@@ -321,10 +321,11 @@ def test_layers_lie_over_one_another_and_null_deletes() -> None:
 def test_names_that_are_ours_are_warned_of() -> None:
     base = json.loads(SHAPES["opencv edges"])
     base["input"]["pfs"]["name"] = "PATH"
-    base["transform"]["env"] = {"PPS_X": "1", "PATH": "/bin", "MINE": "2"}
+    base["transform"]["env"] = {"PPS_X": "1", "PATH": "/bin", "HOME": "/h", "MINE": "2"}
     assert warnings(read_spec(base).spec) == [
         'the input "PATH" has a name that is ours: the code sees our value of $PATH',
         'the environment variable "PPS_X" has a name that is ours: the code sees our value of $PPS_X',
+        'the environment variable "HOME" has a name that is ours: the code sees our value of $HOME',
     ]
     assert warnings(read_spec(SHAPES["opencv edges"]).spec) == []
 

@@ -21,7 +21,7 @@ from trunkline.model.specs.spec import Combination, Input, Leaf, PfsInput, leave
 
 Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
-MOST_DATUMS = 50_000_000
+MOST_DATUMS = 20_000_000
 """A job with more is refused: its table would not fit into memory."""
 
 MATCHES = pa.schema([("path", pa.string()), ("is_dir", pa.bool_()), ("size", pa.int64()), ("hash", pa.binary())])

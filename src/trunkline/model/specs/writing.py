@@ -97,8 +97,8 @@ def warnings(spec: PipelineSpec) -> list[str]:
         ("environment variable", list(spec.transform.env)),
     ):
         for name in dict.fromkeys(names):
-            reserved = name in ("PATH", "HOME") or name.startswith(("LD_", "PACH_", "PPS_"))
-            if reserved and (noun == "input" or name.startswith(("PACH_", "PPS_"))):
+            always = name == "HOME" or name.startswith(("PACH_", "PPS_"))
+            if always or (noun == "input" and (name == "PATH" or name.startswith("LD_"))):
                 found.append(f'the {noun} "{name}" has a name that is ours: the code sees our value of ${name}')
     return found
 
