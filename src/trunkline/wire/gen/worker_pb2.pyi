@@ -623,7 +623,7 @@ class ReportRequest(_message.Message):
     done: _builtins.int
     """Rows [claim's first, done) are finished."""
     stats: _builtins.bytes
-    """One row a datum: trunkline.wire.work.RESULTS, an Arrow IPC stream."""
+    """One row a datum: trunkline.model.results.RESULTS, an Arrow IPC stream."""
     @_builtins.property
     def output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Output and datum records of those rows since the last report."""
