@@ -160,3 +160,9 @@ def test_annotations_are_never_evaluated() -> None:
         for path, tree in package_trees().items()
         if any(isinstance(node, typed) for node in tree.body) and late not in path.read_text()
     ]
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """pytest imports them by their bare names: two of one name, and a whole run does not even begin."""
+    counts = Counter(path.name for path in modules() if ROOT / "tests" in path.parents and path.name != "conftest.py")
+    assert not [name for name, count in counts.items() if count > 1]
