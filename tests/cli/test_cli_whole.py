@@ -157,6 +157,14 @@ def test_pipelines_run_and_are_looked_at(typed):
     states = [line.split()[2] for line in typed(f"list datum count@{id}").splitlines()[1:]]
     assert sorted(states) == ["skipped", "skipped", "success"]
     assert "Processed: 1" in typed(f"inspect job count@{id}")
+    (typed.folder / "specs.yaml").write_text(SPECS.split("---")[0])
+    assert "the code changed" not in typed.done("update pipeline -f specs.yaml").err
+    (typed.folder / "specs.yaml").write_text(SPECS.split("---")[0].replace("[python3,", "[python3, -B,"))
+    assert "the code changed" in typed.done("update pipeline -f specs.yaml --dry-run").err
+    assert "the code changed" in typed.done("update pipeline -f specs.yaml").err
+    assert "the code changed" not in typed.done("update pipeline -f specs.yaml --reprocess").err
+    typed("wait commit sum@master")
+    assert "3 + 0 / 3" in typed("list job -p count").splitlines()[1]
     assert "count" in typed("draw pipeline")
     assert "Stopped: false" in typed("inspect pipeline count")
     typed("stop pipeline count")

@@ -137,19 +137,24 @@ class PipelineDoor:
         spec, user = written.spec, json.dumps(written.user)
         update, reprocess = update or written.asks("update"), reprocess or written.asks("reprocess")
 
-        def work(tx: Tx) -> VersionRow:
+        def work(tx: Tx) -> tuple[VersionRow, bool]:
             change = self.files.change_in(tx)
             row = pps_pipelines.create_pipeline(
                 change, spec, user, update=update, reprocess=reprocess, rules=self.rules
             )
             change.close()
-            return row
+            return row, pps_pipelines.keeps_older_results(tx, row)
 
         if dry_run or written.asks("dry_run"):
-            row = self.files.catalog.dry_run(work)
+            row, older = self.files.catalog.dry_run(work)
         else:
-            row = self.files.catalog.transact(work)
+            row, older = self.files.catalog.transact(work)
         call.notes.extend(warnings(spec))
         if row.runner == pps_pipelines.HOST:
             call.notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
+        if older:
+            call.notes.append(
+                f"pipeline {spec.pipeline}: the code changed, and what it made of data processed before stays; "
+                "`pachctl update pipeline --reprocess` runs everything again"
+            )
         return row

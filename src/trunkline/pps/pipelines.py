@@ -19,6 +19,7 @@ from trunkline.catalog.work import logs as log_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
 from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound, Unimplemented
+from trunkline.model.datums import code_digest
 from trunkline.model.infos import Origin
 from trunkline.model.jobs import PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
@@ -113,6 +114,16 @@ def create_pipeline(
         _set_provenance(change, spec, inputs)
         set_state(tx, pipeline_rows.get_pipeline(tx, known.key) or known, PipelineState.RUNNING)
     return row
+
+
+def keeps_older_results(tx: Tx, row: VersionRow) -> bool:
+    """Whether this version runs other code than the one before it, while what that code made stays as it is."""
+    before = pipeline_rows.get_version(tx, row.pipeline, row.version - 1)
+    return before is not None and before.salt == row.salt and _code(before) != _code(row)
+
+
+def _code(row: VersionRow) -> str:
+    return code_digest(PipelineSpec.from_json(row.effective_spec).transform, row.image_digest)
 
 
 def _refuse_unbuilt(spec: PipelineSpec) -> None:
