@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
+from trunkline.errors import DataLoss
 from trunkline.model.names import USER_REPO, Repo
 from trunkline.model.specs.spec import Transform
 
@@ -37,6 +38,9 @@ ELEMENTS = pa.schema(
     ]
 )
 
+MAGIC = b"TLDATUM1"
+"""What a stored table begins with; the last character is the version of the form."""
+_META = b"trunkline.datums"
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -152,19 +156,25 @@ class DatumTable:
         return DatumTable(self.slots, self.elements, self.rows.take(rows), self.project)
 
     def to_bytes(self) -> bytes:
-        """Two compressed Arrow streams, elements and rows; before them the length of the first, 8 bytes, big-endian."""
+        """The table as it is stored and sent; the form is in `docs/formats/datums.md`."""
         meta = json.dumps({"project": self.project, "slots": [asdict(slot) for slot in self.slots]})
-        elements = self.elements.replace_schema_metadata({b"trunkline.datums": meta.encode()})
+        elements = self.elements.replace_schema_metadata({_META: meta.encode()})
         first, second = _stream(elements), _stream(pa.table({"elements": self.rows}))
-        return len(first).to_bytes(8, "big") + first + second
+        return MAGIC + len(first).to_bytes(8, "big") + first + second
 
     @classmethod
     def from_bytes(cls, data: bytes) -> DatumTable:
-        """The reverse of `to_bytes`. Raises pyarrow.ArrowInvalid when `data` is none."""
-        length = int.from_bytes(data[:8], "big")
-        elements = pa.ipc.open_stream(data[8 : 8 + length]).read_all()
-        rows = pa.ipc.open_stream(data[8 + length :]).read_all().column("elements").combine_chunks()
-        meta = json.loads(elements.schema.metadata[b"trunkline.datums"])
+        """The reverse of `to_bytes`. Raises DataLoss when `data` is none, or of a version that is not known here."""
+        if data[: len(MAGIC)] != MAGIC:
+            raise DataLoss(f"a datum table cannot be read: it begins with {data[:8]!r}, not with {MAGIC!r}")
+        start = len(MAGIC) + 8
+        end = start + int.from_bytes(data[len(MAGIC) : start], "big")
+        try:
+            elements = pa.ipc.open_stream(data[start:end]).read_all()
+            rows = pa.ipc.open_stream(data[end:]).read_all().column("elements").combine_chunks()
+        except pa.ArrowInvalid as error:
+            raise DataLoss(f"a datum table cannot be read: {error}") from None
+        meta = json.loads(elements.schema.metadata[_META])
         plain = elements.replace_schema_metadata(None)
         return cls([Slot(**slot) for slot in meta["slots"]], plain, rows, meta["project"])
 
