@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import FakeServer, MemoryStorage, bench_for, claim, datum, element
+from fakes import FakeServer, MemoryOutput, MemoryStorage, bench_for, claim, datum, element
 from housing import sandbox_for
 
-from trunkline.errors import Aborted, DataLoss, Unavailable
+from trunkline.errors import Aborted, ResourceExhausted, Unavailable
 from trunkline.worker import loop
 from trunkline.worker.execute import Bench
 from trunkline.worker.launch import CannotBuild
@@ -300,12 +300,49 @@ def test_inputs_that_cannot_be_read_end_the_claim_and_not_the_worker(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_RETRY_S", 0.01)
-    world.storage.fail = DataLoss("chunk 00ff is gone")
+    world.storage.fail = Unavailable("the object store is away")
     step = Step(("sh", "-c", "cp /pfs/images/* /pfs/out"))
     claims = [claim(step, [datum(0, element("/1.txt"))], id=name) for name in ("first", "second")]
     server = world.run(*claims)
     assert list(server.results) == ["second"]
-    assert "chunk 00ff is gone" in world.told[0]
+    assert "the object store is away" in world.told[0]
+
+
+def test_an_input_that_is_lost_fails_the_datums_that_need_it(world: World) -> None:
+    step = Step(("sh", "-c", "cp /pfs/images/* /pfs/out"))
+    datums = [datum(0, element("/1.txt")), datum(1, element("/lost.txt")), datum(2, element("/2.txt"))]
+    results = world.run(claim(step, datums)).all_results()
+    assert [result.state.value for result in results] == ["SUCCESS", "FAILED", "SUCCESS"]
+    assert results[1].reason == "an input cannot be read: /lost.txt is not in images"
+
+
+def test_output_that_cannot_be_stored_costs_only_its_datum(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills while the second datum is stored: the first is reported, the rest is for another claim."""
+    monkeypatch.setattr(loop, "_RETRY_S", 0.01)
+    put = MemoryOutput.put
+
+    def full(output: MemoryOutput, path: str, data: bytes, tag: str) -> int:
+        size = put(output, path, data, tag)
+        if path == "/2.txt":
+            raise ResourceExhausted("no space left on device")
+        return size
+
+    monkeypatch.setattr(MemoryOutput, "put", full)
+    step = Step(("sh", "-c", "cp /pfs/images/* /pfs/out; touch /pfs/out/a-$PACH_DATUM_ID"))
+    server = world.run(claim(step, [datum(row, element(f"/{row + 1}.txt")) for row in range(3)]))
+    assert [result.row for result in server.all_results()] == [0]
+    assert sorted(path for path, _, _ in server.rows) == ["/1.txt", f"/a-{0:064x}"]
+    assert "no space left on device" in world.told[0]
+
+
+def test_a_log_that_cannot_be_kept_does_not_hold_up_the_code(world: World) -> None:
+    def refuse(segment: object) -> None:
+        raise Unavailable("the server is away")
+
+    world.storage.write_segment = refuse  # type: ignore[method-assign]
+    server = world.one("head -c 1000000 /dev/zero | tr '\\0' '\\n'; echo x > /pfs/out/x")
+    assert server.all_results()[0].state is State.SUCCESS
+    assert any("log lines of claim claim-1 are lost: the server is away" in line for line in world.told)
 
 
 def test_a_lost_agent_counts_as_a_try_of_its_datum(world: World) -> None:

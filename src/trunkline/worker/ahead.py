@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from trunkline.ambient import Ambient
+from trunkline.errors import Kind, TrunklineError
 from trunkline.worker.layout import Prepared, Staging
 from trunkline.worker.ports import Datum
 
+PASSING = (Kind.UNAVAILABLE, Kind.ABORTED, Kind.RESOURCE_EXHAUSTED, Kind.UNAUTHENTICATED)
+"""Errors that say nothing about the datum: the claim is left, and tried again."""
 WINDOW_DATUMS = 64
 WINDOW_BYTES = 64 << 20
 _FIRST_DATUMS = 4  # so that the first datum does not wait for a whole window
@@ -70,12 +73,23 @@ class Ahead:
                 if self._closed.is_set() or not self._more(window[0].row):
                     break
                 began_s = self._ambient.ticks_s()
-                prepared = self._staging.prepare(window)
+                prepared = self._prepare(window)
                 each_us = int((self._ambient.ticks_s() - began_s) * 1e6 / len(window))
                 self._put([Ready(each, each_us) for each in prepared])
             self._put(None)
         except BaseException as error:  # handed to whoever iterates
             self._put(error)
+
+    def _prepare(self, window: list[Datum]) -> list[Prepared]:
+        """Inputs that are lost for good are the problem of the datums that need them, not of the claim."""
+        try:
+            return self._staging.prepare(window)
+        except TrunklineError as error:
+            if error.kind in PASSING:
+                raise
+            if len(window) == 1:
+                return [Prepared.impossible(window[0], f"an input cannot be read: {error}")]
+        return [prepared for datum in window for prepared in self._prepare([datum])]
 
     def _windows(self) -> Iterator[list[Datum]]:
         """Up to WINDOW_DATUMS or WINDOW_BYTES, but always one."""

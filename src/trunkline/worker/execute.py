@@ -149,7 +149,11 @@ class Execution:
             for line in found.ignored:
                 self._journal.system(line, datum.id)
             began_s = self._bench.ambient.ticks_s()
-            size = self._bench.collector.store(found, output, datum.id)
+            try:
+                size = self._bench.collector.store(found, output, datum.id)
+            except BaseException:
+                output.discard(datum.id)  # so that the finished datums beside it can still be reported
+                raise
             timing.upload_s = self._bench.ambient.ticks_s() - began_s
             self._clear()
         else:

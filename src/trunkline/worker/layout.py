@@ -50,9 +50,14 @@ class Prepared:
     links: dict[str, str]
     owners: dict[str, list[Element]]
     size_bytes: int
-    folders: list[_Folder]
+    held: list[tuple[Key, _Folder]]
     joined: list[str]
     problem: str = ""
+
+    @staticmethod
+    def impossible(datum: Datum, problem: str) -> Prepared:
+        """A datum whose inputs cannot be had."""
+        return Prepared(datum, {}, {}, 0, [], [], problem)
 
 
 class Staging:
@@ -100,7 +105,7 @@ class Staging:
         """The datum is done with."""
         for name in prepared.joined:
             shutil.rmtree(os.path.join(self._root, os.fsencode(name)), ignore_errors=True)
-        self._let_go(list(zip(map(_key, prepared.datum.elements), prepared.folders, strict=True)))
+        self._let_go(prepared.held)
 
     def _new(self, kind: str) -> _Folder:
         self._count += 1
@@ -126,7 +131,7 @@ class Staging:
 
     def _prepared(self, datum: Datum) -> Prepared:
         held = [(each, self._folders[_key(each)]) for each in datum.elements]
-        result = Prepared(datum, {}, {}, 0, [folder for _, folder in held], [])
+        result = Prepared(datum, {}, {}, 0, [(_key(each), folder) for each, folder in held], [])
         with self._lock:
             for _, folder in held:
                 folder.users += 1

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from trunkline.ambient import Ambient
+from trunkline.errors import TrunklineError
 from trunkline.worker.ports import LogSegment
 
 MAX_LINE_BYTES = 64 << 10
@@ -74,14 +75,24 @@ class Lines:
 class Journal:
     """Lines of one claim on their way out. `write` is handed a segment when it is old or large enough.
 
+    tell: takes sentences for the operator, where lines are lost. Safe for several threads.
     A line: `ts` (µs), `datum` ("" for the worker's own), `user` (whether the code wrote it), `message`.
     """
 
-    def __init__(self, claim: str, ambient: Ambient, write: Callable[[LogSegment], None]) -> None:
+    def __init__(
+        self,
+        claim: str,
+        ambient: Ambient,
+        write: Callable[[LogSegment], None],
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._claim = claim
+        self._tell = tell
         self._ambient = ambient
         self._write = write
         self._lock = threading.Lock()
+        self._out = threading.Lock()  # one segment after the other; never taken while the other is held
+        self._lost = 0
         self._lines: list[str] = []
         self._size = 0
         self._first_us = 0
@@ -98,26 +109,33 @@ class Journal:
 
     def flush(self, old_only: bool = False) -> None:
         """Hand out what there is; with `old_only`, if it waited long enough."""
-        with self._lock:
-            if not self._lines or (old_only and self._ambient.ticks_s() - self._since_s < SEGMENT_S):
-                return
-            segment = self._cut()
-        self._write(segment)
+        self._hand_out(lambda: not old_only or self._ambient.ticks_s() - self._since_s >= SEGMENT_S)
+
+    def _hand_out(self, wanted: Callable[[], bool]) -> None:
+        """Write what there is, if `wanted`. What cannot be written is counted: code must not wait for its log."""
+        with self._out:
+            with self._lock:
+                if not self._lines or not wanted():
+                    return
+                segment = self._cut()
+            try:
+                self._write(segment)
+            except TrunklineError as error:
+                self._lost += segment.lines
+                self._tell(f"{self._lost} log lines of claim {self._claim} are lost: {error}")
 
     def _add(self, datum: str, user: bool, message: str) -> None:
         now_us = self._ambient.now_us()
         line = json.dumps({"ts": now_us, "datum": datum, "user": user, "message": message}, ensure_ascii=False)
-        segment = None
         with self._lock:
             if not self._lines:
                 self._first_us, self._since_s = now_us, self._ambient.ticks_s()
             self._lines.append(line)
             self._last_us = now_us
             self._size += len(line) + 1
-            if self._size >= SEGMENT_BYTES:
-                segment = self._cut()
-        if segment:
-            self._write(segment)
+            full = self._size >= SEGMENT_BYTES
+        if full:
+            self._hand_out(lambda: self._size >= SEGMENT_BYTES)
 
     def _cut(self) -> LogSegment:
         data = "".join(f"{line}\n" for line in self._lines).encode(errors="replace")

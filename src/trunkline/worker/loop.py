@@ -6,7 +6,6 @@ the stream of orders. No call, flush or row is made per datum.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -104,7 +103,7 @@ class Worker:
 
     def _take(self, claim: Claim) -> None:
         """Work on a claim to its end."""
-        journal = Journal(claim.id, self._ambient, self._storage.write_segment)
+        journal = Journal(claim.id, self._ambient, self._storage.write_segment, self._tell)
         work = _Work(claim, journal, claim.last)
         with self._lock:
             self._work = work
@@ -128,8 +127,7 @@ class Worker:
             with self._lock:
                 self._work = None
             journal.system(f"datums {claim.first} to {work.last - 1} {'end' if not work.over else 'are left'}")
-            with contextlib.suppress(TrunklineError):
-                journal.flush()
+            journal.flush()
         if work.over and not self._stopping.is_set():
             self._tell(f"worker: claim {claim.id} of {claim.job} ended early: {work.over}")
 
@@ -158,11 +156,11 @@ class Worker:
                     self._parts.put(part)
                     part = _Part(work, self._storage.output(claim), [], part.done)
                     since_s, size = self._ambient.ticks_s(), 0
-            work.row = -1
-            if part.results:
-                self._parts.put(part)
         finally:
+            work.row = -1
             ahead.close()
+            if part.results and not work.over:
+                self._parts.put(part)
 
     def _publish(self) -> None:
         """Seal and report parts in order, until None comes. A part that cannot be reported ends the claim."""

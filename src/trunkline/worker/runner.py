@@ -113,25 +113,35 @@ class AgentRunner:
     def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
         """As `Runner.run`."""
         number = self._send_exec(command)
-        taken = {frames.OUTPUT: 0, frames.ERROR: 0}
         try:
-            while True:
-                for kind, about, fields in self._receive():
-                    if about != number:
-                        continue
-                    if kind == frames.OUT:
-                        data = fields.rest()
-                        stream = data[0]
-                        on_output(stream, data[1:])
-                        taken[stream] += len(data) - 1
-                        if taken[stream] >= _REGRANT_BYTES:
-                            self._send(frames.CREDIT, number, frames.CREDIT_BODY.pack(stream, taken[stream]))
-                            taken[stream] = 0
-                    elif kind == frames.EXITED:
-                        return _exited(fields)
+            return self._follow(number, on_output)
+        except AgentLost:
+            raise
+        except BaseException:  # of `on_output`: nothing may go on running, or the next command would find it
+            self.kill()
+            self._follow(number, lambda stream, data: None)
+            raise
         finally:
             with self._lock:
                 self._active = 0
+
+    def _follow(self, number: int, on_output: Callable[[int, bytes], None]) -> Exited:
+        """Hand out what the command writes, grant credit for more, until it has ended."""
+        taken = {frames.OUTPUT: 0, frames.ERROR: 0}
+        while True:
+            for kind, about, fields in self._receive():
+                if about != number:
+                    continue
+                if kind == frames.OUT:
+                    data = fields.rest()
+                    stream = data[0]
+                    taken[stream] += len(data) - 1
+                    if taken[stream] >= _REGRANT_BYTES:
+                        self._send(frames.CREDIT, number, frames.CREDIT_BODY.pack(stream, taken[stream]))
+                        taken[stream] = 0
+                    on_output(stream, data[1:])
+                elif kind == frames.EXITED:
+                    return _exited(fields)
 
     def kill(self) -> None:
         """As `Runner.kill`."""

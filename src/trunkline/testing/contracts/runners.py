@@ -147,6 +147,15 @@ class RunnerContract:
         assert (ended.killed, ended.timed_out, ended.signal) == (True, False, signal.SIGKILL)
         assert housed.sh("exit 0")[0].code == 0
 
+    def test_a_reader_that_fails_ends_the_command(self, housed: Housed) -> None:
+        def fail(stream: int, data: bytes) -> None:
+            raise ValueError(data.decode())
+
+        with pytest.raises(ValueError, match="up"):
+            housed.runner.run(Command(["sh", "-c", f"echo up; sleep {mark(77009)}"], ENV), fail)
+        assert not lives(mark(77009))
+        assert housed.sh("exit 0")[0].code == 0
+
     def test_a_kill_without_anything_to_kill_does_nothing(self, housed: Housed) -> None:
         housed.runner.kill()
         assert housed.sh("exit 5")[0].code == 5
