@@ -66,8 +66,7 @@ class PachdProcess:
     @property
     def client_env(self) -> dict[str, str]:
         """The environment in which pachctl talks to this server and to nothing else."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PACH")}
-        return kept | {"PACH_CONFIG": str(self._config)}
+        return _plain_environment() | {"PACH_CONFIG": str(self._config)}
 
     @property
     def how_to_use(self) -> str:
@@ -93,7 +92,7 @@ class PachdProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")},
+                env=_plain_environment(),
                 start_new_session=True,  # Ctrl-C in a terminal is for whoever started us; that one ends pachd
             )
         self._pid_file.write_text(str(self._process.pid))
@@ -192,6 +191,12 @@ class PachdProcess:
             if not Path(f"/proc/{pid}").exists():
                 return
             self.pause(LOOK_EVERY_S)
+
+
+def _plain_environment() -> dict[str, str]:
+    """Ours, without settings of another server, and without the word that has Python compile us at every start."""
+    ours = ("PACH", "TRUNKLINE_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def documents(text: str) -> Iterator[dict[str, Any]]:
