@@ -9,6 +9,7 @@ from pathlib import Path
 from trunkline.ambient import SimulatedAmbient
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.errors import Aborted, TrunklineError
 from trunkline.model.infos_pps import JobInfo
 from trunkline.model.jobs import DatumState
@@ -205,8 +206,14 @@ class World:
         text += f" failed={job.data_failed}" if job.data_failed else ""
         return text + (f" recovered={job.data_recovered}" if job.data_recovered else "")
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a pipeline."""
+        pipeline = Pipeline("default", name)
+        return self.files.catalog.read(lambda tx: pipeline_rows.find_pipeline(tx, pipeline)) is not None
+
     def content(self, name: str, ref: str = MASTER) -> dict[str, bytes]:
-        """All files of a branch or commit."""
+        """All files of a branch or commit, finished first if it is closed."""
+        finish_waiting(self.files)
         source = reads.need_source(self.files, Repo("default", name), ref)
         return {one.path: one.bytes() for one in source.view.contents("/")}
 

@@ -1,0 +1,106 @@
+"""A server killed at every transaction: after the next start the same jobs end as before (I-11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pps_world import World, copy, glob
+
+from trunkline.errors import AlreadyExists
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that runs may catch it."""
+
+
+class Doomed:
+    """Kills at the n-th transaction: before it is committed, or right after. Once dead, nothing works any more."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        self.at, self.after, self.count, self.dead = at, after, 0, False
+
+    def attach(self, world: World) -> None:
+        """Stand between everybody and the catalog."""
+        catalog = world.files.catalog
+        transact = catalog.transact
+
+        def doomed(function: Callable[[Any], Any], *more: Any) -> Any:
+            if self.dead:
+                raise Killed
+            self.count += 1
+            if self.count != self.at:
+                return transact(function, *more)
+            self.dead = True
+            if self.after:
+                transact(function, *more)
+            raise Killed
+
+        catalog.transact = doomed  # type: ignore[method-assign]
+
+
+def deeds(world: World) -> list[Callable[[], object]]:
+    """What people do, each of which may be repeated by somebody who got no answer."""
+
+    def create() -> None:
+        try:
+            world.pipeline("edges", copy, glob("/*"))
+            world.pipeline("down", copy, glob("/", "edges"))
+        except AlreadyExists:
+            if not world.has("down"):
+                world.pipeline("down", copy, glob("/", "edges"))
+
+    return [
+        lambda: world.put({"/a": b"1", "/b": b"2"}),
+        create,
+        world.pump,
+        lambda: world.put({"/c": b"3", "/b": None}),
+        world.pump,
+    ]
+
+
+def run(world: World, doom: Doomed) -> bool:
+    """Do everything, starting the server again when it is killed; whether it was."""
+    doom.attach(world)
+    killed = False
+    for deed in deeds(world):
+        while True:
+            try:
+                deed()
+                break
+            except Killed:
+                killed = True
+                world.reopen()
+    return killed
+
+
+def kill_at(folder: Path, at: int, after: bool) -> bool:
+    """One life with one death."""
+    world = World(folder)
+    world.repo()
+    killed = run(world, Doomed(at, after))
+    assert world.content("edges") == {"/a": b"1", "/c": b"3"}
+    assert world.content("down") == world.content("edges")
+    for name in ("edges", "down"):
+        for job in world.jobs(name):
+            assert job.state.value == "SUCCESS", job
+            assert job.data_total == job.data_processed + job.data_skipped
+    world.close()
+    return killed
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(5, 75, 20))
+def test_a_kill_at_some_transactions_loses_nothing(tmp_path: Path, at: int, after: bool) -> None:
+    assert kill_at(tmp_path, at, after)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_at_every_transaction_loses_nothing(tmp_path: Path, after: bool) -> None:
+    at = 1
+    while kill_at(tmp_path / str(at), at, after):
+        at += 1
+    assert at > 50
