@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_cli_clock import NOW_US
+from cli_things import NOW_US
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.cli.entry import run

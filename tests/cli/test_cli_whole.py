@@ -157,9 +157,9 @@ def test_pipelines_run_and_are_looked_at(typed):
     states = [line.split()[2] for line in typed(f"list datum count@{id}").splitlines()[1:]]
     assert sorted(states) == ["skipped", "skipped", "success"]
     assert "Processed: 1" in typed(f"inspect job count@{id}")
-    (typed.folder / "specs.yaml").write_text(SPECS.split("---")[0])
+    (typed.folder / "specs.yaml").write_text(SPECS.split("---", maxsplit=1)[0])
     assert "the code changed" not in typed.done("update pipeline -f specs.yaml").err
-    (typed.folder / "specs.yaml").write_text(SPECS.split("---")[0].replace("[python3,", "[python3, -B,"))
+    (typed.folder / "specs.yaml").write_text(SPECS.split("---", maxsplit=1)[0].replace("[python3,", "[python3, -B,"))
     assert "the code changed" in typed.done("update pipeline -f specs.yaml --dry-run").err
     assert "the code changed" in typed.done("update pipeline -f specs.yaml").err
     assert "the code changed" not in typed.done("update pipeline -f specs.yaml --reprocess").err
