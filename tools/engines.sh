@@ -20,4 +20,4 @@ if [ "$(cat "$sdk_venv/.made" 2>/dev/null)" != "$PWD $sdk_version" ]; then
 fi
 
 export TRUNKLINE_SDK_PYTHON="$PWD/$sdk_venv/bin/python"
-exec "$python" -m pytest -m engines --skips-fail --timeout 600 tests
+exec "$python" -m pytest -m engines --durations 10 --skips-fail --timeout 600 tests

@@ -32,7 +32,7 @@ def tell(client: Client, commit_set: str) -> None:
     client.pfs.wait_commit_set(pfs.CommitSet(id=commit_set))
     for info in client.pps.inspect_job_set(job_set=pps.JobSet(id=commit_set), wait=True):
         name = info.job.pipeline.name
-        print(f"{name}: {info.state.name} processed {info.data_processed} skipped {info.data_skipped}")
+        print(f"{name}: {pps.JobState(info.state).name} processed {info.data_processed} skipped {info.data_skipped}")
 
 
 def main(host: str, port: int, photographs: Path, out: Path) -> None:
