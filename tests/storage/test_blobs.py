@@ -43,15 +43,22 @@ def test_a_blob_is_durable_before_it_has_a_name(tmp_path: Path, monkeypatch: pyt
 def test_a_full_disk_fails_the_put_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LocalBlobs(tmp_path)
 
-    def full(handle: int, data: memoryview) -> int:
+    def full(handle: int, data: list[memoryview]) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
+        patch.setattr(os, "writev", full)
         with pytest.raises(ResourceExhausted, match=r"blob a/1 could not be written.*Free some space"):
             store.put("a/1", b"x")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert store.put("a/1", b"x")
+
+
+def test_a_write_that_the_kernel_cuts_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalBlobs(tmp_path)
+    monkeypatch.setattr(os, "writev", lambda handle, parts: os.write(handle, b"".join(parts)[:5]))
+    store.put("a", [b"abc", b"defgh", b"", b"ijklmnop"])
+    assert store.get("a") == b"abcdefghijklmnop"
 
 
 def test_opening_removes_what_dead_processes_left_and_spares_the_living(tmp_path: Path) -> None:

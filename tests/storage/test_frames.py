@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 
 from trunkline.ambient import chance
 from trunkline.errors import DataLoss
-from trunkline.storage.chunks.frames import FRAME, HEADER, decode, encode, frame_ends, layout
+from trunkline.storage.chunks import frames
+from trunkline.storage.chunks.frames import FRAME, HEADER, decode, frame_ends, layout
+
+
+def encode(plain: bytes, bounds: Sequence[int] = ()) -> bytes:
+    return b"".join(frames.encode(plain, bounds))
 
 
 def whole(blob: bytes) -> bytes:

@@ -2,6 +2,6 @@
 
 from trunkline.storage.blobs.local import LocalBlobs
 from trunkline.storage.blobs.memory import Call, InjectedCrash, MemoryBlobs
-from trunkline.storage.blobs.port import BlobStore, Bytes
+from trunkline.storage.blobs.port import BlobStore, Bytes, Data
 
-__all__ = ["BlobStore", "Bytes", "Call", "InjectedCrash", "LocalBlobs", "MemoryBlobs"]
+__all__ = ["BlobStore", "Bytes", "Call", "Data", "InjectedCrash", "LocalBlobs", "MemoryBlobs"]

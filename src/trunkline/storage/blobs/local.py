@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trunkline.errors import NotFound, ResourceExhausted, TrunklineError, Unavailable
-from trunkline.storage.blobs.port import Bytes, check_name, check_span
+from trunkline.storage.blobs.port import Data, check_name, check_span, in_parts
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEMPORARY = ".tmp"
+_AT_ONCE = 1024  # parts that one writev may take on Linux
 
 
 class LocalBlobs:
@@ -45,7 +46,7 @@ class LocalBlobs:
         shutil.rmtree(self._temporary, ignore_errors=True)
         os.close(self._lock)
 
-    def put(self, name: str, data: Bytes) -> bool:
+    def put(self, name: str, data: Data) -> bool:
         """See `BlobStore.put`."""
         target = self.root / check_name(name)
         if target.exists():
@@ -167,12 +168,16 @@ def _locked(folder: Path) -> int | None:
     return handle
 
 
-def _write_durably(path: Path, data: Bytes) -> None:
+def _write_durably(path: Path, data: Data) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[os.write(handle, view) :]
+        waiting = [view for part in in_parts(data) if (view := memoryview(part).cast("B"))]
+        while waiting:
+            written = os.writev(handle, waiting[:_AT_ONCE])
+            while waiting and written >= len(waiting[0]):
+                written -= len(waiting.pop(0))
+            if waiting:
+                waiting[0] = waiting[0][written:]
         os.fdatasync(handle)
     finally:
         os.close(handle)

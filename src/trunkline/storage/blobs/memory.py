@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from trunkline.errors import InvalidArgument, NotFound
-from trunkline.storage.blobs.port import Bytes, check_name, check_span
+from trunkline.storage.blobs.port import Data, check_name, check_span, in_parts
 
 
 class InjectedCrash(BaseException):
@@ -40,13 +40,14 @@ class MemoryBlobs:
         self._takes_effect = False
         self._dead = False
 
-    def put(self, name: str, data: Bytes) -> bool:
+    def put(self, name: str, data: Data) -> bool:
         """See `BlobStore.put`."""
+        whole = b"".join(in_parts(data))
         with self._lock, self._writing():
-            self._note("put", check_name(name), len(data))
+            self._note("put", check_name(name), len(whole))
             if name in self._blobs:
                 return False
-            self._blobs[name] = bytes(data)
+            self._blobs[name] = whole
             return True
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from trunkline.errors import DataLoss, InvalidArgument
 
 Bytes = bytes | bytearray | memoryview
-"""What can be put. Never changed while a put runs."""
+Data = Bytes | Sequence[Bytes]
+"""What can be put: bytes, or several strings of them that follow each other. Never changed while a put runs."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
@@ -23,7 +24,7 @@ class BlobStore(Protocol):
     Names are lower-case words of `a-z 0-9 . _ -`, joined by `/`, and no word starts with a dot.
     """
 
-    def put(self, name: str, data: Bytes) -> bool:
+    def put(self, name: str, data: Data) -> bool:
         """Write once. False: a blob of that name was there already, and stays as it was.
 
         Raises ResourceExhausted when there is no room and Unavailable when the store does not answer; then nothing
@@ -56,6 +57,11 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise InvalidArgument(f"{name!r} is no name for a blob: words of a-z 0-9 . _ - joined by / are wanted")
     return name
+
+
+def in_parts(data: Data) -> Sequence[Bytes]:
+    """The strings that `data` is made of."""
+    return [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
 
 
 def check_span(name: str, size: int, start: int, length: int | None) -> int:

@@ -18,13 +18,13 @@ SMALL_FILE = MIB
 PIECE_MIN, PIECE_AVERAGE, PIECE_MAX = MIB, 4 * MIB, 16 * MIB
 PACK_MIN, PACK_TARGET, PACK_MAX = MIB, MIB, 8 * MIB
 
-_WINDOW = 2 * PIECE_MAX
+_WINDOW = 16 * MIB  # with what is left of the window before, less than 32 MiB, above which malloc asks the kernel
 
 
 class Cutter:
     """Cuts one stream where its content says so. Not to be shared between threads.
 
-    Cuts depend on the stream alone, not on how it was handed over. Holds at most 32 MiB beside the last piece fed.
+    Cuts depend on the stream alone, not on how it was handed over. Holds at most 32 MiB and what was fed last.
     Source: Xia et al., FastCDC, USENIX ATC 2016, in the variant of 2020.
     """
 
@@ -36,26 +36,25 @@ class Cutter:
         """Take the next bytes. Returns the pieces that are certain now, each 1 to 16 MiB, in order."""
         self._waiting.append(data)
         self._bytes += len(data)
-        return self._cut(keep=PIECE_MAX) if self._bytes >= _WINDOW else []
+        return self._cut(whole=False) if self._bytes >= _WINDOW else []
 
     def finish(self) -> list[memoryview]:
         """The rest of the stream, in pieces; only the last may be shorter than 1 MiB. The cutter starts afresh."""
-        return self._cut(keep=0)
+        return self._cut(whole=True)
 
-    def _cut(self, keep: int) -> list[memoryview]:
-        # A cut looks at most PIECE_MAX ahead, so pieces that start further than that from the end stay as they are,
-        # whatever follows.
-        whole = memoryview(b"".join(self._waiting))
+    def _cut(self, whole: bool) -> list[memoryview]:
+        data = memoryview(b"".join(self._waiting))
         pieces: list[memoryview] = []
         start = 0
         if self._bytes:
-            for chunk in FastCDC(avg_size=PIECE_AVERAGE, min_size=PIECE_MIN, max_size=PIECE_MAX).cut_buf(whole):
-                if keep and len(whole) - start < keep:
+            for chunk in FastCDC(avg_size=PIECE_AVERAGE, min_size=PIECE_MIN, max_size=PIECE_MAX).cut_buf(data):
+                # A cut depends only on the bytes before it. The piece that ends where the data ends may not be cut yet.
+                if start + chunk.length == len(data) and not whole:
                     break
-                pieces.append(whole[start : start + chunk.length])
+                pieces.append(data[start : start + chunk.length])
                 start += chunk.length
-        self._waiting = [whole[start:]] if start < len(whole) else []
-        self._bytes = len(whole) - start
+        self._waiting = [data[start:]] if start < len(data) else []
+        self._bytes = len(data) - start
         return pieces
 
 

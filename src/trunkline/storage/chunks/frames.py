@@ -60,8 +60,11 @@ class Layout:
         return min(first, self.frames), max(last, min(first, self.frames))
 
 
-def encode(plain: bytes | memoryview, bounds: Sequence[int] = ()) -> bytes:
-    """The blob of a chunk. bounds: where the files inside end, ascending; none for a piece of one big file."""
+def encode(plain: bytes | memoryview, bounds: Sequence[int] = ()) -> list[bytes | memoryview]:
+    """The blob of a chunk, in parts that follow each other; those that did not get smaller are views of `plain`.
+
+    bounds: where the files inside end, ascending; none for a piece of one big file.
+    """
     view = memoryview(plain)
     ends = frame_ends(len(view), bounds)
     frames: list[bytes | memoryview] = []
@@ -76,7 +79,7 @@ def encode(plain: bytes | memoryview, bounds: Sequence[int] = ()) -> bytes:
         table += (len(raw), len(frame))
         start = end
     header = HEADER.pack(MAGIC, VERSION, CODEC_ZSTD, NO_KEY, len(ends), len(view))
-    return b"".join((header, struct.pack(f"<{len(table)}I", *table), *frames))
+    return [header + struct.pack(f"<{len(table)}I", *table), *frames]
 
 
 def frame_ends(size: int, bounds: Sequence[int] = ()) -> list[int]:

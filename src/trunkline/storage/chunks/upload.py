@@ -130,4 +130,4 @@ def _digest(plain: bytes | memoryview) -> bytes:
 def _store(blobs: BlobStore, key: ChunkKey, plain: bytes | memoryview, bounds: Sequence[int]) -> NewChunk:
     blob = encode(plain, bounds)
     blobs.put(key.blob, blob)
-    return NewChunk(key.hash, key.gen, len(plain), len(blob))
+    return NewChunk(key.hash, key.gen, len(plain), sum(map(len, blob)))

@@ -83,7 +83,7 @@ class Sealer:
 
     def _part(self, blob: str, rows: pa.RecordBatch) -> Part:
         data = parquet(rows)
-        self._blobs.put(blob, data)
+        self._blobs.put(blob, memoryview(data))
         paths = rows.column("path")
         digest = blake3(data).digest()
         trees = int((ops(rows) == DELTREE).sum())

@@ -28,7 +28,10 @@ class BlobStoreContract:
     def test_any_kind_of_buffer_can_be_put(self, store: BlobStore) -> None:
         store.put("a", bytearray(b"abc"))
         store.put("b", memoryview(b"xabcx")[1:4])
-        assert store.get("a") == store.get("b") == b"abc"
+        store.put("c", [b"a", b"", memoryview(b"bc")])
+        store.put("d", [b"x" * number for number in range(3000)])
+        assert store.get("a") == store.get("b") == store.get("c") == b"abc"
+        assert store.size("d") == sum(range(3000))
 
     def test_a_blob_may_be_empty(self, store: BlobStore) -> None:
         store.put(NAME, b"")
