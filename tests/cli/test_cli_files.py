@@ -9,7 +9,7 @@ from cli_things import OTHER, before, commit
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from trunkline.errors import NotFound
+from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
 
@@ -53,6 +53,9 @@ def test_get_file(pachctl, server, context, tmp_path):
     missing = pachctl("get", "file", "images@master:/a.png", "-o", tmp_path / "no")
     assert (missing.status, missing.err) == (1, 'file "/a.png" not found\n')
     assert not (tmp_path / "no").exists()
+    server.script["pfs.GetFile"] = FailedPrecondition("no such bucket")
+    assert pachctl("get", "file", "images@master:/a.png", "-o", "s3://b/k").err == "no such bucket\n"
+    assert server.calls[-1].request.URL == "s3://b/k"
 
 
 def test_get_file_again_appends_what_is_missing(pachctl, server, context, tmp_path):
@@ -138,7 +141,7 @@ def test_put_a_list_of_sources(pachctl, server, context, tmp_path):
         (["images", "-f", "x"], "repo@branch"),
         (["images@master:/a/../b", "-f", "x"], ".."),
         (["images@master:/x", "-r", "-f", "-"], "standard input"),
-        (["images@master", "-i", "nowhere"], "cannot read the list"),
+        (["images@master", "-i", "nowhere"], "cannot read nowhere"),
         (["images@master", "--full-path", "-f", "../x"], "leads above"),
     ],
 )

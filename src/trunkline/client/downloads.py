@@ -26,6 +26,12 @@ def read_file(client: Client, file: pfs.File, offset: int = 0) -> Iterator[bytes
         yield piece.value
 
 
+def send_to(client: Client, file: pfs.File, url: str) -> None:
+    """Have the server write what `file` names to `url`. Raises what the server refuses."""
+    for _ in client.pfs.GetFile(pfs.GetFileRequest(file=file, URL=url)):
+        pass
+
+
 def read_again(client: Client, file: pfs.File, offset: int, ambient: Ambient) -> Iterator[bytes]:
     """`read_file` that goes on where it was when the connection broke. Raises Unavailable after ten tries."""
     tries = 0

@@ -12,12 +12,16 @@ from trunkline.cli import complete, places
 from trunkline.cli.late import downloads, names, pfs, progress
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import InvalidArgument
 
 
 @command()
 @click.argument("file", metavar="REPO@REF:PATH", shell_complete=complete.repos)
-@click.option("-o", "--output", metavar="TO", help="A file or a directory to write to; standard output if not given.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="TO",
+    help="A file, a directory, or a URL for the server to write to.",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Get a directory, or all that a pattern matches; needs -o.")
 @click.option("--offset", metavar="BYTES", type=click.IntRange(min=0), default=0, help="Leave this many bytes out.")
 @click.option("--retry", is_flag=True, help="Append what -o lacks, and try again when the connection breaks.")
@@ -36,8 +40,8 @@ def get(
     place = places.file(file, session.project(project), path_needed=not recursive)
     at = names.file(place.repo, place.target, place.path or "/")
     if output is not None and "://" in output:
-        raise InvalidArgument(f'-o writes to this machine; "{output}" is a URL: copy the file there afterwards')
-    if recursive:
+        downloads.send_to(session.client, at, output)
+    elif recursive:
         _get_tree(session, at, output, offset, retry, bars)
     elif output is None:
         _print(session, at, offset, retry)

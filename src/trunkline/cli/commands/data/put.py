@@ -12,7 +12,8 @@ from trunkline.cli.commands.data import targets
 from trunkline.cli.late import names, progress, sources, uploads
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.cli.texts import read_text
+from trunkline.errors import InvalidArgument
 
 
 @command()
@@ -21,7 +22,7 @@ from trunkline.errors import InvalidArgument, NotFound
     "-f", "--file", "files", metavar="SOURCE", multiple=True,
     help="A file, a directory (with -r), a URL, or - for standard input; may be repeated. Standard input if not given.",
 )  # fmt: skip
-@click.option("-i", "--input-file", metavar="LIST", help="A file, or -, that names one source a line.")
+@click.option("-i", "--input-file", metavar="LIST", help="A file, a URL or - that names one source a line.")
 @click.option("-r", "--recursive", is_flag=True, help="Put directories with all that is in them.")
 @click.option("-a", "--append", is_flag=True, help="Append to files that are there, instead of replacing them.")
 @click.option("--full-path", is_flag=True, help="Keep the directories of the sources, not only their names.")
@@ -80,13 +81,7 @@ def put(
 def _sources(files: Sequence[str], input_file: str | None) -> list[str]:
     given = list(files)
     if input_file is not None:
-        if targets.is_url(input_file):
-            raise InvalidArgument("a list of sources is read on this machine; fetch it first, or give -i -")
-        try:
-            with click.open_file(input_file) as lines:
-                given += [line.strip() for line in lines if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise NotFound(f"cannot read the list of sources {input_file}: {error}") from error
+        given += [line.strip() for line in read_text(input_file).splitlines() if line.strip()]
         if targets.STDIN in given and input_file == targets.STDIN:
             raise InvalidArgument("standard input is the list of sources; it cannot be a source too")
     return given or [targets.STDIN]

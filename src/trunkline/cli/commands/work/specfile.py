@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from trunkline.cli.late import pps, writing
 from trunkline.cli.session import Session
-from trunkline.errors import InvalidArgument, NotFound, TrunklineError
+from trunkline.cli.texts import read_text
+from trunkline.errors import InvalidArgument, TrunklineError
 
-_FETCH_TIMEOUT_S = 30
 _ASK_TIMEOUT_S = 5.0
-_LIMIT_BYTES = 16 * 1024 * 1024
 
 Spec = dict[str, Any]
 
@@ -30,7 +28,7 @@ def read_specs(session: Session, source: str | None, project: str | None) -> lis
     if source is None and sys.stdin.isatty():
         raise click.UsageError("give the spec: -f FILE, -f URL or -f -")
     name = "standard input" if source in (None, "-") else str(source)
-    return [_placed(session, spec, project) for spec in load(session, _text(source or "-"), name)]
+    return [_placed(session, spec, project) for spec in load(session, read_text(source or "-"), name)]
 
 
 def load(session: Session, text: str, name: str) -> list[Spec]:
@@ -67,7 +65,7 @@ def render(session: Session, source: str, arguments: Sequence[str], project: str
         if not equals:
             raise InvalidArgument(f'"{one}" is no argument for a template; write NAME=VALUE')
         values[key] = value
-    answer = session.client.pps.RenderTemplate(pps.RenderTemplateRequest(template=_text(source), args=values))
+    answer = session.client.pps.RenderTemplate(pps.RenderTemplateRequest(template=read_text(source), args=values))
     return [_placed(session, spec, project) for spec in load(session, answer.json, f"what {source} gives")]
 
 
@@ -80,32 +78,6 @@ def _placed(session: Session, spec: Spec, project: str | None) -> Spec:
         )
     pipeline["project"] = {"name": own or session.project(project)}
     return spec
-
-
-def _text(source: str) -> str:
-    try:
-        if source == "-":
-            data = sys.stdin.buffer.read()
-        elif source.startswith(("http://", "https://")):
-            data = _fetch(source)
-        else:
-            data = Path(source).read_bytes()
-    except OSError as error:
-        raise NotFound(f"cannot read {source}: {getattr(error, 'reason', None) or error.strerror or error}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidArgument(f"{source} is no text in UTF-8 (byte {error.start})") from error
-
-
-def _fetch(url: str) -> bytes:
-    from urllib.request import urlopen
-
-    with urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer:
-        data: bytes = answer.read(_LIMIT_BYTES + 1)
-    if len(data) > _LIMIT_BYTES:
-        raise InvalidArgument(f"{url} is larger than any spec")
-    return data
 
 
 def as_json(spec: Spec) -> str:
