@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trunkline.errors import InvalidArgument
 from trunkline.model import paths
@@ -95,27 +92,3 @@ def test_join_and_directory() -> None:
     assert paths.directory("/") == "/"
     with pytest.raises(InvalidArgument):
         paths.join("/a", "..")
-
-
-SOME = st.text(st.sampled_from("a./\n\x7f\x85é*"), max_size=12) | st.builds(
-    lambda n, c: "/" + c * n, st.integers(250, 260), st.sampled_from("aé")
-)
-
-
-@given(st.lists(SOME, max_size=8), st.booleans())
-def test_a_column_is_judged_as_its_paths_are(texts: list[str], large: bool) -> None:
-    def one_by_one() -> str | None:
-        for text in texts:
-            try:
-                paths.validate(text)
-            except InvalidArgument as error:
-                return str(error)
-        return None
-
-    column = pa.array(texts, pa.large_string() if large else pa.string())
-    try:
-        paths.check_column(pa.chunked_array([column]))
-        found = None
-    except InvalidArgument as error:
-        found = str(error)
-    assert found == one_by_one()

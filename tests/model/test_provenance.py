@@ -1,4 +1,4 @@
-"""Graphs of branches: closure, order, what is refused, and who gets a new head."""
+"""Graphs of branches: closure, order, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import InvalidArgument
-from trunkline.model.provenance import NewHead, check, closure, connected, ordered, propagate, reversed_graph
+from trunkline.model.provenance import check, closure, connected, ordered, reversed_graph
 
 OPENCV = {
     "edges@master": ["images@master", "edges.spec@master"],
     "montage@master": ["images@master", "edges@master", "montage.spec@master"],
 }
-HEADS = {name: f"head of {name}" for name in (*OPENCV, "images@master", "edges.spec@master", "montage.spec@master")}
+BRANCHES = {*OPENCV, "images@master", "edges.spec@master", "montage.spec@master"}
 
 
 def repo(branch: str) -> str:
@@ -21,7 +21,7 @@ def repo(branch: str) -> str:
 
 
 def test_closure_and_its_reverse() -> None:
-    assert closure(OPENCV, ["montage@master"]) == set(HEADS) - {"montage@master"}
+    assert closure(OPENCV, ["montage@master"]) == BRANCHES - {"montage@master"}
     assert closure(OPENCV, ["images@master"]) == set()
     assert closure(reversed_graph(OPENCV), ["images@master"]) == {"edges@master", "montage@master"}
     assert connected({"a": ["c"], "b": ["c"], "d": []}, "a") == {"a", "b", "c"}
@@ -36,46 +36,6 @@ def test_order_puts_dependencies_first() -> None:
         "montage@master",
     ]
     assert ordered(OPENCV, ["montage@master", "edges@master"]) == ["edges@master", "montage@master"]
-
-
-@pytest.mark.parametrize(
-    ("graph", "changed", "renewed"),
-    [
-        (OPENCV, ["images@master"], ["edges@master", "montage@master"]),
-        (OPENCV, ["edges@master"], ["edges@master", "montage@master"]),
-        (OPENCV, ["montage.spec@master"], ["montage@master"]),
-        (OPENCV, ["elsewhere@master"], []),
-        (OPENCV, [], []),
-    ],
-)
-def test_who_gets_a_new_head(graph: dict[str, list[str]], changed: list[str], renewed: list[str]) -> None:
-    assert [new.branch for new in propagate(graph, HEADS, changed)] == renewed
-
-
-def test_new_heads_name_their_upstream() -> None:
-    edges, montage = propagate(OPENCV, HEADS, ["images@master"])
-    assert edges == NewHead(
-        "edges@master",
-        (("images@master", "head of images@master"), ("edges.spec@master", "head of edges.spec@master")),
-    )
-    assert montage.upstream == (
-        ("images@master", "head of images@master"),
-        ("edges@master", None),
-        ("montage.spec@master", "head of montage.spec@master"),
-    )
-
-
-def test_passive_branches_and_silent_inputs_start_nothing() -> None:
-    graph = {"spout": ["spout.spec"], "reader": ["spout", "tick"], "after": ["reader"]}
-    heads = dict.fromkeys(["spout", "spout.spec", "reader", "tick", "after"], 0)
-    assert propagate(graph, heads, ["spout.spec"], passive=["spout"]) == []
-    never = [("reader", "tick")]
-    assert propagate(graph, heads, ["tick"], never=never) == []
-    both = propagate(graph, heads, ["tick", "spout"], passive=["spout"], never=never)
-    assert [new.branch for new in both] == ["reader", "after"]
-    graph["reader"] = ["data", "tick"]
-    heads["data"] = 0
-    assert [new.branch for new in propagate(graph, heads, ["tick", "data"], never=never)] == ["reader", "after"]
 
 
 @pytest.mark.parametrize(
@@ -124,16 +84,11 @@ def test_an_order_of_a_cycle_is_refused() -> None:
         ordered({"a": ["b"], "b": ["c"], "c": ["a"]})
 
 
-@given(st.dictionaries(st.integers(0, 12), st.lists(st.integers(0, 12), max_size=4), max_size=12), st.data())
-def test_propagation_under_random_graphs(drawn: dict[int, list[int]], data: st.DataObject) -> None:
+@given(st.dictionaries(st.integers(0, 12), st.lists(st.integers(0, 12), max_size=4), max_size=12))
+def test_order_and_closure_of_random_graphs(drawn: dict[int, list[int]]) -> None:
     graph = {node: [up for up in ups if up < node] for node, ups in drawn.items()}
     nodes = list(range(13))
     order = ordered(graph, nodes)
     assert sorted(order) == nodes
     assert all(order.index(up) < order.index(node) for node, ups in graph.items() for up in ups)
     assert closure(graph, [12]) == {up for up in nodes if 12 in closure(reversed_graph(graph), [up])}
-    changed = data.draw(st.lists(st.sampled_from(nodes)))
-    new = [head.branch for head in propagate(graph, dict.fromkeys(nodes, 0), changed)]
-    below = closure(reversed_graph(graph), changed) | set(changed)
-    assert set(new) == {node for node in below if graph.get(node)}
-    assert [node for node in order if node in new] == sorted(new, key=order.index)

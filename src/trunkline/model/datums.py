@@ -213,11 +213,6 @@ def code_digest(transform: Transform, image_id: str = "") -> str:
     return blake3(json.dumps(code, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest(length=16)
 
 
-def show_id(raw: bytes) -> str:
-    """An ID as people see it: 64 hex digits."""
-    return raw.hex()
-
-
 def _lengths(values: pa.Array) -> pa.Array:
     """The length of each value, as 8 bytes."""
     lengths = pc.binary_length(values).to_numpy(zero_copy_only=False).astype(">u8")

@@ -7,12 +7,8 @@ trailing slash: `directory` and `parents` give that form, so that a directory so
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from trunkline.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ROOT = "/"
 MAX_PATH_BYTES = 4096
@@ -22,10 +18,6 @@ _SHOWN = 120  # characters of an offending text that an error repeats
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _BAD = re.compile(rf"{_CONTROL}|(?:\A|/)\.\.?(?:/|\Z)")
 _SLASHES = re.compile("//+")
-# The same rules for whole columns, in RE2. Bytes are compared as Latin-1 there, so the lengths are lengths in bytes.
-_BAD_RE2 = r"[\x00-\x1f\x7f]|(?:\A|/)\.\.?(?:/|\z)"
-_C1_RE2 = r"\xc2[\x80-\x9f]"  # U+0080 to U+009F, the second block of control characters, as UTF-8
-_LONG_ELEMENT_RE2 = rf"[^/]{{{MAX_ELEMENT_BYTES + 1}}}"
 
 
 def validate(path: str) -> str:
@@ -89,25 +81,6 @@ def name(path: str) -> str:
 def join(*parts: str) -> str:
     """The cleaned path that leads through `parts`, one below the other. Raises InvalidArgument as `clean` does."""
     return clean("/".join(parts))
-
-
-def check_column(paths: pa.Array | pa.ChunkedArray) -> None:
-    """Apply the rules of `validate` to a column of paths at once. Raises InvalidArgument for the first bad one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if isinstance(paths, pa.ChunkedArray):
-        for chunk in paths.chunks:
-            check_column(chunk)
-        return
-    raw = paths.cast(pa.large_binary() if pa.types.is_large_string(paths.type) else pa.binary())
-    bad = pc.greater(pc.binary_length(raw), MAX_PATH_BYTES)
-    for rule in (_BAD_RE2, _C1_RE2, _LONG_ELEMENT_RE2):
-        bad = pc.or_(bad, pc.match_substring_regex(raw, rule))
-    first = pc.index(bad, True).as_py()
-    if first >= 0:
-        validate(paths[first].as_py())
-        raise _refused(paths[first].as_py(), "its bytes are not allowed")
 
 
 def quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Rules about graphs of provenance: what depends on what, what may, and who gets a new head when heads move.
+"""Rules about graphs of provenance: what depends on what, and what may.
 
 Nodes are any hashable keys: branches by address or by row number. A graph is a mapping from each node to the nodes it
 depends on directly; nodes that only appear as dependencies need no entry.
@@ -7,26 +7,13 @@ depends on directly; nodes that only appear as dependencies need no entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from trunkline.errors import InvalidArgument
 
 K = TypeVar("K", bound=Hashable)
-C = TypeVar("C")
 
 Graph = Mapping[K, Collection[K]]
-
-
-@dataclass(frozen=True, slots=True)
-class NewHead(Generic[K, C]):
-    """One branch that needs a new head.
-
-    upstream: for each direct dependency its head, or None where the dependency itself gets a new head before this one.
-    """
-
-    branch: K
-    upstream: tuple[tuple[K, C | None], ...]
 
 
 def closure(graph: Graph[K], start: Iterable[K]) -> set[K]:
@@ -111,37 +98,6 @@ def check(graph: Graph[K], branch: K, repo_of: Callable[[K], Hashable]) -> None:
                 "two branches of one repo cannot take part in one DAG; use one of them, or copy the other to a repo of "
                 "its own"
             )
-
-
-def propagate(
-    graph: Graph[K],
-    heads: Mapping[K, C],
-    changed: Iterable[K],
-    *,
-    passive: Collection[K] = (),
-    never: Collection[tuple[K, K]] = (),
-) -> list[NewHead[K, C]]:
-    """Which branches need a new head after the heads, or the provenance, of `changed` moved; upstream ones first.
-
-    heads: the present head of every branch. passive: branches that make their own commits, such as a spout's.
-    never: pairs (branch, dependency) whose movement alone is no reason for a new head.
-    A branch with provenance that is itself in `changed` gets a new head too: its provenance changed.
-    """
-    roots = set(changed)
-    moved = {node for node in roots if not graph.get(node) or node in passive}
-    renewed: set[K] = set()
-    result: list[NewHead[K, C]] = []
-    below = closure(reversed_graph(graph), roots) | roots
-    for node in ordered(graph, [n for n in graph if n in below] + [n for n in below if n not in graph]):
-        ups = list(dict.fromkeys(graph.get(node, ())))
-        if not ups or node in passive:
-            continue
-        reasons = [up for up in ups if up in moved and (node, up) not in never]
-        if node in roots or reasons:
-            result.append(NewHead(node, tuple((up, None if up in renewed else heads[up]) for up in ups)))
-            renewed.add(node)
-            moved.add(node)
-    return result
 
 
 def _cycle(path: list[K]) -> str:
