@@ -206,15 +206,30 @@ def test_an_environment_that_cannot_be_built_says_why_and_is_not_tried_for_each_
     assert anew.value is not told.value
 
 
+FAILING_PYTHON = b"""#!/bin/sh
+mkdir -p "$3/bin"
+cat > "$3/bin/python" <<END
+#!/bin/sh
+echo "ERROR: No matching distribution found for nope"; exit 1
+END
+chmod 755 "$3/bin/python"
+"""
+
+
 def test_a_requirement_that_does_not_exist_is_tried_again_and_then_named(folder: Path) -> None:
+    """An interpreter of the test's own, whose environments have an installer that always fails."""
     ambient = SimulatedAmbient()
     began_s = ambient.ticks_s()
-    images = Images(folder / "cache", MemoryImages(), ambient)
+    source = MemoryImages(abc=[ImageFile("failing/python", FAILING_PYTHON, 0o755)])
+    images = Images(folder / "cache", source, ambient)
     scratch = Scratch(folder / "scratch").make()
-    with pytest.raises(ImageFailed, match="installing its requirements failed: exit 1") as told:
-        images.venv(Image("", "t", requirements="./no-such-package-here\n"), scratch, sandbox_for("self"))
-    assert "no-such-package-here" in str(told.value)
-    assert ambient.ticks_s() - began_s > 3  # two waits of 2 s on the simulated clock
+    with pytest.raises(ImageFailed) as told:
+        images.venv(Image("abc", "t", {}, "", "", "/failing/python", "nope\n"), scratch, sandbox_for("self"))
+    assert str(told.value) == (
+        'image "t": installing its requirements failed: exit 1\n  ERROR: No matching distribution found for nope'
+    )
+    assert round(ambient.ticks_s() - began_s) == 4  # two waits of 2 s between three tries
+    assert [path.name for path in (folder / "cache" / "venvs").iterdir() if path.is_dir()] == []
 
 
 def test_without_namespaces_an_image_is_refused(folder: Path) -> None:

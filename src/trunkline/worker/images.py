@@ -112,8 +112,11 @@ class Images:
                 return
             partial = target.parent / f".{target.name}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            yield partial
-            os.rename(partial, target)
+            try:
+                yield partial
+                os.rename(partial, target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
 
     def _build(self, image: Image, folder: Path, scratch: Scratch, sandbox: Sandbox) -> None:
         folder.mkdir()
