@@ -275,6 +275,17 @@ def test_an_open_commit_is_waited_for(client: Client) -> None:
     assert [one.commit.id for one in in_set] == [commit.id]
 
 
+def test_many_who_wait_hold_nobody_up(client: Client) -> None:
+    """Far more waiting calls than the server has threads."""
+    repo = client.repo()
+    commit = client.stub.StartCommit(pfs.StartCommitRequest(branch=pfs.Branch(repo=repo, name="master")))
+    request = pfs.InspectCommitRequest(commit=commit, wait=pfs.FINISHED)
+    waiting = [client.stub.InspectCommit.future(request) for _ in range(200)]
+    assert client.stub.InspectRepo(pfs.InspectRepoRequest(repo=repo), timeout=60).repo == repo
+    client.stub.FinishCommit(pfs.FinishCommitRequest(commit=commit), timeout=60)
+    assert {call.result(60).commit.id for call in waiting} == {commit.id}
+
+
 def test_a_subscriber_sees_what_is_there_and_what_comes(client: Client) -> None:
     repo = client.repo()
     client.put(repo, {"/a": b"1"})
@@ -357,6 +368,26 @@ def test_many_files_in_one_message(client: Client) -> None:
     assert client.get(repo, "/00013") == [datas[13]]
     listed = [info.file.path for info in client.stub.ListFile(pfs.ListFileRequest(file=pfs.File(commit=on(repo))))]
     assert listed == [*paths[1:], "/big"]
+
+
+def test_both_ways_of_putting_files_make_the_same_commit(client: Client) -> None:
+    one, other = client.repo(), client.repo()
+    files = {f"/d{at % 3}/{at}": os.urandom(at * 50) for at in range(40)} | {"/big": os.urandom(2 << 20)}
+    client.put(one, files)
+    client.put(one, {"/d0/0": b"again"})
+    client.stub.ModifyFile(iter([pfs.ModifyFileRequest(set_commit=on(one)), add("/d0/0", b"+"), delete("/d1/")]))
+    paths = [path for path in files if path != "/big"]
+    small = own.SmallFiles(paths=paths, sizes=[len(files[p]) for p in paths], data=b"".join(files[p] for p in paths))
+    client.bulk.BulkPut(bulk(on(other), own.FilePiece(path="/big", data=files["/big"]), small))
+    client.bulk.BulkPut(bulk(on(other), own.SmallFiles(paths=["/d0/0"], sizes=[5], data=b"again")))
+    append = own.SmallFiles(paths=["/d0/0"], sizes=[1], data=b"+", append=True)
+    client.bulk.BulkPut(bulk(on(other), append, own.DeletePaths(paths=["/d1/"])))
+    roots = [
+        client.stub.InspectFile(pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path="/")))
+        for repo in (one, other)
+    ]
+    assert roots[0].hash == roots[1].hash
+    assert roots[0].size_bytes == roots[1].size_bytes
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+
+import msgspec
 
 from trunkline.api.bridge import Bridge
 from trunkline.api.call import Call
@@ -73,7 +75,7 @@ class WorkerDoor:
 
     def Seal(self, request: wire.SealRequest, _call: Call) -> wire.SealResponse:
         """File sets that were written, to be adopted later."""
-        sealed = [Sealed.from_bytes(body) for body in request.sealed]
+        sealed = _sealed(request.sealed)
         self.system.files.catalog.transact(lambda tx: fileset_rows.seal(tx, request.gen, sealed))
         return wire.SealResponse()
 
@@ -159,7 +161,7 @@ class WorkerDoor:
             claim=request.claim,
             fence=request.fence,
             done=request.done,
-            output=tuple(Sealed.from_bytes(body) for body in request.output),
+            output=tuple(_sealed(request.output)),
             results=claims.parse_results(request.stats),
         )
         first, last = self.system.files.catalog.transact(lambda tx: claims.report(tx, one))
@@ -170,6 +172,13 @@ class WorkerDoor:
         segments = [Segment(one.claim, one.first_us, one.last_us, one.lines, one.data) for one in request.segments]
         self.system.files.catalog.transact(lambda tx: pps_logs.write(tx, request.worker, segments))
         return wire.LogsResponse()
+
+
+def _sealed(bodies: Iterable[bytes]) -> list[Sealed]:
+    try:
+        return [Sealed.from_bytes(body) for body in bodies]
+    except msgspec.MsgspecError as error:
+        raise InvalidArgument(f"a file set in the request cannot be read: {error}") from error
 
 
 def _chunks(gens: dict[bytes, int]) -> wire.Chunks:

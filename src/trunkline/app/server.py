@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("WARNING")
     ambient = RealAmbient()
+    # What is made until the server serves stays: looking through it again and again for garbage would cost a tenth.
+    gc.disable()
     # Finding out how user code can run starts a process; meanwhile there is enough to import.
     probing = ThreadPoolExecutor(1).submit(choose_rung, config)
     try:
@@ -86,6 +89,8 @@ async def _serve(config: Config, engine: Engine, ambient: Ambient) -> None:
         host, port = await server.start()
         shown = f"[{host}]" if ":" in host else host
         print(f"pachd is serving on {shown}:{port}", flush=True)
+        gc.freeze()
+        gc.enable()
         await stop.wait()
         # A thread deep in the engine must not keep the process: what it does is safe to interrupt anywhere.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))

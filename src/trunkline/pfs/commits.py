@@ -178,8 +178,12 @@ def subscribe_page(
 ) -> list[CommitInfo]:
     """Commits of a repo (of one branch, if given) that came after the seq `above`, oldest first."""
     key = need_repo(tx, repo).key
-    rows = commit_rows.list_commits(tx, key, above=above, origins=origins, oldest_first=True, limit=limit)
-    return infos(tx, [row for row in rows if not branch or row.branch_name == branch])
+    while True:  # a page of other branches' commits is not the end
+        rows = commit_rows.list_commits(tx, key, above=above, origins=origins, oldest_first=True, limit=limit)
+        found = [row for row in rows if not branch or row.branch_name == branch]
+        if found or len(rows) < limit:
+            return infos(tx, found)
+        above = rows[-1].seq
 
 
 def inspect_set(tx: Tx, set_id: str) -> list[CommitInfo]:

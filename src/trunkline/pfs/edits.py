@@ -7,13 +7,15 @@ adopts the layers: nobody ever sees half of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
-from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs import commits as pfs_commits
@@ -23,10 +25,14 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.history import DIFF_HOLDER
 from trunkline.pfs.refs import need_commit, need_repo
 from trunkline.pfs.sessions import Session
-from trunkline.storage import Sealed, Writer
+from trunkline.storage import Sealed, View, Writer
 
 COMPACT_ABOVE = 16
 """Layers of an open commit beyond this number are merged, so that reading it stays cheap."""
+
+
+COPY_TRIES = 10
+"""How often a copy looks again for a source whose layers were merged meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +100,22 @@ def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool =
     Nothing is written unless all of it is. Raises NotFound, InvalidArgument, FailedPrecondition (closed commit,
     output branch), and whatever `edits` raises.
     """
-    place = files.catalog.read(lambda tx: _place(tx, target, spout))
     with files.session("write") as session:
-        base = files.hold(session, place.content) if place.content else None
+        place = files.catalog.transact(lambda tx: _held_place(tx, session, target, spout))
+        base = files.view(place.content) if place.content else None
         writer = files.store.writer(session, base)
         _fold(files, session, writer, edits)
         sealed = writer.seal()
         commit = session.finish(lambda tx: _adopt(files, tx, session, target, place, sealed, spout))
     compact_layers(files, commit)
     return commit
+
+
+def _held_place(tx: Tx, session: Session, target: Target, spout: bool) -> _Place:
+    """Where a stream goes, its content held: in one transaction, since a commit that finishes lets its layers go."""
+    place = _place(tx, target, spout)
+    fileset_rows.hold(tx, session.gen, place.content)
+    return place
 
 
 def _place(tx: Tx, target: Target, spout: bool) -> _Place:
@@ -192,9 +205,17 @@ def _deleted(path: str) -> str:
 
 
 def _copy(files: Files, session: Session, writer: Writer, edit: Copy) -> None:
-    source = reads.need_source(files, edit.src_repo, edit.src_ref)
-    view = files.hold(session, source.filesets)
+    view = _held_source(files, session, edit)
     writer.copy(view, paths.clean(edit.src_path), paths.clean(edit.dst), datum=edit.datum, append=edit.append)
+
+
+def _held_source(files: Files, session: Session, edit: Copy) -> View:
+    """What a copy reads, held. An open commit's layers may be merged into one between look and hold: look again."""
+    for _ in range(COPY_TRIES - 1):
+        source = reads.need_source(files, edit.src_repo, edit.src_ref)
+        with suppress(Aborted):
+            return files.hold(session, source.filesets)
+    return files.hold(session, reads.need_source(files, edit.src_repo, edit.src_ref).filesets)
 
 
 def _adopt(

@@ -1,0 +1,165 @@
+"""What workers ask of the server, through a real socket: sessions, claims, commands; and what a claim carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pyarrow as pa
+import pytest
+from blake3 import blake3
+
+from trunkline.ambient import RealAmbient
+from trunkline.api.handout import datums_of
+from trunkline.app.config import Config
+from trunkline.app.engine import open_engine
+from trunkline.model.datums import ELEMENTS, DatumTable, Slot
+from trunkline.storage import Sealed
+from trunkline.testing.doors import serving
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc, worker_pb2_grpc
+from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import worker_pb2 as wire
+from trunkline.wire.work import DATUMS, WorkStep, table_from_bytes
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
+    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
+    engine.start(("127.0.0.1", 0))
+    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
+        yield opened
+    engine.stop()
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def workers(channel: grpc.Channel) -> Any:
+    return worker_pb2_grpc.WorkersStub(channel)
+
+
+def code_of(call: Any, request: Any) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as raised:
+        call(request)
+    assert raised.value.details()
+    code: grpc.StatusCode = raised.value.code()
+    return code
+
+
+def session(workers: Any) -> int:
+    answer = workers.OpenSession(wire.OpenSessionRequest(worker="w"))
+    assert answer.lease_us > 0
+    return int(answer.gen)
+
+
+def test_a_session_is_open_until_it_ends(workers: Any) -> None:
+    gen = session(workers)
+    workers.Refresh(wire.RefreshRequest(gen=gen))
+    workers.EndSession(wire.EndSessionRequest(gen=gen))
+    assert code_of(workers.Refresh, wire.RefreshRequest(gen=gen)) is grpc.StatusCode.FAILED_PRECONDITION
+    assert code_of(workers.Known, wire.KnownRequest(gen=gen, hashes=[b"h" * 32])) is grpc.StatusCode.ABORTED
+
+
+def test_chunks_are_known_once_they_are_registered(workers: Any) -> None:
+    gen = session(workers)
+    hashes = [blake3(text).digest() for text in (b"one", b"two")]
+    assert list(workers.Known(wire.KnownRequest(gen=gen, hashes=hashes)).hashes) == []
+    new = [wire.NewChunk(hash=digest, gen=gen, size_bytes=3, stored_bytes=3) for digest in hashes]
+    answer = workers.Register(wire.RegisterRequest(gen=gen, chunks=new))
+    assert dict(zip(answer.hashes, answer.gens, strict=True)) == dict.fromkeys(hashes, gen)
+    other = session(workers)
+    late = workers.Register(
+        wire.RegisterRequest(gen=other, chunks=[wire.NewChunk(hash=hashes[0], gen=other, size_bytes=3, stored_bytes=3)])
+    )
+    assert list(late.gens) == [gen]  # the row that got there first
+
+
+def test_sealed_file_sets_can_be_held(workers: Any) -> None:
+    gen = session(workers)
+    sealed = Sealed(id="a" * 32, rows=0, size_bytes=0)
+    workers.Seal(wire.SealRequest(gen=gen, sealed=[sealed.to_bytes()]))
+    held = workers.Hold(wire.HoldRequest(gen=gen, filesets=[sealed.id]))
+    assert [Sealed.from_bytes(body) for body in held.sealed] == [sealed]
+    assert code_of(workers.Hold, wire.HoldRequest(gen=gen, filesets=["b" * 32])) is grpc.StatusCode.ABORTED
+
+
+def test_what_cannot_be_read_is_refused(workers: Any) -> None:
+    gen = session(workers)
+    assert code_of(workers.Seal, wire.SealRequest(gen=gen, sealed=[b"junk"])) is grpc.StatusCode.INVALID_ARGUMENT
+    report = wire.ReportRequest(worker="w", gen=gen, claim="1.a", stats=b"junk")
+    assert code_of(workers.Report, report) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any) -> None:
+    gen = session(workers)
+    orders = workers.Watch(wire.WatchRequest(worker="w", gen=gen), timeout=60)
+    assert next(orders).WhichOneof("command") == "wake"
+    assert not workers.Claim(wire.ClaimRequest(worker="w", gen=gen)).HasField("claim")
+    files, pipelines = pfs_v2_pb2_grpc.APIStub(channel), pps_v2_pb2_grpc.APIStub(channel)
+    repo = pfs.Repo(name="data", type="user", project=pfs.Project(name="default"))
+    files.CreateRepo(pfs.CreateRepoRequest(repo=repo))
+    commit = pfs.Commit(branch=pfs.Branch(repo=repo, name="master"))
+    edits = [pfs.ModifyFileRequest(set_commit=commit)]
+    for name in ("/a", "/b"):
+        file = pfs.AddFile(path=name)
+        file.raw.value = b"x"
+        edits.append(pfs.ModifyFileRequest(add_file=file))
+    files.ModifyFile(iter(edits))
+    pipelines.CreatePipeline(
+        pps.CreatePipelineRequest(
+            pipeline=pps.Pipeline(name="p"),
+            transform=pps.Transform(cmd=["sh", "-c", "true"], env={"A": "1"}),
+            input=pps.Input(pfs=pps.PFSInput(repo="data", glob="/*", name="in")),
+        )
+    )
+    assert next(orders).WhichOneof("command") == "wake"  # there is something to claim now
+    claim = workers.Claim(wire.ClaimRequest(worker="w", gen=gen)).claim
+    step = WorkStep.from_bytes(claim.spec)
+    assert (step.cmd, step.env, [one.name for one in step.inputs]) == (("sh", "-c", "true"), {"A": "1"}, ["in"])
+    assert len(workers.Hold(wire.HoldRequest(gen=gen, filesets=step.inputs[0].filesets)).sealed) > 0
+    datums = table_from_bytes(claim.datums, DATUMS).to_pylist()
+    assert [one["elements"][0]["path"] for one in datums] == ["/a", "/b"]
+    assert [one["row"] for one in datums] == list(range(claim.first, claim.last))
+    kept = workers.Renew(
+        wire.RenewRequest(worker="w", gen=gen, claims=[wire.Renewal(claim=claim.id, fence=claim.fence, row=-1)])
+    )
+    assert list(kept.commands) == []
+    pipelines.StopJob(pps.StopJobRequest(job=claim.job, reason="enough"))
+    order = next(order for order in orders if order.WhichOneof("command") != "wake")
+    assert (order.cancel.claim, order.cancel.reason) == (claim.id, "enough")
+    kept = workers.Renew(
+        wire.RenewRequest(worker="w", gen=gen, claims=[wire.Renewal(claim=claim.id, fence=claim.fence, row=-1)])
+    )
+    assert kept.commands[0].cancel.claim == claim.id
+    orders.cancel()
+
+
+def test_datums_travel_by_columns() -> None:
+    slots = [Slot("in", "default", "data", "master", "c" * 32), Slot("more", "default", "other", "master", "d" * 32)]
+    elements = pa.table(
+        {
+            "slot": pa.array([0, 0, 1], pa.int16()),
+            "path": ["/a", "/b", "/"],
+            "is_dir": [False, False, True],
+            "size": [1, 2, 3],
+            "hash": pa.array([b"a" * 32, b"", b"c" * 32], pa.binary()),
+            "join_on": ["", "k", ""],
+            "group_by": ["", "", ""],
+        },
+        schema=ELEMENTS,
+    )
+    rows = pa.ListArray.from_arrays(pa.array([0, 2, 4], pa.int32()), pa.array([0, 2, 1, 2], pa.int32()))
+    table = DatumTable(slots, elements, rows, "default")
+    sent = table_from_bytes(datums_of(table, 10, {11: 2}), DATUMS)
+    assert sent["row"].to_pylist() == [10, 11]
+    assert sent["deaths"].to_pylist() == [0, 2]
+    assert sent["id"].to_pylist() == [raw.hex() for raw in table.ids.to_pylist()]
+    second = sent["elements"].to_pylist()[1]
+    assert [(one["input"], one["path"], one["hash"], one["join_on"]) for one in second] == [
+        (0, "/b", None, "k"),
+        (1, "/", b"c" * 32, ""),
+    ]
+    part = table.take(pa.array(np.array([1])))
+    assert table_from_bytes(datums_of(part, 11, {}), DATUMS)["elements"].to_pylist() == [second]
