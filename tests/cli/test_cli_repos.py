@@ -257,7 +257,10 @@ def test_wait_subscribe_and_find(pachctl, server, context):
     assert server.calls[-1].request.wait
     server.script["pfs.SubscribeCommit"] = [DONE]
     lines = pachctl("subscribe", "commit", "images@master", "--new").out.splitlines()
-    assert [lines[0].split()[0], ID in lines[1]] == ["PROJECT", True]
+    assert lines == [
+        "PROJECT REPO   COMMIT                           FINISHED      SIZE     ORIGIN CREATOR DESCRIPTION",
+        f"default images {ID} 4 minutes ago 57.27KiB USER   -",
+    ]
     asked = server.calls[-1].request
     assert (asked.branch, asked.state, getattr(asked, "from").branch.name) == ("master", pfs.FINISHED, "master")
     server.script["pfs.FindCommits"] = [

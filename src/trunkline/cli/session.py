@@ -133,7 +133,7 @@ class Session:
         """Print rows as they come, under columns as wide as the header and the rows so far made them."""
         widths = [tables.width(title) for title in header]
         for count, row in enumerate(rows):
-            widths = [max(wide, tables.width(str(cell))) for wide, cell in zip(widths, row, strict=True)]
+            widths = [max(wide, tables.width(tables.shown(cell))) for wide, cell in zip(widths, row, strict=True)]
             if count == 0:
                 click.echo(tables.line(header, widths))
             click.echo(tables.line(row, widths, colour=self.colour))

@@ -35,7 +35,7 @@ def _char_width(char: str) -> int:
 def lines(header: Sequence[str], rows: Iterable[Row], *, colour: bool = False) -> Iterator[str]:
     """The table, line by line. Every row is held, as the last one may be the widest."""
     table: list[Row] = [header, *rows]
-    widths = [max(width(_text(row[column])) for row in table) for column in range(len(header))]
+    widths = [max(width(shown(row[column])) for row in table) for column in range(len(header))]
     for row in table:
         yield line(row, widths, colour=colour)
 
@@ -44,13 +44,14 @@ def line(row: Row, widths: Sequence[int], *, colour: bool = False) -> str:
     """One row padded to `widths`; a cell that is wider pushes the rest to the right."""
     parts = []
     for cell, wide in zip(row, widths, strict=True):
-        text = _text(cell)
-        shown = paint(text, cell.colour) if colour and isinstance(cell, Cell) and cell.colour else text
-        parts.append(shown + " " * max(0, wide - width(text)))
+        text = shown(cell)
+        drawn = paint(text, cell.colour) if colour and isinstance(cell, Cell) and cell.colour else text
+        parts.append(drawn + " " * max(0, wide - width(text)))
     return " ".join(parts).rstrip()
 
 
-def _text(cell: str | Cell) -> str:
+def shown(cell: str | Cell) -> str:
+    """The cell's text, safe to print."""
     text = cell.text if isinstance(cell, Cell) else cell
     # A name or a message could hold anything; a control character would move the cursor.
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
