@@ -185,6 +185,12 @@ def list_commits(
     return [_commit(row) for row in tx.execute(query).all()]
 
 
+def all_commits(tx: Tx, above: int, limit: int) -> list[CommitRow]:
+    """A page of all commits of all repos, system ones too, oldest first."""
+    query = select(*_COLUMNS).select_from(_JOINED).where(commits.c.seq > above).order_by(commits.c.seq).limit(limit)
+    return [_commit(row) for row in tx.execute(query).all()]
+
+
 def children(tx: Tx, seqs: Iterable[int]) -> dict[int, list[int]]:
     """Child seqs of each commit, oldest first; commits without children are absent."""
     wanted = sorted(set(seqs))

@@ -151,6 +151,6 @@ image_names = Table(
     "image_names",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("digest", String(64), ForeignKey("images.digest"), nullable=False),
+    Column("digest", String(64), ForeignKey("images.digest"), nullable=False, index=True),
     Column("moved_us", BigInteger, nullable=False),
 )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from trunkline.catalog.tables import NAMES_FILESETS, RowId, metadata
@@ -107,6 +108,8 @@ jobs = Table(
     UniqueConstraint("pipeline", "id", name="jobs_address"),
     Index("jobs_by_id", "id"),
     Index("jobs_by_commit", "output_commit"),
+    Index("jobs_by_meta_commit", "meta_commit"),
+    Index("jobs_open", "seq", sqlite_where=text("phase != 'ended'"), postgresql_where=text("phase != 'ended'")),
     Index("jobs_by_base", "base"),
     Index("jobs_by_phase", "phase", "seq"),
     sqlite_autoincrement=True,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, literal_column, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
@@ -37,6 +37,9 @@ CORE = (
 
 STATS = ("download_us", "process_us", "upload_us", "download_bytes", "upload_bytes")
 ENDED = "ended"
+
+# Spelled out and not a parameter, or SQLite would not see that the index of open jobs holds all it needs.
+_OPEN = jobs.c.phase != literal_column(f"'{ENDED}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,7 @@ def last_job(tx: Tx, pipeline: int) -> JobRow | None:
 
 def open_jobs(tx: Tx, pipeline: int | None = None) -> list[JobRow]:
     """Jobs that have not ended, oldest first."""
-    query = select(*_COLUMNS).select_from(_JOINED).where(jobs.c.phase != ENDED).order_by(jobs.c.seq)
+    query = select(*_COLUMNS).select_from(_JOINED).where(_OPEN).order_by(jobs.c.seq)
     if pipeline is not None:
         query = query.where(jobs.c.pipeline == pipeline)
     return [_job(row) for row in tx.execute(query).all()]
@@ -206,19 +209,19 @@ def open_jobs(tx: Tx, pipeline: int | None = None) -> list[JobRow]:
 
 def waiting_for(tx: Tx, base: int) -> list[int]:
     """Open jobs that build on `base`, oldest first."""
-    where = and_(jobs.c.base == base, jobs.c.phase != ENDED)
+    where = and_(jobs.c.base == base, _OPEN)
     return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
 
 
 def past_deadline(tx: Tx) -> list[int]:
     """Open jobs whose time is up."""
-    where = and_(jobs.c.deadline_us <= tx.now_us, jobs.c.phase != ENDED)
+    where = and_(jobs.c.deadline_us <= tx.now_us, _OPEN)
     return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
 
 
 def next_deadline(tx: Tx) -> Micros | None:
     """When the next job's time is up."""
-    query = select(func.min(jobs.c.deadline_us)).where(jobs.c.phase != ENDED)
+    query = select(func.min(jobs.c.deadline_us)).where(_OPEN)
     found = tx.execute(query).one()[0]
     return None if found is None else int(found)
 
