@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
 from trunkline.api.bridge import Bridge
+from trunkline.api.checks import CheckDoor
 from trunkline.api.commits import CommitDoor
 from trunkline.api.datums import DatumDoor
 from trunkline.api.doors import Door
@@ -74,6 +75,7 @@ class Engine:
             ModifyDoor(files),
             BulkDoor(files),
             ImageDoor(files),
+            CheckDoor(files),
             PipelineDoor(files, Rules(strict_images=self._config.strict_images)),
             JobDoor(files, bridge, events),
             DatumDoor(self._pps),

@@ -84,6 +84,7 @@ class Killing:
         turns = [name.split("-")[0] for name in there]
         assert all(turns.count(turn) == FILES_A_COMMIT for turn in turns), f"half a commit: {sorted(there)}"
         assert self.hashes(PIPELINE) == there
+        assert self.server.pachctl("fsck").strip() == "No errors found."
         for job in documents(self.server.pachctl("list", "job", "-p", PIPELINE, "--raw")):
             counts = [int(job.get(f"data_{each}", 0)) for each in ("processed", "skipped", "failed", "recovered")]
             assert job["state"] == "JOB_SUCCESS", job

@@ -1,0 +1,29 @@
+"""pfs_v2.API/Fsck: the promises of what is stored, checked while the server runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trunkline.api.call import Call
+from trunkline.errors import Unimplemented
+from trunkline.pfs import fsck
+from trunkline.pfs.files import Files
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDoor:
+    """Checks."""
+
+    files: Files
+    service: str = "pfs_v2.API"
+
+    def Fsck(self, request: pfs.FsckRequest, _call: Call) -> Iterator[pfs.FsckResponse]:
+        """One message for each thing wrong; none: all is well."""
+        if request.fix:
+            raise Unimplemented("fsck repairs nothing yet; run it without --fix to see what is wrong")
+        if request.WhichOneof("zombie_check"):
+            raise Unimplemented("the check for zombie files is not built yet; run fsck without it")
+        for line in fsck.violations(self.files):
+            yield pfs.FsckResponse(error=line)
