@@ -30,7 +30,7 @@ from trunkline.wire.gen import (
 
 @pytest.fixture(scope="module")
 def pachd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PachdProcess]:
-    with PachdProcess(tmp_path_factory.mktemp("pachd")) as server:
+    with PachdProcess(tmp_path_factory.mktemp("pachd"), ["--workers", "0"]) as server:
         yield server
 
 
@@ -65,7 +65,7 @@ def test_health_and_reflection(channel: grpc.Channel) -> None:
 
 def test_the_cluster_keeps_its_ids(tmp_path: Path) -> None:
     seen = []
-    server = PachdProcess(tmp_path)
+    server = PachdProcess(tmp_path, ["--workers", "0"])
     for _ in range(2):
         server.start(fresh=not seen)
         with grpc.insecure_channel(server.address) as channel:
