@@ -163,6 +163,12 @@ def test_a_lock_taken_twice_in_one_process_is_refused_too(tmp_path: Path):
     FolderLock(tmp_path).release()
 
 
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FailedPrecondition, match="file/data cannot be used: Not a directory"):
+        open_catalog(tmp_path / "file" / "data")
+
+
 def test_a_database_server_is_refused_for_now(tmp_path: Path):
     with pytest.raises(Unimplemented, match="give a folder"):
         Catalog.open("postgresql://host/db", SimulatedAmbient())

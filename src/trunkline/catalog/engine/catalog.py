@@ -53,15 +53,14 @@ class Catalog:
         """Open the catalog in the data folder `place`, making both where they are missing.
 
         readers: how many snapshots may be read at once. synchronous: FULL keeps acknowledged writes through a power
-        cut, NORMAL through a crash of the process only, OFF is for tests. rehearse: run every function twice and
+        cut, NORMAL and OFF through the end of the process only. rehearse: run every function twice and
         compare, for tests.
-        Raises FailedPrecondition when another process uses the folder, when a newer Trunkline wrote it, or when the
-        SQLite here is one that corrupts files; Unimplemented for the address of a database server.
+        Raises FailedPrecondition when the folder cannot be used, when another process uses it, when a newer Trunkline
+        wrote it, or when the SQLite here is one that corrupts files; Unimplemented for the address of a server.
         """
         if "://" in str(place):
             raise Unimplemented(f"the catalog cannot live in {place} yet; give a folder on this machine")
         folder = Path(place)
-        folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
         try:
             settings = Settings(folder / FILE_NAME, synchronous, wal_limit_bytes)

@@ -16,10 +16,18 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Takes the lock. Raises FailedPrecondition, naming the other process, when it is taken."""
-        path = folder / "lock"
-        # Not inherited by user code that we start: it must not keep the folder when we are gone.
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Makes the folder where it is missing and takes its lock.
+
+        Raises FailedPrecondition when another process has it, naming that one, and when the folder cannot be used.
+        """
+        try:
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                _sync(folder.parent)  # what is promised to last must not be lost with the folder's own name
+            # Not inherited by user code that we start: it must not keep the folder when we are gone.
+            self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise FailedPrecondition(f"the data folder {folder} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -37,3 +45,11 @@ class FolderLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
