@@ -7,6 +7,7 @@ import json
 import pytest
 from pps_world import DATA, Failed, Worker, World, copy, cross, glob
 
+from trunkline.catalog.collection.filesets import held_by
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
@@ -14,6 +15,7 @@ from trunkline.model.names import MASTER, Commit, Job, Pipeline
 from trunkline.pfs import commits
 from trunkline.pps import datums, jobs, logs
 from trunkline.pps.logs import LogQuery, Segment
+from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER
 
 EDGES = Pipeline("default", "edges")
 
@@ -252,6 +254,7 @@ def test_a_preview_makes_the_datums_of_an_input_without_a_job(world: World) -> N
     world.put({"/a": b"1", "/b": b"2"})
     world.repo("other")
     world.put({"/x": b"1"}, "other")
+    world.pump()
     table = datums.preview(world.files, cross(glob("/*"), glob("/*", "other")), "default")
     assert [[one.path for one in table.datum(row)] for row in range(len(table))] == [["/a", "/x"], ["/b", "/x"]]
 
@@ -323,10 +326,6 @@ def test_what_a_job_held_is_let_go_when_it_is_over(world: World) -> None:
     world.pipeline("edges", copy, glob("/*"))
     world.pump()
     seq = world.row(world.last("edges").job).seq
-    count = world.files.catalog.read(
-        lambda tx: tx.execute(
-            "SELECT count(*) FROM holders WHERE kind = 'job' AND key = :key", {"key": str(seq)}
-        ).scalar()
-    )
-    assert count == 0
+    assert world.files.catalog.read(lambda tx: held_by(tx, JOB_HOLDER, str(seq))) == []
+    assert len(world.files.catalog.read(lambda tx: held_by(tx, TABLE_HOLDER, str(seq)))) == 1
     assert world.files.catalog.read(job_rows.list_instructions) == []

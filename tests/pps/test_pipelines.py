@@ -49,7 +49,7 @@ def test_a_pipeline_is_made_with_its_repos_and_branches(world: World) -> None:
     [
         (glob("/*", "dat"), NotFound, "repo default/dat not found; did you mean data?"),
         (cross(glob("/*"), glob("/", "nowhere")), NotFound, "default/nowhere"),
-        (cross(glob("/*"), glob("/", "data", name="x", branch="dev")), InvalidArgument, "multiple branches"),
+        (cross(glob("/*"), glob("/", "data", name="x", branch="dev")), InvalidArgument, "two branches of one repo"),
         (CronInput("default", "edges_tick", "tick", "@daily"), Unimplemented, "input.cron is not built yet"),
         (glob("/*", lazy=True), Unimplemented, "input.pfs.lazy"),
     ],
