@@ -9,7 +9,8 @@ from trunkline.client.sessions import RemoteSession
 from trunkline.errors import Aborted
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job, Pipeline
-from trunkline.model.results import CODE, results, to_ipc
+from trunkline.model.results import CODE, to_ipc
+from trunkline.model.results import results as table_of
 from trunkline.storage.ports import Sealed
 from trunkline.wire.gen import worker_pb2 as messages
 from trunkline.wire.work import DATUMS, WorkImage, WorkStep, table_from_bytes
@@ -57,11 +58,11 @@ class RemoteServer:
         answer = self.calls.Renew(messages.RenewRequest(worker=self._worker, gen=self.session.gen, claims=[renewal]))
         return [order for command in answer.commands if (order := _order(command)) is not None]
 
-    def report(self, claim: ports.Claim, done: int, sealed: object, rows: Sequence[ports.Result]) -> tuple[int, int]:
+    def report(self, claim: ports.Claim, done: int, sealed: object, results: Sequence[ports.Result]) -> tuple[int, int]:
         """Rows before `done` are finished; `sealed` is what `Output.seal` gave. The range still ours."""
         output = sealed if isinstance(sealed, list) else []
         image = self.steps[claim.id].image.digest if claim.id in self.steps else ""
-        table = results(_result(row, image, claim.step.code) for row in rows)
+        table = table_of(_result(row, image, claim.step.code) for row in results)
         request = messages.ReportRequest(
             worker=self._worker,
             gen=self.session.gen,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, replace
+from typing import Any
 
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.branches import BranchRow
@@ -52,9 +53,10 @@ Told = list[tuple[int, JobEvent]]
 def core_of(row: JobRow) -> JobCore:
     """What the rules know of a job."""
     ending = row.core["base_ending"]
+    values: dict[str, Any] = dict(row.core)
     return JobCore(
-        **{
-            **row.core,
+        **values
+        | {
             "state": JobState(row.core["state"]),
             "phase": Phase(row.core["phase"]),
             "base_ending": Ending(ending) if ending else None,

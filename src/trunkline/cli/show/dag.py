@@ -87,7 +87,7 @@ def _edges(layer: Sequence[Spot], height: int, columns: int) -> list[str]:
             _run(canvas, net, spot.centre, child.centre, bus)
             if child.name:
                 heads.add(child.centre)
-    lines = []
+    lines: list[str] = []
     for at, row in enumerate(canvas):
         line = [_LINES[_bits(cell)] for cell in row]
         if at == rows - 1:

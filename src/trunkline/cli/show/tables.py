@@ -16,7 +16,7 @@ class Cell(NamedTuple):
     colour: str = ""
 
 
-Row = Sequence["str | Cell"]
+Row = Sequence[str | Cell]
 
 
 def width(text: str) -> int:

@@ -61,7 +61,10 @@ def check_name(name: str) -> str:
 
 def in_parts(data: Data) -> Sequence[Bytes]:
     """The strings that `data` is made of."""
-    return [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        whole: list[Bytes] = [data]
+        return whole
+    return data
 
 
 def check_span(name: str, size: int, start: int, length: int | None) -> int:

@@ -59,7 +59,7 @@ class _Keys:
 
     def __init__(self, rows: pa.RecordBatch, level: Ints) -> None:
         self.paths = rows.column("path")
-        self.path: Ints = np.cumsum(~same_as_before(self.paths))
+        self.path: Ints = np.cumsum(~same_as_before(self.paths), dtype=np.int64)
         self.op = ops(rows)
         self.datum = rank(rows.column("datum"))
         self.level = level
