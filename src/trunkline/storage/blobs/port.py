@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from trunkline.errors import DataLoss, InvalidArgument
 
@@ -62,8 +62,7 @@ def check_name(name: str) -> str:
 def in_parts(data: Data) -> Sequence[Bytes]:
     """The strings that `data` is made of."""
     if isinstance(data, (bytes, bytearray, memoryview)):
-        whole: list[Bytes] = [data]
-        return whole
+        return [cast("Bytes", data)]
     return data
 
 
