@@ -68,15 +68,15 @@ def _topmost(runs: Sequence[pa.RecordBatch], hides: bool) -> pa.RecordBatch:
 
 
 def windows(
-    runs: Sequence[Run], low: str, high: str | None, *, reverse: bool = False
+    runs: Sequence[Run], low: str, high: str | None, *, reverse: bool = False, rows: int = WINDOW
 ) -> Iterator[tuple[str, str | None]]:
-    """Ranges of paths that cover low..high (None: to the end) in order, with some ten thousand rows in each.
+    """Ranges of paths that cover low..high (None: to the end) in order, with about so many rows in each.
 
-    The first is smaller, for who wants only a few rows.
+    The first is smaller, for who wants only a few.
     """
     biggest = max(runs, key=lambda run: run.count, default=None)
     edge: str | None = high if reverse else low
-    for cut in _cuts(biggest, low, high, reverse) if biggest is not None else ():
+    for cut in _cuts(biggest, low, high, reverse, rows) if biggest is not None else ():
         if cut != edge:
             yield (cut, edge) if reverse else (edge or "", cut)
             edge = cut
@@ -86,16 +86,16 @@ def windows(
         yield edge or "", high
 
 
-def _cuts(run: Run, low: str, high: str | None, reverse: bool) -> Iterator[str]:
+def _cuts(run: Run, low: str, high: str | None, reverse: bool, rows: int) -> Iterator[str]:
     """Paths between low and high at which to begin a new window, in order of travel."""
-    step = FIRST_WINDOW
+    step = min(rows, FIRST_WINDOW) if rows <= WINDOW else rows
     parts = list(enumerate(run.parts))
     for number, (first, last, _) in reversed(parts) if reverse else parts:
         if last < low or (high is not None and first >= high):
             continue
         paths = slice_of(run.part(number), low, high).column("path")
-        marks = range(len(paths) - step, 0, -WINDOW) if reverse else range(step, len(paths), WINDOW)
+        marks = range(len(paths) - step, 0, -rows) if reverse else range(step, len(paths), rows)
         edges = [paths[at].as_py() for at in marks]
         outer = [paths[0].as_py()] if len(paths) else []
         yield from [*edges, *outer] if reverse else [*outer, *edges]
-        step = WINDOW
+        step = rows

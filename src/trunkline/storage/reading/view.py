@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from trunkline.model.globs import Glob
 from trunkline.storage.chunks import ChunkReader
-from trunkline.storage.filesets.live import newest, windows
+from trunkline.storage.filesets.live import WINDOW, newest, windows
 from trunkline.storage.filesets.runs import Run, plain
 from trunkline.storage.filesets.schema import ADD, keep, ops, subtree_end, truths
 from trunkline.storage.reading.compare import diff
@@ -122,10 +122,17 @@ class View:
         return contents_of(self.rows(prefix), self._reader)
 
     def scan(
-        self, low: str, high: str | None, pick: Pick, *, reverse: bool = False, columns: Sequence[str] | None = None
+        self,
+        low: str,
+        high: str | None,
+        pick: Pick,
+        *,
+        reverse: bool = False,
+        columns: Sequence[str] | None = None,
+        window: int = WINDOW,
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of contents and directories whose path is in low..high and picked, a window at a time."""
-        for start, end in windows(self.runs, low, high, reverse=reverse):
+        """Rows of contents and directories whose path is in low..high and picked, from `window` rows at a time."""
+        for start, end in windows(self.runs, low, high, reverse=reverse, rows=window):
             found = []
             for run in self.runs:
                 rows = run.between(start, end)

@@ -28,6 +28,7 @@ from trunkline.storage.filesets.schema import (
 from trunkline.storage.reading.entries import at_depth
 from trunkline.storage.reading.view import View
 
+_WINDOW = 1 << 20  # rows looked through at once for the few of one depth
 _FEW = 200
 """Up to so many directories of one depth are looked into one by one; for more, their whole level is read."""
 
@@ -198,7 +199,9 @@ def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:
         spans = [(name, subtree_end(name)) for name in names.to_pylist()]
     else:
         spans = [(low, high)]
-    found = [rows for start, end in spans for rows in base.scan(start, end, at_depth(depth), columns=columns)]
+    found = [
+        rows for start, end in spans for rows in base.scan(start, end, at_depth(depth), columns=columns, window=_WINDOW)
+    ]
     if not found:
         return NOTHING
     rows = pa.concat_batches(found)
