@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from trunkline.api.bridge import AHEAD_BYTES, Bridge
+from trunkline.api.rpc.bridge import AHEAD_BYTES, Bridge
 from trunkline.errors import Aborted, NotFound
 
 

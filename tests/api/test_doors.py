@@ -17,11 +17,11 @@ from google.protobuf.wrappers_pb2 import BytesValue
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call
-from trunkline.api.doors import Rooms, handlers
-from trunkline.api.missing import AUTH_IS_OFF
-from trunkline.api.services import SERVICES
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.doors import Rooms, handlers
+from trunkline.api.rpc.missing import AUTH_IS_OFF
+from trunkline.api.rpc.services import SERVICES
 from trunkline.errors import NotFound
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs

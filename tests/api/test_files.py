@@ -7,67 +7,18 @@ import os
 import tarfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import BytesValue
 
 from trunkline.ambient import RealAmbient
 from trunkline.app.config import Config
 from trunkline.app.engine import open_engine
+from trunkline.testing.calls import Client, add, bulk, delete, on, refused
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
-from trunkline.wire.gen import pfs_v2_pb2_grpc, trunkline_pb2_grpc
 from trunkline.wire.gen import trunkline_pb2 as own
-
-
-@dataclass
-class Client:
-    """The stubs, and the few steps that most tests share."""
-
-    stub: Any
-    bulk: Any
-    images: Any
-    count: int = 0
-
-    def repo(self) -> pfs.Repo:
-        self.count += 1
-        repo = pfs.Repo(name=f"r{self.count}", type="user", project=pfs.Project(name="default"))
-        self.stub.CreateRepo(pfs.CreateRepoRequest(repo=repo))
-        return repo
-
-    def put(self, repo: pfs.Repo, files: dict[str, bytes], branch: str = "master") -> None:
-        self.stub.ModifyFile(iter(edits(on(repo, branch), files)))
-
-    def get(self, repo: pfs.Repo, path: str, branch: str = "master", offset: int = 0) -> list[bytes]:
-        request = pfs.GetFileRequest(file=pfs.File(commit=on(repo, branch), path=path), offset=offset)
-        return [piece.value for piece in self.stub.GetFile(request)]
-
-    def finished(self, repo: pfs.Repo, branch: str = "master") -> pfs.CommitInfo:
-        return self.stub.InspectCommit(pfs.InspectCommitRequest(commit=on(repo, branch), wait=pfs.FINISHED))
-
-
-def on(repo: pfs.Repo, branch: str = "master") -> pfs.Commit:
-    return pfs.Commit(branch=pfs.Branch(repo=repo, name=branch))
-
-
-def add(path: str, data: bytes) -> pfs.ModifyFileRequest:
-    return pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=BytesValue(value=data)))
-
-
-def delete(path: str) -> pfs.ModifyFileRequest:
-    return pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
-
-
-def edits(commit: pfs.Commit, files: dict[str, bytes]) -> Iterator[pfs.ModifyFileRequest]:
-    """As the public clients put files: delete, an empty add, then the bytes."""
-    yield pfs.ModifyFileRequest(set_commit=commit)
-    for path, data in files.items():
-        yield from (delete(path), add(path, b""))
-        for at in range(0, len(data), 4 << 20):
-            yield add(path, data[at : at + (4 << 20)])
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +33,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
 
 @pytest.fixture(scope="module")
 def client(channel: grpc.Channel) -> Client:
-    return Client(
-        pfs_v2_pb2_grpc.APIStub(channel), trunkline_pb2_grpc.FilesStub(channel), trunkline_pb2_grpc.ImagesStub(channel)
-    )
-
-
-def refused(call: Any, *arguments: Any) -> tuple[grpc.StatusCode, str]:
-    try:
-        list(call(*arguments))
-    except grpc.RpcError as error:
-        return error.code(), error.details()
-    raise AssertionError("nothing was refused")
+    return Client.on(channel)
 
 
 def test_a_repo_lives_and_dies(client: Client) -> None:
@@ -257,84 +198,6 @@ def half(repo: pfs.Repo, sent: threading.Event, stop: threading.Event) -> Iterat
     stop.wait(30)
 
 
-def test_an_open_commit_is_waited_for(client: Client) -> None:
-    repo = client.repo()
-    branch = pfs.Branch(repo=repo, name="master")
-    commit = client.stub.StartCommit(pfs.StartCommitRequest(branch=branch))
-    assert commit.repo == repo
-    client.stub.ModifyFile(iter(edits(commit, {"/a": b"1"})))
-    waiting = client.stub.InspectCommit.future(pfs.InspectCommitRequest(commit=commit, wait=pfs.FINISHED))
-    in_set = client.stub.InspectCommitSet(
-        pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=commit.id), wait=True)
-    )
-    assert not waiting.done()
-    client.stub.FinishCommit(pfs.FinishCommitRequest(commit=commit, description="done"))
-    info = waiting.result(30)
-    assert info.description == "done"
-    assert info.HasField("finished")
-    assert [one.commit.id for one in in_set] == [commit.id]
-
-
-def test_many_who_wait_hold_nobody_up(client: Client) -> None:
-    """Far more waiting calls than the server has threads."""
-    repo = client.repo()
-    commit = client.stub.StartCommit(pfs.StartCommitRequest(branch=pfs.Branch(repo=repo, name="master")))
-    request = pfs.InspectCommitRequest(commit=commit, wait=pfs.FINISHED)
-    waiting = [client.stub.InspectCommit.future(request) for _ in range(200)]
-    assert client.stub.InspectRepo(pfs.InspectRepoRequest(repo=repo), timeout=60).repo == repo
-    client.stub.FinishCommit(pfs.FinishCommitRequest(commit=commit), timeout=60)
-    assert {call.result(60).commit.id for call in waiting} == {commit.id}
-
-
-def test_a_subscriber_sees_what_is_there_and_what_comes(client: Client) -> None:
-    repo = client.repo()
-    client.put(repo, {"/a": b"1"})
-    answers = client.stub.SubscribeCommit(
-        pfs.SubscribeCommitRequest(repo=repo, branch="master", state=pfs.FINISHED), timeout=60
-    )
-    first = next(answers)
-    client.put(repo, {"/x": b"1"}, branch="other")
-    client.put(repo, {"/a": b"2"})
-    second = next(answers)
-    answers.cancel()
-    assert second.parent_commit.id == first.commit.id
-    assert second.HasField("finished")
-
-
-def test_commits_are_listed_newest_first_and_in_pages(client: Client) -> None:
-    repo = client.repo()
-    for at in range(4):
-        client.put(repo, {"/a": str(at).encode()})
-    client.finished(repo)
-
-    def ids(**given: Any) -> list[str]:
-        return [info.commit.id for info in client.stub.ListCommit(pfs.ListCommitRequest(repo=repo, **given))]
-
-    newest = ids()
-    assert len(newest) == 4
-    assert ids(reverse=True) == newest[::-1]
-    assert ids(number=2) == newest[:2]
-    to = pfs.Commit(repo=repo, id="master^")
-    assert ids(to=to) == newest[1:]
-    assert ids(to=to, **{"from": pfs.Commit(repo=repo, id="master^3")}) == newest[1:3]
-    assert ids(**{"from": pfs.Commit(repo=repo, id=newest[1])}) == newest[:1]
-
-
-def test_branches_move(client: Client) -> None:
-    repo = client.repo()
-    client.put(repo, {"/a": b"1"})
-    client.put(repo, {"/a": b"2"})
-    branch = pfs.Branch(repo=repo, name="old")
-    client.stub.CreateBranch(pfs.CreateBranchRequest(branch=branch, head=pfs.Commit(repo=repo, id="master^")))
-    assert client.get(repo, "/a", branch="old") == [b"1"]
-    info = client.stub.InspectBranch(pfs.InspectBranchRequest(branch=branch))
-    assert info.branch == branch
-    listed = [one.branch.name for one in client.stub.ListBranch(pfs.ListBranchRequest(repo=repo))]
-    assert listed == ["old", "master"]
-    client.stub.DeleteBranch(pfs.DeleteBranchRequest(branch=branch))
-    assert refused(client.stub.InspectBranch, pfs.InspectBranchRequest(branch=branch))
-
-
 def test_what_differs(client: Client) -> None:
     repo = client.repo()
     client.put(repo, {"/a": b"1", "/b": b"1", "/c": b"1"})
@@ -345,13 +208,6 @@ def test_what_differs(client: Client) -> None:
     assert ("/a", "/a") in pairs
     assert ("/d", "") in pairs
     assert not [pair for pair in pairs if "/b" in pair]
-
-
-def bulk(commit: pfs.Commit, *bodies: Any) -> Iterator[own.BulkPutRequest]:
-    yield own.BulkPutRequest(target=own.BulkTarget(commit=commit))
-    for body in bodies:
-        name = {own.SmallFiles: "small", own.FilePiece: "piece", own.DeletePaths: "delete"}[type(body)]
-        yield own.BulkPutRequest(**{name: body})
 
 
 def test_many_files_in_one_message(client: Client) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.api.tar import END, blocks, member, messages, padding
+from trunkline.api.files.tar import END, blocks, member, messages, padding
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=60)
 PATHS = st.lists(NAMES, min_size=1, max_size=5).map("/".join)

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from blake3 import blake3
+from google.protobuf.empty_pb2 import Empty
 
 from trunkline.ambient import RealAmbient
-from trunkline.api.handout import datums_of
+from trunkline.api.work.handout import datums_of
 from trunkline.app.config import Config
 from trunkline.app.engine import open_engine
 from trunkline.model.datums import ELEMENTS, DatumTable, Slot
@@ -134,6 +135,32 @@ def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any
     )
     assert kept.commands[0].cancel.claim == claim.id
     orders.cancel()
+
+
+def test_everything_is_counted_and_deleted(channel: grpc.Channel) -> None:
+    files, pipelines = pfs_v2_pb2_grpc.APIStub(channel), pps_v2_pb2_grpc.APIStub(channel)
+    for name in ("plain", "read"):
+        repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
+        files.CreateRepo(pfs.CreateRepoRequest(repo=repo))
+    files.CreateProject(pfs.CreateProjectRequest(project=pfs.Project(name="empty")))
+    pipelines.CreatePipeline(
+        pps.CreatePipelineRequest(
+            pipeline=pps.Pipeline(name="reader"),
+            transform=pps.Transform(cmd=["true"]),
+            input=pps.Input(pfs=pps.PFSInput(repo="read", glob="/")),
+        )
+    )
+    default = pfs.ProjectPicker(name="default")
+    repos = files.ReposSummary(pfs.ReposSummaryRequest(projects=[default])).summaries[0].user_repo_count
+    assert repos >= 3
+    before = pipelines.PipelinesSummary(pps.PipelinesSummaryRequest(projects=[default])).summaries[0]
+    assert before.active_pipelines >= 1
+    files.DeleteAll(Empty())  # repos of pipelines stay as long as those do
+    assert "reader" in {info.repo.name for info in files.ListRepo(pfs.ListRepoRequest(type="user"))}
+    pipelines.DeleteAll(Empty())
+    files.DeleteAll(Empty())
+    assert list(files.ListRepo(pfs.ListRepoRequest())) == []
+    assert [info.project.name for info in files.ListProject(pfs.ListProjectRequest())] == ["default"]
 
 
 def test_datums_travel_by_columns() -> None:

@@ -17,7 +17,7 @@ from google.protobuf.empty_pb2 import Empty
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from trunkline.api.services import SERVICES
+from trunkline.api.rpc.services import SERVICES
 from trunkline.testing.serving import PachdProcess
 from trunkline.wire.gen import (
     admin_v2_pb2,

@@ -1,4 +1,4 @@
-"""The calls by which a client finds out what it talks to: version, cluster, enterprise state."""
+"""The calls by which a client finds out what it talks to: version, cluster, enterprise state, open transactions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trunkline import __version__
-from trunkline.api.call import Call
+from trunkline.api.rpc.call import Call
 from trunkline.wire.gen import admin_v2_pb2, enterprise_v2_pb2, license_v2_pb2, versionpb_v2_pb2
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
 
 SPOKEN = (2, 12, 2)
 """The version whose interface this server speaks. Clients compare major and minor with their own."""
@@ -87,6 +88,22 @@ class LicenseDoor:
     ) -> license_v2_pb2.GetActivationCodeResponse:
         """Active, without an end; the code is empty."""
         return license_v2_pb2.GetActivationCodeResponse(state=enterprise_v2_pb2.ACTIVE, info=_for_ever())
+
+
+class TransactionDoor:
+    """There are no transactions yet, and so none to list or to delete."""
+
+    service = "transaction_v2.API"
+
+    async def ListTransaction(
+        self, _request: transactions.ListTransactionRequest, _call: Call
+    ) -> transactions.TransactionInfos:
+        """None."""
+        return transactions.TransactionInfos()
+
+    async def DeleteAll(self, _request: transactions.DeleteAllRequest, _call: Call) -> Empty:
+        """Nothing to delete."""
+        return Empty()
 
 
 def _for_ever() -> enterprise_v2_pb2.TokenInfo:

@@ -6,21 +6,23 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from trunkline.ambient import Ambient
-from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
-from trunkline.api.bridge import Bridge
-from trunkline.api.checks import CheckDoor
-from trunkline.api.commits import CommitDoor
-from trunkline.api.datums import DatumDoor
-from trunkline.api.doors import Door
-from trunkline.api.events import Events
-from trunkline.api.images import ImageDoor
-from trunkline.api.jobs import JobDoor
-from trunkline.api.logs import LogDoor
-from trunkline.api.pipelines import PipelineDoor
-from trunkline.api.reads import ReadDoor
-from trunkline.api.repos import RepoDoor
-from trunkline.api.worker import WorkerDoor
-from trunkline.api.writes import BulkDoor, ModifyDoor
+from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, TransactionDoor, VersionDoor
+from trunkline.api.files.checks import CheckDoor
+from trunkline.api.files.commits import CommitDoor
+from trunkline.api.files.everything import AllFilesDoor
+from trunkline.api.files.images import ImageDoor
+from trunkline.api.files.reads import ReadDoor
+from trunkline.api.files.repos import RepoDoor
+from trunkline.api.files.writes import BulkDoor, ModifyDoor
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.doors import Door
+from trunkline.api.rpc.events import Events
+from trunkline.api.work.datums import DatumDoor
+from trunkline.api.work.everything import AllPipelinesDoor
+from trunkline.api.work.jobs import JobDoor
+from trunkline.api.work.logs import LogDoor
+from trunkline.api.work.pipelines import PipelineDoor
+from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
 from trunkline.app.pool import open_pool
@@ -29,7 +31,7 @@ from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
-from trunkline.pfs.repos import ensure_default_project
+from trunkline.pfs.graph.repos import ensure_default_project
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.machine import create_job
@@ -81,6 +83,9 @@ class Engine:
             DatumDoor(self._pps),
             LogDoor(self._pps, bridge, events),
             WorkerDoor(self._pps, bridge, events),
+            AllFilesDoor(files),
+            AllPipelinesDoor(files),
+            TransactionDoor(),
         ]
 
     def start(self, address: tuple[str, int]) -> None:

@@ -11,8 +11,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from trunkline.api.doors import Door, Rooms, handlers
-from trunkline.api.services import SERVICES
+from trunkline.api.rpc.doors import Door, Rooms, handlers
+from trunkline.api.rpc.services import SERVICES
 
 RECEIVE_BYTES = 64 << 20
 """Clients send pieces of 19 MiB; our own stay below 4."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from trunkline.ambient import Ambient, RealAmbient
-from trunkline.api.bridge import Bridge
-from trunkline.api.doors import Rooms
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.doors import Rooms
 from trunkline.app.config import Config, parse
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer

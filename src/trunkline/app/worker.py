@@ -56,6 +56,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> int:
     """Work until told to stop, by SIGTERM or the end of standard input. 1: the worker could not begin."""
+    sys.setswitchinterval(0.0005)
     settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
     try:
         return _work(settings)

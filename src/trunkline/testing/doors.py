@@ -12,8 +12,8 @@ import grpc
 import uvloop
 
 from trunkline.ambient import SimulatedAmbient
-from trunkline.api.bridge import Bridge
-from trunkline.api.doors import Door, Rooms
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.doors import Door, Rooms
 from trunkline.app.grpc import GrpcServer
 
 MakeDoors = Callable[[asyncio.AbstractEventLoop, Bridge], Sequence[Door]]

@@ -8,10 +8,10 @@ from functools import partial
 
 import msgspec
 
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call
-from trunkline.api.events import Events
-from trunkline.api.handout import datums_of, step_of
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.events import Events
+from trunkline.api.work.handout import datums_of, step_of
 from trunkline.catalog import images as image_rows
 from trunkline.catalog import outbox
 from trunkline.catalog.collection import chunks as chunk_rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.call import Call
+from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import DatumFile, DatumInfo
 from trunkline.model.jobs import DatumState

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.call import Call
+from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument, Unimplemented
 from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Edit, Target, modify
 from trunkline.pfs.files import Files

@@ -9,8 +9,8 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.call import Call
-from trunkline.api.jobs import refuse_jq
+from trunkline.api.rpc.call import Call
+from trunkline.api.work.jobs import refuse_jq
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work.pipelines import VersionRow
 from trunkline.errors import NotFound
@@ -18,8 +18,8 @@ from trunkline.model.addresses import parse_ancestry
 from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.names import Pipeline
 from trunkline.model.specs.writing import read_spec, warnings
-from trunkline.pfs.changes import Change
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
 from trunkline.pps.pipelines import Rules

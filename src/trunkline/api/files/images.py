@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trunkline.api.call import Call
+from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
 from trunkline.pfs import images as pfs_images
 from trunkline.pfs.files import Files

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.call import Call
-from trunkline.pfs import branches as pfs_branches
-from trunkline.pfs import repos as pfs_repos
+from trunkline.api.rpc.call import Call
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph import branches as pfs_branches
+from trunkline.pfs.graph import repos as pfs_repos
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 

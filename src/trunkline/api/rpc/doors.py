@@ -23,10 +23,10 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from trunkline.ambient import Ambient
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call, call_of
 from trunkline.api.errors import status_of
-from trunkline.api.missing import sentence
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call, call_of
+from trunkline.api.rpc.missing import sentence
 from trunkline.errors import Unimplemented
 from trunkline.wire.notes import note
 

@@ -9,14 +9,15 @@ from functools import partial
 
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call
-from trunkline.api.events import Events
-from trunkline.api.tar import blocks, messages
+from trunkline.api.files.tar import blocks, messages
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.events import Events
 from trunkline.errors import Unimplemented
 from trunkline.model.infos import FileInfo
-from trunkline.pfs import commits, content, reads
+from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph import commits
 from trunkline.pfs.reads import Source
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs

@@ -8,14 +8,14 @@ from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call
-from trunkline.api.events import Events
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.events import Events
 from trunkline.errors import Unimplemented
 from trunkline.model.infos_pps import JobInfo, JobSetInfo
 from trunkline.model.names import Commit, Job
-from trunkline.pfs import commits as pfs_commits
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pps import jobs as pps_jobs
 from trunkline.wire import infos_pps, nouns
 from trunkline.wire.gen import pps_v2_pb2 as pps

@@ -8,14 +8,14 @@ from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call
-from trunkline.api.events import Events
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.events import Events
 from trunkline.errors import InvalidArgument
 from trunkline.model.infos import CommitInfo, CommitState, Origin
 from trunkline.model.names import Repo, is_id
-from trunkline.pfs import commits as pfs_commits
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.times import micros

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
 
-from trunkline.api.bridge import Bridge
-from trunkline.api.call import Call
-from trunkline.api.events import Events
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.events import Events
 from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import LogLine
 from trunkline.model.names import Job

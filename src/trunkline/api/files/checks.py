@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trunkline.api.call import Call
+from trunkline.api.rpc.call import Call
 from trunkline.errors import Unimplemented
 from trunkline.pfs import fsck
 from trunkline.pfs.files import Files

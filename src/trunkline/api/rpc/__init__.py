@@ -1,0 +1,1 @@
+"""What every door stands on: registration, calls, threads under coroutines, events."""

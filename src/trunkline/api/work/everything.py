@@ -1,0 +1,60 @@
+"""All pipelines at once: deleted, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from google.protobuf.empty_pb2 import Empty
+
+from trunkline.api.rpc.call import Call
+from trunkline.catalog.engine import Tx
+from trunkline.model.infos_pps import PipelineInfo
+from trunkline.model.jobs import JobState, PipelineState
+from trunkline.pfs.files import Files
+from trunkline.pfs.graph import repos as pfs_repos
+from trunkline.pfs.graph.changes import Change
+from trunkline.pps import jobs as pps_jobs
+from trunkline.pps import pipelines as pps_pipelines
+from trunkline.wire import nouns
+from trunkline.wire.gen import pps_v2_pb2 as pps
+
+ILL = (PipelineState.CRASHING, PipelineState.RESTARTING)
+
+
+@dataclass(frozen=True, slots=True)
+class AllPipelinesDoor:
+    """All pipelines."""
+
+    files: Files
+    service: str = field(default="pps_v2.API")
+
+    def DeleteAll(self, _request: Empty, _call: Call) -> Empty:
+        """Remove every pipeline with its output, newest first: what reads another's output was made after it."""
+
+        def work(change: Change) -> None:
+            for info in pps_jobs.list_pipelines(change.tx):
+                pps_pipelines.delete_pipeline(change, info.pipeline, force=True)
+
+        self.files.change(work)
+        return Empty()
+
+    def PipelinesSummary(self, request: pps.PipelinesSummaryRequest, _call: Call) -> pps.PipelinesSummaryResponse:
+        """How the pipelines of the projects do."""
+        named = [picker.name for picker in request.projects]
+        return self.files.catalog.read(lambda tx: self._summary(tx, named))
+
+    def _summary(self, tx: Tx, projects: list[str]) -> pps.PipelinesSummaryResponse:
+        answer = pps.PipelinesSummaryResponse()
+        for project in projects or [info.name for info in pfs_repos.list_projects(tx)]:
+            answer.summaries.append(_counted(project, pps_jobs.list_pipelines(tx, [project])))
+        return answer
+
+
+def _counted(project: str, found: list[PipelineInfo]) -> pps.PipelinesSummary:
+    return pps.PipelinesSummary(
+        project=nouns.project(project),
+        active_pipelines=sum(not info.stopped and info.state is not PipelineState.FAILURE for info in found),
+        paused_pipelines=sum(info.stopped for info in found),
+        failed_pipelines=sum(info.state is PipelineState.FAILURE for info in found),
+        unhealthy_pipelines=sum(info.state in ILL or info.last_job_state is JobState.FAILURE for info in found),
+    )
