@@ -8,8 +8,8 @@ import pytest
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.catalog.engine import Catalog
-from trunkline.pfs import repos
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph import repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
 

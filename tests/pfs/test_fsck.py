@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from trunkline.model.names import Branch, Repo
-from trunkline.pfs import branches, commits, edits, fsck, repos
+from trunkline.pfs import edits, fsck
 from trunkline.pfs.edits import Add, Delete, Target
 from trunkline.pfs.finisher import finish_waiting
+from trunkline.pfs.graph import branches, commits, repos
 
 DATA = Repo("default", "data")
 

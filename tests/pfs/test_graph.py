@@ -8,8 +8,8 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState, Origin
 from trunkline.model.names import Branch, Repo
-from trunkline.pfs import branches, commits, repos
 from trunkline.pfs.finisher import finish_waiting
+from trunkline.pfs.graph import branches, commits, repos
 
 DATA = Repo("default", "data")
 EDGES = Repo("default", "edges")

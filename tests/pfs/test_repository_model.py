@@ -15,10 +15,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from trunkline.ambient import SimulatedAmbient
 from trunkline.catalog.engine import Catalog
 from trunkline.model.names import Branch, Repo
-from trunkline.pfs import branches, commits, content, edits, reads, repos
+from trunkline.pfs import content, edits, reads
 from trunkline.pfs.edits import Add, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
+from trunkline.pfs.graph import branches, commits, repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
 

@@ -7,9 +7,10 @@ import pytest
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState
 from trunkline.model.names import Branch, Repo
-from trunkline.pfs import branches, commits, content, edits, reads, repos
+from trunkline.pfs import content, edits, reads
 from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Target
 from trunkline.pfs.finisher import finish_waiting
+from trunkline.pfs.graph import branches, commits, repos
 
 DATA = Repo("default", "data")
 MASTER = Target(DATA, branch="master")

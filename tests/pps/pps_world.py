@@ -16,10 +16,11 @@ from trunkline.model.jobs import DatumState
 from trunkline.model.names import MASTER, Branch, Job, Pipeline, Repo
 from trunkline.model.results import CODE, results
 from trunkline.model.specs import Combination, Input, PfsInput, PipelineSpec, Transform
-from trunkline.pfs import edits, reads, repos
+from trunkline.pfs import edits, reads
 from trunkline.pfs.edits import Add, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
+from trunkline.pfs.graph import repos
 from trunkline.pfs.sessions import Session
 from trunkline.pps import claims, jobs, machine, pipelines
 from trunkline.pps.claims import Handed, Report

@@ -12,7 +12,7 @@ from trunkline.catalog.work import jobs as job_rows
 from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.names import MASTER, Commit, Job, Pipeline
-from trunkline.pfs import commits
+from trunkline.pfs.graph import commits
 from trunkline.pps import datums, jobs, logs
 from trunkline.pps.logs import LogQuery, Segment
 from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER

@@ -10,7 +10,8 @@ from trunkline.model.infos import CommitState
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import MASTER, Pipeline, Repo
 from trunkline.model.specs import CronInput, PipelineSpec, Transform
-from trunkline.pfs import branches, commits, images, repos
+from trunkline.pfs import images
+from trunkline.pfs.graph import branches, commits, repos
 from trunkline.pps import jobs, pipelines
 from trunkline.pps.pipelines import Rules
 

@@ -18,12 +18,12 @@ from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
-from trunkline.pfs import commits as pfs_commits
 from trunkline.pfs import reads
-from trunkline.pfs.changes import unfinished_output
 from trunkline.pfs.files import Files
-from trunkline.pfs.history import DIFF_HOLDER
-from trunkline.pfs.refs import need_commit, need_repo
+from trunkline.pfs.graph import commits as pfs_commits
+from trunkline.pfs.graph.changes import unfinished_output
+from trunkline.pfs.graph.history import DIFF_HOLDER
+from trunkline.pfs.graph.refs import need_commit, need_repo
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
 

@@ -12,7 +12,7 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.errors import Aborted
-from trunkline.pfs.changes import Change, OutputCommitPort
+from trunkline.pfs.graph.changes import Change, OutputCommitPort
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, Store, View
 

@@ -18,9 +18,9 @@ from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted, TrunklineError
 from trunkline.model.infos import CommitState
-from trunkline.pfs.changes import tell
 from trunkline.pfs.files import Files
-from trunkline.pfs.history import DIFF_HOLDER, RUNS_HOLDER
+from trunkline.pfs.graph.changes import tell
+from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Finished, Sealed
 

@@ -12,9 +12,9 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted
-from trunkline.pfs import commits
-from trunkline.pfs.history import DIFF_HOLDER
-from trunkline.pfs.refs import need_row
+from trunkline.pfs.graph import commits
+from trunkline.pfs.graph.history import DIFF_HOLDER
+from trunkline.pfs.graph.refs import need_row
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
 

@@ -18,7 +18,7 @@ from trunkline.model.infos import CommitState, FileInfo
 from trunkline.model.names import Commit, Repo
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
-from trunkline.pfs.refs import need_commit
+from trunkline.pfs.graph.refs import need_commit
 from trunkline.storage import Entry, View, entries
 
 MAX_NUMBER = 100_000

@@ -18,8 +18,8 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.jobs import InstructionRow
 from trunkline.errors import TrunklineError, Unimplemented
-from trunkline.pfs.changes import COMMIT_TOPIC
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pps import assemble, claims, machine, planning
 from trunkline.pps import events as ev
 from trunkline.pps.claims import Leases

@@ -24,10 +24,11 @@ from trunkline.model.infos import Origin
 from trunkline.model.jobs import PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
 from trunkline.model.specs import CronInput, PfsInput, PipelineSpec
-from trunkline.pfs import branches, outputs, repos
-from trunkline.pfs.changes import Change
+from trunkline.pfs import outputs
+from trunkline.pfs.graph import branches, repos
+from trunkline.pfs.graph.changes import Change
+from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pfs.images import find_image
-from trunkline.pfs.refs import need_project, need_repo
 from trunkline.pps import machine
 
 PIPELINE_TOPIC = "pipeline"

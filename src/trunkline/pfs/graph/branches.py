@@ -12,8 +12,8 @@ from trunkline.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from trunkline.model import provenance as graphs
 from trunkline.model.infos import BranchInfo, Origin, Trigger
 from trunkline.model.names import Branch, Commit, Repo, check_branch
-from trunkline.pfs.changes import Change, downstream_order
-from trunkline.pfs.refs import need_branch, need_commit, need_repo
+from trunkline.pfs.graph.changes import Change, downstream_order
+from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo
 
 
 def create_branch(

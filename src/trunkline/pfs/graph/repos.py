@@ -20,9 +20,9 @@ from trunkline.model.names import (
     check_repo,
     check_repo_type,
 )
-from trunkline.pfs import history
-from trunkline.pfs.changes import Change
-from trunkline.pfs.refs import need_project, need_repo
+from trunkline.pfs.graph import history
+from trunkline.pfs.graph.changes import Change
+from trunkline.pfs.graph.refs import need_project, need_repo
 
 
 def create_project(tx: Tx, name: str, description: str = "", *, update: bool = False, by: str = "") -> None:

@@ -12,9 +12,9 @@ from trunkline.catalog.engine import Tx
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitInfo, CommitSetInfo, CommitState, Origin
 from trunkline.model.names import MASTER, Branch, Commit, Repo, check_branch, is_id
-from trunkline.pfs.changes import Change, tell, unfinished_output
-from trunkline.pfs.history import DIFF_HOLDER
-from trunkline.pfs.refs import need_commit, need_repo, provenance_of
+from trunkline.pfs.graph.changes import Change, tell, unfinished_output
+from trunkline.pfs.graph.history import DIFF_HOLDER
+from trunkline.pfs.graph.refs import need_commit, need_repo, provenance_of
 
 
 def start_commit(

@@ -1,0 +1,1 @@
+"""Repos, branches, commits and their provenance: the graph, changed in transactions."""
