@@ -105,7 +105,8 @@ class World:
         match work:
             case Work.PLAN:
                 known = split if base is not None else 0
-                kinds = ["skip" if ended else "undecided"] * known + ["run"] * (ROWS - known)
+                good = base is not None and base.core.state is JobState.SUCCESS
+                kinds = ["skip" if good else "undecided"] * known + ["run"] * (ROWS - known)
                 event = ev.Planned(do.gen, kinds.count("run"), kinds.count("undecided"), kinds.count("skip"))
                 if fits(row.core, event):
                     row.rows = dict(enumerate(kinds))
