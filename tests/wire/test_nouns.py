@@ -162,6 +162,14 @@ def test_a_directory_is_told_from_a_file() -> None:
     assert (sent.file_type, sent.file.path, sent.HasField("committed")) == (pfs.DIR, "/a/", False)
 
 
+@pytest.mark.parametrize("committed_us", [None, 5])
+def test_files_listed_together_are_told_as_each_alone(committed_us: int | None) -> None:
+    commit = Commit(IMAGES, ID)
+    found = [FileInfo(commit, path, "d", path.endswith("/"), 3, b"h" * 32, committed_us) for path in ("/", "/a", "/b/")]
+    assert list(infos.file_infos(found, "master")) == [infos.file_info(one, "master") for one in found]
+    assert list(infos.file_infos([])) == []
+
+
 @pytest.mark.parametrize("state", CommitState)
 def test_every_state_and_origin_has_a_number(state: CommitState) -> None:
     assert infos.state_of(infos.state(state)) is state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from trunkline.model.infos import (
     BranchInfo,
     CommitInfo,
@@ -134,6 +136,23 @@ def file_info(info: FileInfo, branch_name: str = "") -> pfs.FileInfo:
         size_bytes=info.size_bytes,
         hash=info.hash,
     )
+
+
+def file_infos(found: Iterable[FileInfo], branch_name: str = "") -> Iterator[pfs.FileInfo]:
+    """Files and directories of one commit for the wire; what they share is made once."""
+    shared: pfs.FileInfo | None = None
+    for info in found:
+        if shared is None:
+            shared = file_info(info, branch_name)
+        told = pfs.FileInfo(
+            file=pfs.File(commit=shared.file.commit, path=info.path, datum=info.datum),
+            file_type=pfs.DIR if info.is_dir else pfs.FILE,
+            size_bytes=info.size_bytes,
+            hash=info.hash,
+        )
+        if shared.HasField("committed"):
+            told.committed.CopyFrom(shared.committed)
+        yield told
 
 
 def origin_of(kind: int) -> Origin | None:

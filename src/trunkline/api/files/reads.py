@@ -52,8 +52,7 @@ class ReadDoor:
         told = "" if call.bare_branches else branch
 
         def work() -> Iterator[pfs.FileInfo]:
-            for info in find(source):
-                yield infos.file_info(info, told)
+            return infos.file_infos(find(source), told)
 
         async with aclosing(self.bridge.stream(work)) as items:
             async for item in items:
