@@ -6,19 +6,13 @@ second to import, is imported only when there is something to do.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from trunkline import catalog
+from trunkline.catalog import tables_pfs, tables_pps  # noqa: F401  they enter themselves into `metadata`
 from trunkline.catalog.tables import collector, metadata, schema_version
 from trunkline.errors import FailedPrecondition
-
-for _module in pkgutil.iter_modules(catalog.__path__, "trunkline.catalog."):
-    if ".tables_" in _module.name:
-        importlib.import_module(_module.name)  # its tables enter themselves into `metadata`
 
 NEWEST = 1
 """The migration this release ends with. `trunkline.catalog.migrate.m0001` and so on are the steps."""

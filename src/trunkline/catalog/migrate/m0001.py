@@ -1,12 +1,14 @@
-"""The first schema."""
+"""The first schema, in the words of SQLite: the statements lie beside this module."""
 
 from __future__ import annotations
 
-from alembic.operations import Operations
+from pathlib import Path
 
-from trunkline.catalog.tables import metadata
+from alembic.operations import Operations
 
 
 def upgrade(op: Operations) -> None:
-    """All tables."""
-    metadata.create_all(op.get_bind(), checkfirst=False)
+    """Make all tables and indexes in an empty database."""
+    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n"):
+        if statement.strip():
+            op.execute(statement)

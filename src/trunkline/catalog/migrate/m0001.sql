@@ -1,0 +1,423 @@
+CREATE TABLE awaited (
+	cycle BIGINT NOT NULL,
+	gen BIGINT NOT NULL,
+	CONSTRAINT pk_awaited PRIMARY KEY (cycle, gen)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX awaited_by_gen ON awaited (gen);
+
+CREATE TABLE chunks (
+	hash BLOB NOT NULL,
+	gen BIGINT NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	stored_bytes BIGINT NOT NULL,
+	condemned BIGINT,
+	damaged BOOLEAN DEFAULT 0 NOT NULL,
+	CONSTRAINT pk_chunks PRIMARY KEY (hash, gen)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX chunks_condemned ON chunks (condemned) WHERE condemned IS NOT NULL;
+
+CREATE UNIQUE INDEX chunks_one_per_hash ON chunks (hash) WHERE damaged = 0;
+
+CREATE TABLE collector (
+	id INTEGER NOT NULL,
+	cycle BIGINT NOT NULL,
+	noted BIGINT NOT NULL,
+	doomed_through BIGINT NOT NULL,
+	tick BIGINT NOT NULL,
+	fence BIGINT NOT NULL,
+	CONSTRAINT pk_collector PRIMARY KEY (id),
+	CONSTRAINT collector_is_one_row CHECK (id = 1)
+);
+
+CREATE TABLE cursors (
+	name VARCHAR(64) NOT NULL,
+	position BIGINT NOT NULL,
+	fence BIGINT NOT NULL,
+	CONSTRAINT pk_cursors PRIMARY KEY (name)
+);
+
+CREATE TABLE doomed_blobs (
+	name TEXT NOT NULL,
+	doom BIGINT NOT NULL,
+	CONSTRAINT pk_doomed_blobs PRIMARY KEY (name)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE doomed_chunks (
+	hash BLOB NOT NULL,
+	gen BIGINT NOT NULL,
+	doom BIGINT NOT NULL,
+	CONSTRAINT pk_doomed_chunks PRIMARY KEY (hash, gen)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE events (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	topic VARCHAR(64) NOT NULL,
+	payload TEXT NOT NULL,
+	at_us BIGINT NOT NULL
+);
+
+CREATE TABLE filesets (
+	id VARCHAR(32) NOT NULL,
+	gen BIGINT NOT NULL,
+	rows BIGINT NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	sealed_us BIGINT NOT NULL,
+	chunks BLOB,
+	body BLOB NOT NULL,
+	CONSTRAINT pk_filesets PRIMARY KEY (id)
+);
+
+CREATE TABLE images (
+	digest VARCHAR(64) NOT NULL,
+	spec TEXT NOT NULL,
+	files BIGINT NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	created_us BIGINT NOT NULL,
+	CONSTRAINT pk_images PRIMARY KEY (digest)
+);
+
+CREATE TABLE log_segments (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	pipeline INTEGER NOT NULL,
+	job INTEGER,
+	worker TEXT NOT NULL,
+	first_us BIGINT NOT NULL,
+	last_us BIGINT NOT NULL,
+	lines INTEGER NOT NULL,
+	data BLOB NOT NULL
+);
+
+CREATE INDEX log_segments_by_job ON log_segments (job, seq);
+
+CREATE INDEX log_segments_by_pipeline ON log_segments (pipeline, seq);
+
+CREATE TABLE pins (
+	process VARCHAR(64) NOT NULL,
+	since BIGINT NOT NULL,
+	renewed_tick BIGINT NOT NULL,
+	CONSTRAINT pk_pins PRIMARY KEY (process)
+);
+
+CREATE TABLE pipelines (
+	"key" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	project VARCHAR(51) NOT NULL,
+	name VARCHAR(51) NOT NULL,
+	version INTEGER NOT NULL,
+	state VARCHAR(12) NOT NULL,
+	reason TEXT NOT NULL,
+	stopped BOOLEAN NOT NULL,
+	created_us BIGINT NOT NULL,
+	updated_us BIGINT NOT NULL,
+	CONSTRAINT pipelines_address UNIQUE (project, name)
+);
+
+CREATE TABLE projects (
+	name VARCHAR(51) NOT NULL,
+	description TEXT NOT NULL,
+	created_us BIGINT NOT NULL,
+	created_by TEXT NOT NULL,
+	metadata TEXT NOT NULL,
+	CONSTRAINT pk_projects PRIMARY KEY (name)
+);
+
+CREATE TABLE schema_version (
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_schema_version PRIMARY KEY (version)
+);
+
+CREATE TABLE sessions (
+	gen INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	kind VARCHAR(32) NOT NULL,
+	open BOOLEAN NOT NULL,
+	renewed_tick BIGINT,
+	opened_us BIGINT NOT NULL
+);
+
+CREATE INDEX sessions_open ON sessions (gen) WHERE open = 1;
+
+CREATE TABLE fileset_blobs (
+	name TEXT NOT NULL,
+	fileset_id VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_fileset_blobs PRIMARY KEY (name, fileset_id),
+	CONSTRAINT fk_fileset_blobs_fileset_id FOREIGN KEY(fileset_id) REFERENCES filesets (id)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX ix_fileset_blobs_fileset_id ON fileset_blobs (fileset_id);
+
+CREATE TABLE holders (
+	fileset_id VARCHAR(32) NOT NULL,
+	kind VARCHAR(32) NOT NULL,
+	"key" VARCHAR(128) NOT NULL,
+	CONSTRAINT pk_holders PRIMARY KEY (fileset_id, kind, "key"),
+	CONSTRAINT fk_holders_fileset_id FOREIGN KEY(fileset_id) REFERENCES filesets (id)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX holders_by_key ON holders (kind, "key");
+
+CREATE TABLE image_filesets (
+	digest VARCHAR(64) NOT NULL,
+	position INTEGER NOT NULL,
+	fileset VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_image_filesets PRIMARY KEY (digest, position),
+	CONSTRAINT fk_image_filesets_digest FOREIGN KEY(digest) REFERENCES images (digest)
+);
+
+CREATE TABLE image_names (
+	name TEXT NOT NULL,
+	digest VARCHAR(64) NOT NULL,
+	moved_us BIGINT NOT NULL,
+	CONSTRAINT pk_image_names PRIMARY KEY (name),
+	CONSTRAINT fk_image_names_digest FOREIGN KEY(digest) REFERENCES images (digest)
+);
+
+CREATE INDEX ix_image_names_digest ON image_names (digest);
+
+CREATE TABLE jobs (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	pipeline INTEGER NOT NULL,
+	id VARCHAR(32) NOT NULL,
+	version INTEGER NOT NULL,
+	salt VARCHAR(64) NOT NULL,
+	output_commit BIGINT NOT NULL,
+	meta_commit BIGINT,
+	state VARCHAR(12) NOT NULL,
+	phase VARCHAR(12) NOT NULL,
+	gen INTEGER NOT NULL,
+	base BIGINT,
+	base_planned BOOLEAN NOT NULL,
+	base_ending VARCHAR(4),
+	settling BOOLEAN NOT NULL,
+	egress BOOLEAN NOT NULL,
+	placed BIGINT NOT NULL,
+	open BIGINT NOT NULL,
+	undecided BIGINT NOT NULL,
+	processed BIGINT NOT NULL,
+	failed BIGINT NOT NULL,
+	recovered BIGINT NOT NULL,
+	skipped BIGINT NOT NULL,
+	total BIGINT NOT NULL,
+	restart INTEGER NOT NULL,
+	reason TEXT NOT NULL,
+	error TEXT NOT NULL,
+	first_failed TEXT NOT NULL,
+	table_gen INTEGER NOT NULL,
+	datums TEXT,
+	adopted TEXT NOT NULL,
+	timeout_us BIGINT NOT NULL,
+	tries INTEGER NOT NULL,
+	parallelism INTEGER NOT NULL,
+	download_us BIGINT NOT NULL,
+	process_us BIGINT NOT NULL,
+	upload_us BIGINT NOT NULL,
+	download_bytes BIGINT NOT NULL,
+	upload_bytes BIGINT NOT NULL,
+	created_us BIGINT NOT NULL,
+	started_us BIGINT,
+	finished_us BIGINT,
+	deadline_us BIGINT,
+	CONSTRAINT jobs_address UNIQUE (pipeline, id),
+	CONSTRAINT fk_jobs_pipeline FOREIGN KEY(pipeline) REFERENCES pipelines ("key")
+);
+
+CREATE INDEX jobs_by_base ON jobs (base);
+
+CREATE INDEX jobs_by_commit ON jobs (output_commit);
+
+CREATE INDEX jobs_by_id ON jobs (id);
+
+CREATE INDEX jobs_by_meta_commit ON jobs (meta_commit);
+
+CREATE INDEX jobs_by_phase ON jobs (phase, seq);
+
+CREATE INDEX jobs_open ON jobs (seq) WHERE phase != 'ended';
+
+CREATE TABLE pipeline_versions (
+	pipeline INTEGER NOT NULL,
+	version INTEGER NOT NULL,
+	spec_commit VARCHAR(32) NOT NULL,
+	salt VARCHAR(64) NOT NULL,
+	user_spec TEXT NOT NULL,
+	effective_spec TEXT NOT NULL,
+	runner VARCHAR(16) NOT NULL,
+	image_digest VARCHAR(64) NOT NULL,
+	runner_note TEXT NOT NULL,
+	created_us BIGINT NOT NULL,
+	created_by TEXT NOT NULL,
+	CONSTRAINT pk_pipeline_versions PRIMARY KEY (pipeline, version),
+	CONSTRAINT fk_pipeline_versions_pipeline FOREIGN KEY(pipeline) REFERENCES pipelines ("key")
+);
+
+CREATE INDEX pipeline_versions_by_commit ON pipeline_versions (spec_commit);
+
+CREATE TABLE repos (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	project VARCHAR(51) NOT NULL,
+	name VARCHAR(63) NOT NULL,
+	type VARCHAR(8) NOT NULL,
+	description TEXT NOT NULL,
+	created_us BIGINT NOT NULL,
+	metadata TEXT NOT NULL,
+	CONSTRAINT repos_address UNIQUE (project, name, type),
+	CONSTRAINT fk_repos_project FOREIGN KEY(project) REFERENCES projects (name)
+);
+
+CREATE TABLE claims (
+	id VARCHAR(64) NOT NULL,
+	job INTEGER NOT NULL,
+	pipeline INTEGER NOT NULL,
+	gen INTEGER NOT NULL,
+	first BIGINT NOT NULL,
+	last BIGINT NOT NULL,
+	done BIGINT NOT NULL,
+	fence INTEGER NOT NULL,
+	worker TEXT,
+	session BIGINT,
+	leased_us BIGINT,
+	ticks_left INTEGER NOT NULL,
+	"row" BIGINT,
+	row_started_us BIGINT,
+	restart TEXT,
+	CONSTRAINT pk_claims PRIMARY KEY (id),
+	CONSTRAINT fk_claims_job FOREIGN KEY(job) REFERENCES jobs (seq)
+);
+
+CREATE INDEX claims_by_job ON claims (job, first);
+
+CREATE INDEX claims_by_worker ON claims (worker);
+
+CREATE TABLE commits (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	repo INTEGER NOT NULL,
+	id VARCHAR(32) NOT NULL,
+	branch_name VARCHAR(255) NOT NULL,
+	origin VARCHAR(4) NOT NULL,
+	state VARCHAR(9) NOT NULL,
+	parent INTEGER,
+	base INTEGER,
+	base_fixed BOOLEAN NOT NULL,
+	merged_from INTEGER,
+	open_inputs INTEGER NOT NULL,
+	started_us BIGINT NOT NULL,
+	finishing_us BIGINT,
+	finished_us BIGINT,
+	error TEXT NOT NULL,
+	description TEXT NOT NULL,
+	size_upper_bytes BIGINT NOT NULL,
+	size_bytes BIGINT,
+	files BIGINT,
+	version INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	updated_us BIGINT NOT NULL,
+	metadata TEXT NOT NULL,
+	CONSTRAINT commits_address UNIQUE (repo, id),
+	CONSTRAINT fk_commits_repo FOREIGN KEY(repo) REFERENCES repos (id),
+	CONSTRAINT fk_commits_parent FOREIGN KEY(parent) REFERENCES commits (seq),
+	CONSTRAINT fk_commits_base FOREIGN KEY(base) REFERENCES commits (seq)
+);
+
+CREATE INDEX commits_by_base ON commits (base);
+
+CREATE INDEX commits_by_id ON commits (id);
+
+CREATE INDEX commits_by_parent ON commits (parent);
+
+CREATE INDEX commits_by_repo ON commits (repo, seq);
+
+CREATE INDEX commits_by_state ON commits (state, seq);
+
+CREATE TABLE datum_deaths (
+	job INTEGER NOT NULL,
+	gen INTEGER NOT NULL,
+	"row" BIGINT NOT NULL,
+	deaths INTEGER NOT NULL,
+	why TEXT NOT NULL,
+	CONSTRAINT pk_datum_deaths PRIMARY KEY (job, gen, "row"),
+	CONSTRAINT fk_datum_deaths_job FOREIGN KEY(job) REFERENCES jobs (seq)
+);
+
+CREATE TABLE instructions (
+	serial INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	job INTEGER NOT NULL,
+	work VARCHAR(12) NOT NULL,
+	gen INTEGER NOT NULL,
+	base BIGINT,
+	error TEXT NOT NULL,
+	not_before_us BIGINT NOT NULL,
+	CONSTRAINT instructions_of_job UNIQUE (job, work),
+	CONSTRAINT fk_instructions_job FOREIGN KEY(job) REFERENCES jobs (seq)
+);
+
+CREATE TABLE reports (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	job INTEGER NOT NULL,
+	gen INTEGER NOT NULL,
+	first BIGINT NOT NULL,
+	last BIGINT NOT NULL,
+	output TEXT NOT NULL,
+	results BLOB NOT NULL,
+	CONSTRAINT reports_of_job UNIQUE (job, gen, first),
+	CONSTRAINT fk_reports_job FOREIGN KEY(job) REFERENCES jobs (seq)
+);
+
+CREATE TABLE branches (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	repo INTEGER NOT NULL,
+	name VARCHAR(255) NOT NULL,
+	head INTEGER NOT NULL,
+	created_us BIGINT NOT NULL,
+	updated_us BIGINT NOT NULL,
+	created_by TEXT NOT NULL,
+	"trigger" TEXT,
+	metadata TEXT NOT NULL,
+	CONSTRAINT branches_address UNIQUE (repo, name),
+	CONSTRAINT fk_branches_repo FOREIGN KEY(repo) REFERENCES repos (id),
+	CONSTRAINT fk_branches_head FOREIGN KEY(head) REFERENCES commits (seq)
+);
+
+CREATE INDEX branches_by_head ON branches (head);
+
+CREATE TABLE commit_layers (
+	commit_seq INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	fileset VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_commit_layers PRIMARY KEY (commit_seq, position),
+	CONSTRAINT fk_commit_layers_commit_seq FOREIGN KEY(commit_seq) REFERENCES commits (seq)
+);
+
+CREATE TABLE commit_provenance (
+	commit_seq INTEGER NOT NULL,
+	upstream INTEGER NOT NULL,
+	CONSTRAINT pk_commit_provenance PRIMARY KEY (commit_seq, upstream),
+	CONSTRAINT fk_commit_provenance_commit_seq FOREIGN KEY(commit_seq) REFERENCES commits (seq),
+	CONSTRAINT fk_commit_provenance_upstream FOREIGN KEY(upstream) REFERENCES commits (seq)
+);
+
+CREATE INDEX commit_provenance_by_upstream ON commit_provenance (upstream);
+
+CREATE TABLE commit_runs (
+	commit_seq INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	fileset VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_commit_runs PRIMARY KEY (commit_seq, position),
+	CONSTRAINT fk_commit_runs_commit_seq FOREIGN KEY(commit_seq) REFERENCES commits (seq)
+);
+
+CREATE TABLE branch_provenance (
+	branch INTEGER NOT NULL,
+	upstream INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	never BOOLEAN NOT NULL,
+	CONSTRAINT pk_branch_provenance PRIMARY KEY (branch, upstream),
+	CONSTRAINT fk_branch_provenance_branch FOREIGN KEY(branch) REFERENCES branches (id),
+	CONSTRAINT fk_branch_provenance_upstream FOREIGN KEY(upstream) REFERENCES branches (id)
+);
+
+CREATE INDEX branch_provenance_by_upstream ON branch_provenance (upstream);
