@@ -56,6 +56,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> int:
     """Work until told to stop, by SIGTERM or the end of standard input. 1: the worker could not begin."""
+    # The loop makes many short system calls beside threads that compute; after each it waits for the interpreter, by
+    # default up to 5 ms.
     sys.setswitchinterval(0.0005)
     settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
     try:

@@ -35,6 +35,7 @@ class _Work:
     journal: Journal
     last: int
     row: int = -1
+    reported: int = -1  # rows before this one are the server's
     interrupt: Interrupt = field(default_factory=Interrupt)
     over: str = ""  # why nothing more of it is wanted
     ended: bool = False
@@ -66,6 +67,8 @@ class Worker:
         self._lock = threading.Lock()
         self._work: _Work | None = None
         self._parts: queue.Queue[_Part | None] = queue.Queue(maxsize=2)
+        self._last_lines = threading.Thread(target=lambda: None)
+        self._last_lines.start()
 
     def run(self) -> None:
         """Work until told to stop. Errors of the server or of storage are waited out."""
@@ -85,6 +88,7 @@ class Worker:
                 self._tell(f"worker: {error}; trying again in {delay_s:g} s")
                 self._stopping.wait(delay_s)
                 delay_s = min(delay_s * 2, _MAX_RETRY_S)
+        self._last_lines.join()
 
     def stop(self, reason: str = "the worker is told to stop") -> None:
         """End what runs and return from `run` soon. What was not reported is run again elsewhere."""
@@ -103,6 +107,7 @@ class Worker:
 
     def _take(self, claim: Claim) -> None:
         """Work on a claim to its end."""
+        self._last_lines.join()
         journal = Journal(claim.id, self._ambient, self._storage.write_segment, self._tell)
         work = _Work(claim, journal, claim.last)
         with self._lock:
@@ -127,7 +132,8 @@ class Worker:
             with self._lock:
                 self._work = None
             journal.system(f"datums {claim.first} to {work.last - 1} {'end' if not work.over else 'are left'}")
-            journal.flush()
+            self._last_lines = threading.Thread(target=journal.flush, name="last lines")
+            self._last_lines.start()  # the next claim does not wait for them
         if work.over and not self._stopping.is_set():
             self._tell(f"worker: claim {claim.id} of {claim.job} ended early: {work.over}")
 
@@ -172,7 +178,7 @@ class Worker:
                 sealed = part.output.seal(part.results)
                 _, last = self._report(part, sealed)
                 work.last = min(work.last, last)
-                work.journal.flush()
+                work.reported = part.done
             except Aborted as error:
                 self._end(work.claim.id, f"the claim was given to another worker ({error})")
             except (TrunklineError, OSError) as error:
@@ -226,7 +232,9 @@ class Worker:
         """Whatever runs for `claim` (None: for any) is to end now."""
         with self._lock:
             work = self._work
-        if work is not None and claim in (None, work.claim.id) and not work.over:
+        if work is None or claim not in (None, work.claim.id) or work.over:
+            return
+        if work.reported < work.last:  # else it is done, and the server has forgotten it before we did
             work.over = work.interrupt.cancelled = reason
             self._bench.kill()
             work.stirred.set()
