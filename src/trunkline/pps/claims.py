@@ -45,6 +45,8 @@ LEASE_US = LEASE_TICKS * TICK_US
 SMALLEST_LEASE = 16
 """Ranges are not divided below this many datums, unless a slow worker holds one."""
 SHARES = 4
+LARGEST_LEASE = 2000
+"""So that a lease travels in one message, and a worker that dies has little that others wait for."""
 SLOW_US = 1_000_000
 """Only a worker that has held its range for so long is taken for slow."""
 SILENT = "no sign of life from the worker for {0} s"
@@ -201,7 +203,7 @@ def _tail(tx: Tx, row: ClaimRow) -> int | None:
 
 
 def _lease(tx: Tx, row: ClaimRow, job: JobRow, worker: str, gen: int, max_datums: int) -> Leased:
-    take = max(SMALLEST_LEASE, row.left // SHARES)
+    take = min(max(SMALLEST_LEASE, row.left // SHARES), LARGEST_LEASE)
     take = min(take, max_datums or take, row.left)
     last = row.done + take
     if last < row.last:

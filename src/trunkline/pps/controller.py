@@ -29,7 +29,10 @@ from trunkline.pps.tables import Tables
 log = structlog.get_logger()
 
 CURSOR = "pps"
-PAGE = 50
+PAGE = 100
+FAR_BEHIND = 1000
+HANDS = 2
+"""How many jobs may be planned or assembled at once."""
 IDLE_S = 5.0
 TICK_S = 1.0
 
@@ -56,10 +59,12 @@ class Controller:
         self._files = pps.files
         self._cursor: outbox.Cursor | None = None
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, name="controller", daemon=True),
-            threading.Thread(target=self._tick, name="leases", daemon=True),
-        ]
+        self._heard = 0
+        self._lock = threading.Lock()
+        self._busy: set[int] = set()  # jobs whose work is in hand
+        rounds = [("controller", self._listen), *((f"hand-{n}", self._labour) for n in range(HANDS))]
+        self._threads = [threading.Thread(target=self._loop, args=each, name=each[0], daemon=True) for each in rounds]
+        self._threads.append(threading.Thread(target=self._tick, name="leases", daemon=True))
 
     def recover(self) -> None:
         """After a start: workers of the last server are gone, and every open job is looked at again."""
@@ -70,37 +75,68 @@ class Controller:
             catalog.transact(partial(machine.restarted, seq=job.seq))
 
     def step(self) -> bool:
-        """Hear events, do work that is due; whether there was anything."""
+        """Hear events, do all work that is due; whether there was anything."""
         if self._cursor is None:
             self.recover()
+        moved = self._listen()
+        while self._labour():
+            moved = True
+        return moved
+
+    def _listen(self) -> bool:
+        """One round of news: commits that moved, jobs whose time is up; whether there was any."""
         heard = self._hear()
         late = self._files.catalog.read(job_rows.past_deadline)
         for seq in late:
             self._files.catalog.transact(partial(_out_of_time, seq=seq))
-        due = [one for one in self._files.catalog.read(job_rows.list_instructions) if self._is_due(one)]
-        for one in due:
-            self._obey(one)
-        return bool(heard or late or due)
+        return bool(heard or late)
 
     def _hear(self) -> bool:
         cursor = self._cursor
         if cursor is None:
             return False
-        found = self._files.catalog.read(lambda tx: outbox.read_after(tx, cursor.position, PAGE * 4))
-        commits = [event for event in found if event.topic == COMMIT_TOPIC]
-        if not found or (not commits and len(found) < PAGE * 4):
+        start = max(cursor.position, self._heard)
+        found = self._files.catalog.read(lambda tx: outbox.read_after(tx, start, PAGE))
+        if not found:
             return False
+        self._heard = found[-1].seq
+        commits = [event for event in found if event.topic == COMMIT_TOPIC]
+        # Other events need no transaction; but what lies behind the cursor cannot be trimmed, so it follows in time.
+        if not commits and self._heard - cursor.position < FAR_BEHIND:
+            return len(found) == PAGE
 
         def work(tx: Tx) -> outbox.Cursor:
             for event in commits:
                 machine.commit_moved(tx, event.payload["seq"])
             return outbox.advance(tx, cursor, found[-1].seq)
 
-        self._cursor = self._files.catalog.transact(work)
+        try:
+            self._cursor = self._files.catalog.transact(work)
+        except BaseException:
+            self._heard = 0
+            raise
         return True
 
-    def _is_due(self, one: InstructionRow) -> bool:
-        return one.not_before_us <= self._files.ambient.now_us()
+    def _labour(self) -> bool:
+        """Do one piece of work that is due and that no other hand is at; whether there was any."""
+        one = self._take()
+        if one is None:
+            return False
+        try:
+            self._obey(one)
+        finally:
+            with self._lock:
+                self._busy.discard(one.job)
+        return True
+
+    def _take(self) -> InstructionRow | None:
+        with self._lock:
+            now_us = self._files.ambient.now_us()
+            for one in self._files.catalog.read(job_rows.list_instructions):
+                if one.not_before_us <= now_us and one.job not in self._busy:
+                    self._busy.add(one.job)
+                    return one
+        return None
 
     def _obey(self, one: InstructionRow) -> None:
         try:
@@ -127,19 +163,19 @@ class Controller:
             if thread.is_alive():
                 thread.join(timeout_s)
 
-    def _run(self) -> None:
+    def _loop(self, name: str, round_: Callable[[], bool]) -> None:
         wake = self._files.catalog.wake
         while not self._stop.is_set():
             seen = wake.seq
             try:
-                if self.step():
+                if round_():
                     continue
                 pause = self._pause()
             except TrunklineError as error:
-                log.warning("a round of the controller failed; it is tried again", error=str(error))
+                log.warning("a round failed; it is tried again", round=name, error=str(error))
                 pause = TICK_S
             except Exception:
-                log.exception("a round of the controller failed; it is tried again")
+                log.exception("a round failed; it is tried again", round=name)
                 pause = TICK_S
             wake.wait(seen, pause)
 
@@ -148,7 +184,9 @@ class Controller:
         waiting, deadline = self._files.catalog.read(
             lambda tx: (job_rows.list_instructions(tx), job_rows.next_deadline(tx))
         )
-        times = [one.not_before_us for one in waiting] + ([deadline] if deadline is not None else [])
+        with self._lock:  # what is in hand needs nobody to wake up for it
+            times = [one.not_before_us for one in waiting if one.job not in self._busy]
+        times += [deadline] if deadline is not None else []
         if not times:
             return IDLE_S
         return min(max((min(times) - self._files.ambient.now_us()) / 1e6, 0.01), IDLE_S)

@@ -56,9 +56,9 @@ def list_pipelines(
         return [_pipeline_info(tx, row, version) for row, version in pairs if version is not None]
     infos = []
     for row in rows:
-        versions = pipeline_rows.list_versions(tx, row.key)
-        shown = versions if history == ALL_HISTORY else versions[: history + 1]
-        infos += [_pipeline_info(tx, row, version) for version in shown]
+        oldest = 1 if history == ALL_HISTORY else max(1, row.version - history)
+        versions = pipeline_rows.list_versions(tx, row.key, oldest)
+        infos += [_pipeline_info(tx, row, version) for version in versions]
     return infos
 
 

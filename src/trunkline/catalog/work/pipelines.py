@@ -98,9 +98,9 @@ def get_version(tx: Tx, key: int, version: int) -> VersionRow | None:
     return _version(row) if row else None
 
 
-def list_versions(tx: Tx, key: int) -> list[VersionRow]:
-    """All versions of a pipeline, newest first."""
-    where = pipeline_versions.c.pipeline == key
+def list_versions(tx: Tx, key: int, oldest: int = 1) -> list[VersionRow]:
+    """Versions of a pipeline from number `oldest` on, newest first."""
+    where = and_(pipeline_versions.c.pipeline == key, pipeline_versions.c.version >= oldest)
     query = select(pipeline_versions).where(where).order_by(pipeline_versions.c.version.desc())
     return [_version(row) for row in tx.execute(query).all()]
 

@@ -1,0 +1,86 @@
+"""The controller's threads, and what they do when work fails."""
+
+from __future__ import annotations
+
+import pytest
+from pps_world import World, copy, glob
+
+from trunkline.errors import ResourceExhausted
+from trunkline.model.jobs import JobState
+from trunkline.pfs.finisher import Finisher
+from trunkline.pps import assemble
+from trunkline.pps.events import Work
+
+
+def rest(world: World, name: str, rounds: int = 2000) -> None:
+    """Work until the newest job of a pipeline has ended, with the server's threads doing their part."""
+    seen = 0
+    for _ in range(rounds):
+        if not world.worker.work() and world.jobs(name) and world.last(name).state.terminal:
+            return
+        seen = world.files.catalog.wake.wait(seen, 0.05)
+    raise AssertionError(f"{name} does not end: {world.last(name)}")
+
+
+def test_threads_bring_a_job_to_its_end(world: World) -> None:
+    finisher = Finisher(world.files)
+    finisher.start()
+    world.controller.start()
+    try:
+        world.put({"/a": b"1"})
+        world.pipeline("edges", copy, glob("/*"))
+        world.pipeline("down", copy, glob("/*", "edges"))
+        rest(world, "down")
+        world.put({"/b": b"2"})
+        rest(world, "down")
+        assert world.counts("down") == "SUCCESS 1+1/2"
+    finally:
+        world.controller.stop()
+        finisher.stop()
+        world.repo("nudge")
+        world.files.catalog.wake.set(world.files.catalog.wake.seq + 1)
+        world.controller.join(10)
+        finisher.join(10)
+
+
+def test_our_own_errors_are_tried_again_after_a_pause_and_then_end_the_job(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def full(*given: object) -> None:
+        attempts.append(given)
+        raise ResourceExhausted("the disk is full")
+
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    with monkeypatch.context() as patch:
+        patch.setitem(assemble_of(), Work.ASSEMBLE, full)
+        world.pump()
+        assert len(attempts) == 1
+        assert world.last("edges").reason == "could not assemble, trying again: the disk is full"
+        world.ambient.advance(0.6)
+        world.pump()
+        assert (len(attempts), world.last("edges").restart) == (2, 2)
+    world.ambient.advance(60)
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 1+0/1"
+    world.put({"/b": b"2"})
+    with monkeypatch.context() as patch:
+        patch.setitem(assemble_of(), Work.ASSEMBLE, full)
+        for _ in range(8):
+            world.pump()
+            world.ambient.advance(60)
+    assert world.last("edges").state is JobState.FAILURE
+    assert world.last("edges").reason == "could not assemble: the disk is full"
+    world.put({"/c": b"3"})
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 1+2/3"  # /b had been run, and is adopted
+
+
+def assemble_of() -> dict[Work, object]:
+    """The table of slow work."""
+    from trunkline.pps import controller
+
+    assert controller.WORK[Work.ASSEMBLE] is assemble.assemble
+    return controller.WORK  # type: ignore[return-value]
