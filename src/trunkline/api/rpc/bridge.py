@@ -158,7 +158,7 @@ class _Feed(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._changed = threading.Condition()
-        self._waiting: deque[T] = deque()
+        self._waiting: deque[tuple[T, int]] = deque()
         self._held = 0
         self._over = False
         self._error: BaseException | None = None
@@ -183,9 +183,10 @@ class _Feed(Generic[T]):
             self.end(_gone())
 
     def _put(self, message: T) -> None:
+        size = _size(message)  # once: protobuf measures by writing the message out
         with self._changed:
-            self._waiting.append(message)
-            self._held += _size(message)
+            self._waiting.append((message, size))
+            self._held += size
             if self._held >= AHEAD_BYTES:
                 self._room.clear()
             self._changed.notify()
@@ -209,9 +210,9 @@ class _Feed(Generic[T]):
                     self._changed.wait()
                 if not self._waiting:
                     break
-                message = self._waiting.popleft()
+                message, size = self._waiting.popleft()
                 was_full = self._held >= AHEAD_BYTES
-                self._held -= _size(message)
+                self._held -= size
                 has_room = was_full and self._held < AHEAD_BYTES
             if has_room:
                 self._make_room()
