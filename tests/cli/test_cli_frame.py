@@ -16,7 +16,7 @@ import pytest
 from trunkline.cli import entry
 from trunkline.cli.groups import Command, LazyGroup, load
 from trunkline.cli.session import Session
-from trunkline.cli.table import COMMANDS, CONFIG_HELP, SYNONYMS, VERB_HELP, Tree
+from trunkline.cli.table import COMMANDS, CONFIG_HELP, SYNONYMS, UNLISTED, VERB_HELP, Tree
 from trunkline.errors import Internal, Kind, NotFound, TrunklineError
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
@@ -52,6 +52,14 @@ def test_every_verb_has_its_line():
     config = COMMANDS["config"]
     assert not isinstance(config, str)
     assert set(config) == set(CONFIG_HELP)
+
+
+def test_help_leaves_out_what_this_server_lacks(pachctl):
+    known = {" ".join(words) for words, _ in LEAVES} | set(COMMANDS)
+    assert known >= UNLISTED
+    assert "squash" not in pachctl("--help").out
+    assert "transaction " not in pachctl("list").out
+    assert "commit " in pachctl("finish").out
 
 
 def test_a_bare_verb_prints_its_help(pachctl):

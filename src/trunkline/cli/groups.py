@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from trunkline.cli.table import CONFIG_HELP, SYNONYMS, VERB_HELP, Tree
+from trunkline.cli.table import CONFIG_HELP, SYNONYMS, UNLISTED, VERB_HELP, Tree
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -16,14 +16,15 @@ _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content
 class LazyGroup(click.Group):
     """A verb. Its nouns come from the table; without a noun it prints its help."""
 
-    def __init__(self, name: str, tree: Tree, summary: str, **more: Any) -> None:
+    def __init__(self, name: str, tree: Tree, summary: str, words: str = "", **more: Any) -> None:
         super().__init__(
             name, help=summary, context_settings=_SETTINGS, invoke_without_command=True, callback=_help_if_bare, **more
         )
         self.tree = tree
+        self.words = words
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.tree)
+        return sorted(name for name in self.tree if f"{self.words}{name}" not in UNLISTED)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = cmd_name if cmd_name in self.tree else SYNONYMS.get(cmd_name, cmd_name)
@@ -33,7 +34,7 @@ class LazyGroup(click.Group):
         if isinstance(entry, str):
             return load(entry, name)
         words = CONFIG_HELP if self.name == "config" else VERB_HELP
-        return LazyGroup(name, entry, words[name])
+        return LazyGroup(name, entry, words[name], f"{self.words}{name} ")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

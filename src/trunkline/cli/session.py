@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -123,7 +124,8 @@ class Session:
 
     def print_lines(self, lines: Sequence[str], *, pager: bool = False) -> None:
         """Print lines, through a pager under the same conditions as a table."""
-        if pager and sys.stdout.isatty() and len(lines) >= os.get_terminal_size().lines:
+        if pager and sys.stdout.isatty() and len(lines) >= shutil.get_terminal_size().lines:
+            os.environ.setdefault("LESS", "FRX")  # leave at once what fits, keep colours, leave the text on the screen
             click.echo_via_pager("\n".join(lines) + "\n", color=self.colour)
             return
         for line in lines:

@@ -118,6 +118,26 @@ COMMANDS: Tree = {
 }
 """Verb to noun to `module:function`; a verb that takes no noun names its function itself."""
 
+UNLISTED = frozenset(
+    {
+        "delete commit",
+        "delete commitV2",
+        "delete transaction",
+        "find",
+        "finish transaction",
+        "fsck",
+        "inspect transaction",
+        "list transaction",
+        "rerun",
+        "resume",
+        "run",
+        "squash",
+        "start transaction",
+        "stop transaction",
+    }
+)
+"""Commands for calls that pachd of this version does not have: help leaves them out, other servers answer them."""
+
 VERB_HELP = {
     "config": "Read and change the client's own configuration",
     "copy": "Copy files, by reference",
