@@ -27,6 +27,7 @@ from trunkline.pps.claims import Handed, Report
 from trunkline.pps.controller import Controller, Pps
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
+from trunkline.testing.catalogs import assert_sound
 
 Inputs = dict[str, dict[str, bytes]]
 """What a datum sees: for each input its files by path."""
@@ -145,6 +146,7 @@ class World:
     def close(self) -> None:
         """Let go of everything but blobs and rows."""
         self.files.store.close()
+        assert_sound(self.files.catalog)
         self.files.catalog.close()
 
     def reopen(self) -> None:

@@ -329,3 +329,15 @@ def test_what_a_job_held_is_let_go_when_it_is_over(world: World) -> None:
     assert world.files.catalog.read(lambda tx: held_by(tx, JOB_HOLDER, str(seq))) == []
     assert len(world.files.catalog.read(lambda tx: held_by(tx, TABLE_HOLDER, str(seq)))) == 1
     assert world.files.catalog.read(job_rows.list_instructions) == []
+
+
+def test_a_job_says_which_pipelines_keep_the_workers_busy(world: World) -> None:
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump(work=False)
+    assert world.last("edges").reason == "waits for a worker: none works now"
+    assert world.worker.claim()
+    world.pipeline("other", copy, glob("/*"))
+    world.pump(work=False)
+    assert world.last("edges").reason == ""
+    assert world.last("other").reason == "waits for a worker: 1 is busy with edges"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 import contextlib
 from collections.abc import Collection, Sequence
 
@@ -61,9 +62,9 @@ def list_datums(
     order = np.asarray(pc.sort_indices(ids.cast(pa.binary())).to_numpy(), np.int64)
     if after:
         marker = _raw(after)
-        at = np.array([one > marker for one in ids.take(pa.array(order)).to_pylist()], bool)
-        same = pc.equal(ids.take(pa.array(order)), pa.scalar(marker, ids.type)).to_numpy(zero_copy_only=False)
-        order = order[~at & ~same] if reverse else order[at]
+        search = bisect.bisect_left if reverse else bisect.bisect_right
+        at = search(order, marker, key=lambda row: ids[int(row)].as_py())
+        order = order[:at] if reverse else order[at:]
     if reverse:
         order = order[::-1]
     if states:

@@ -242,8 +242,7 @@ def _ranges(job: JobCore, event: ev.RangeDone | ev.RangeLost) -> Outcome:
         return job, [ev.Reopen(event.claim, halve=event.row is None)]
     times = "once" if event.deaths == 1 else f"{event.deaths} times"
     reason = f"the worker died {times} while running this datum (last: {event.why})"
-    first = job.first_failed or event.datum
-    job = replace(job, open=job.open - 1, failed=job.failed + 1, first_failed=first)
+    job = replace(job, open=job.open - 1, failed=job.failed + 1, first_failed=job.first_failed or reason)
     told: list[Instruction] = [ev.SetAside(event.claim, event.row, reason)]
     job, more = _used_up(job)
     return job, told + more
@@ -255,7 +254,7 @@ def _used_up(job: JobCore) -> Outcome:
         return job, []
     if job.failed:
         noun = "datum" if job.total == 1 else "datums"
-        first = f"; the first is {job.first_failed}" if job.first_failed else ""
+        first = f"; the first: {job.first_failed}" if job.first_failed else ""
         return _close(job, f"{job.failed} of {job.total} {noun} failed{first}", JobState.FINISHING)
     if job.undecided or job.settling:
         return _enter(job, Phase.WAITING), []

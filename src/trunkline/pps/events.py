@@ -124,7 +124,6 @@ class RangeLost:
     deaths: int
     tries: int
     why: str
-    datum: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,9 +150,19 @@ def _reason(tx: Tx, row: JobRow) -> str:
     if core["phase"] == "running" and core["open"]:
         mine = claim_rows.claims_of_job(tx, row.seq)
         if mine and not any(claim.worker for claim in mine):
-            busy = {claim.worker for claim in claim_rows.all_claims(tx) if claim.worker}
-            return f"waits for a worker: {len(busy)} are busy with other jobs" if busy else "waits for a worker"
+            return _busy(tx)
     return ""
+
+
+def _busy(tx: Tx) -> str:
+    """Why no worker takes a job's datums."""
+    leased = [claim for claim in claim_rows.all_claims(tx) if claim.worker]
+    if not leased:
+        return "waits for a worker: none works now"
+    names = {row.pipeline.name for row in pipeline_rows.get_pipelines(tx, {one.pipeline for one in leased}).values()}
+    count = len({one.worker for one in leased})
+    verb = "is" if count == 1 else "are"
+    return f"waits for a worker: {count} {verb} busy with {', '.join(sorted(names))}"
 
 
 def _inputs(tx: Tx, row: JobRow, version: VersionRow) -> tuple[InputCommit, ...]:

@@ -43,7 +43,7 @@ RECORDED = ("source", "image", "code", *(each.name for each in REPORTED))
 
 DATUMS_PATH = "/datums"
 ROWS_PATH = "/rows"
-CACHED = 8
+CACHED = 4
 
 
 @dataclass(frozen=True, slots=True)
