@@ -22,12 +22,8 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--dry-run", is_flag=True, help="Check it and print the whole spec that would run; change nothing."
         ),
-        click.option(
-            "--arg", "arguments", metavar="NAME=VALUE", multiple=True, hidden=True, help="An argument of the template."
-        ),
-        click.option(
-            "--jsonnet", metavar="TEMPLATE", hidden=True, help="A jsonnet template (file or URL) instead of a spec."
-        ),
+        click.option("--arg", "arguments", metavar="NAME=VALUE", multiple=True, hidden=True, help="For --jsonnet."),
+        click.option("--jsonnet", metavar="TEMPLATE", hidden=True, help="A template instead of a spec."),
         click.option("-f", "--file", "source", metavar="SPEC", help="A file of specs (JSON or YAML), a URL, or -."),
     ):
         function = option(function)
