@@ -12,6 +12,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.graph import repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
+from trunkline.testing.catalogs import assert_sound
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def files(tmp_path: Path, told: list[str]):
+def files(tmp_path: Path, told: list[str], request: pytest.FixtureRequest):
     """A fresh file system; every transaction is run twice and compared."""
     ambient = SimulatedAmbient(7)
     catalog = Catalog.open(tmp_path / "data", ambient, synchronous="OFF", rehearse=True)
@@ -36,4 +37,6 @@ def files(tmp_path: Path, told: list[str]):
     made = Files(catalog, store, ambient, note)
     catalog.transact(repos.ensure_default_project)
     yield made
+    if "test_fsck" not in request.node.nodeid:  # those do damage on purpose
+        assert_sound(catalog)
     catalog.close()

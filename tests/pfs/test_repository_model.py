@@ -22,6 +22,7 @@ from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
+from trunkline.testing.catalogs import assert_sound
 
 REPO = Repo("default", "data")
 PATHS = ["/a", "/b", "/d/a", "/d/b", "/d/e/x", "/d/e/y", "/z"]
@@ -90,6 +91,7 @@ class RepoMachine(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "catalog"):
+            assert_sound(self.catalog)
             self.catalog.close()
             self.folder.cleanup()
 
