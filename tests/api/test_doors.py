@@ -70,6 +70,10 @@ class Shapes:
         sizes = [len(message.add_file.raw.value) for message in messages]
         raise NotFound(f"{len(sizes)} messages, {sum(sizes)} bytes")
 
+    def CreateFileSet(self, messages: Iterator[pfs.ModifyFileRequest], _call: Call) -> pfs.CreateFileSetResponse:
+        next(messages)
+        raise NotFound("refused at once")
+
     def GetFile(self, _request: pfs.GetFileRequest, _call: Call) -> Iterator[BytesValue]:
         raise KeyError("a bug")
         yield
@@ -133,6 +137,14 @@ def test_an_upload_is_read_as_it_comes(stub: Any) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         stub.ModifyFile(iter([piece] * 5))
     assert raised.value.details() == f"5 messages, {5 * 19_922_944} bytes"
+
+
+def test_an_upload_that_is_refused_at_once_is_always_answered(stub: Any) -> None:
+    """The answer may come while the server still makes sure that the upload was whole."""
+    for _ in range(300):
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.CreateFileSet(iter([pfs.ModifyFileRequest()]), timeout=30)
+        assert raised.value.details() == "refused at once"
 
 
 def test_a_bug_shows_no_traceback(stub: Any) -> None:

@@ -95,6 +95,9 @@ class Bridge:
         finally:
             reading.cancel()
             result.add_done_callback(_retrieve)
+            if feed.asking is not None:
+                # Two operations at once on one call are refused by gRPC, and the call would never be answered.
+                await asyncio.wait([feed.asking])
 
     def close(self) -> None:
         """Take no more work; what runs is not waited for."""
@@ -162,6 +165,8 @@ class _Feed(Generic[T]):
         self._held = 0
         self._over = False
         self._error: BaseException | None = None
+        self.asking: asyncio.Future[object] | None = None
+        """Whether the client is still there, while that is found out."""
         self._room = asyncio.Event()
         self._room.set()
 
@@ -174,7 +179,8 @@ class _Feed(Generic[T]):
                 if self._over:
                     return  # what comes is dropped, the answer is on its way
                 self._put(message)
-            await is_whole()
+            self.asking = asyncio.ensure_future(is_whole())
+            await asyncio.shield(self.asking)
             self.end(None)
         except asyncio.CancelledError:
             self.end(_gone())

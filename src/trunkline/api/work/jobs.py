@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
@@ -32,11 +32,12 @@ def refuse_jq(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class JobDoor:
-    """Jobs and job sets."""
+    """Jobs and job sets. trouble: why no worker at all runs, "" while one does."""
 
     files: Files
     bridge: Bridge
     events: Events
+    trouble: Callable[[], str] = lambda: ""
     service: str = field(default="pps_v2.API")
 
     async def InspectJob(self, request: pps.InspectJobRequest, _call: Call) -> pps.JobInfo:
@@ -54,7 +55,10 @@ class JobDoor:
             await self.events.after(seq)
 
     def _inspect(self, job: Job) -> JobInfo:
-        return self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job))
+        info = self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job))
+        if info.reason.startswith("waits for a worker") and (trouble := self.trouble()):
+            return replace(info, reason=f"waits for a worker: {trouble}")
+        return info
 
     async def InspectJobSet(self, request: pps.InspectJobSetRequest, _call: Call) -> AsyncGenerator[pps.JobInfo, None]:
         """The jobs of a set; with `wait`, each when it has ended."""

@@ -1,0 +1,44 @@
+"""What a job says that nobody works on, when no worker runs at all."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.work.jobs import JobDoor
+from trunkline.model.infos_pps import JobInfo, ProcessStats
+from trunkline.model.jobs import JobState
+from trunkline.model.names import Commit, Job, Pipeline
+from trunkline.pps import jobs as pps_jobs
+from trunkline.wire.gen import pps_v2_pb2 as pps
+
+JOB = Job(Pipeline("default", "edges"), "a" * 32)
+DEAD = "none of 2 runs; a worker died (exit 1: no space left on device)"
+
+
+def info(reason: str) -> JobInfo:
+    commit = Commit(JOB.pipeline.output, JOB.id)
+    return JobInfo(JOB, 1, commit, 0, 0, 0, 0, 0, 4, ProcessStats(), JobState.RUNNING, reason, 1, 1, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "trouble", "told"),
+    [
+        ("waits for a worker: none works now", DEAD, f"waits for a worker: {DEAD}"),
+        ("waits for a worker: 2 are busy with montage", "", "waits for a worker: 2 are busy with montage"),
+        ("waits for images@1 to be finished", DEAD, "waits for images@1 to be finished"),
+    ],
+)
+def test_dead_workers_are_the_reason(monkeypatch: pytest.MonkeyPatch, reason: str, trouble: str, told: str) -> None:
+    monkeypatch.setattr(pps_jobs, "inspect_job", lambda tx, job: info(reason))
+    files: Any = SimpleNamespace(catalog=SimpleNamespace(read=lambda f: f(None)))
+    bridge = Bridge()
+    door = JobDoor(files, bridge, events=SimpleNamespace(seq=0), trouble=lambda: trouble)  # type: ignore[arg-type]
+    request = pps.InspectJobRequest(job=pps.Job(pipeline=pps.Pipeline(name="edges"), id=JOB.id))
+    answer = asyncio.run(door.InspectJob(request, SimpleNamespace()))  # type: ignore[arg-type]
+    bridge.close()
+    assert answer.reason == told
