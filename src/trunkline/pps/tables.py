@@ -25,7 +25,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
 
-REPORTED = tuple(RESULTS.field(name) for name in RESULTS.names if name != "row")
+REPORTED = tuple(pa.field(each.name, each.type) for each in RESULTS if each.name != "row")
 ROWS = pa.schema(
     [
         pa.field("id", ID),

@@ -1,0 +1,115 @@
+"""Datum tables of jobs: what was reported goes to its rows, positions have no gaps, version 1 can be read."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.catalog.work.claims import ReportRow
+from trunkline.errors import DataLoss
+from trunkline.model.datums import ID
+from trunkline.model.jobs import DatumState
+from trunkline.model.plan import RowClass
+from trunkline.model.results import CODE, RESULTS, from_ipc, results, to_ipc
+from trunkline.pps.tables import (
+    ROWS,
+    decode,
+    encode,
+    failed_result,
+    fresh,
+    place_next,
+    replace,
+    rows_at,
+    scatter,
+    with_reports,
+)
+
+GOLDEN = (
+    "c-rk(J%|%Q6n^`Yz1+EI0w+d@N0b!lypt3b7P&&O6As}T#jMG43EU+iyCHXw#x5d)<&`N@UZG%Nk-{Q{rKQD{78Y09T-NtyXLcu(tZ)c6X5j71"
+    "o9}z`-n^aJne6WEJ>A~{2(S$efDBOE02?ewK^lKy(@eAhtu#JO{tUS#^!cs>oS_U*o}lDWE;NA8C_|LzC`FW?$p3&cK&kLCN|!-^0dyLx!276C"
+    "yk6(9?bKhsI`LhP`WlQ28u?Ze{H~+a+x?d8Ig<QNCBMAnw;spqQLt~4&({PWs!gZcuDPDaoYJ${2WHECuF3hK(<8~JJWGz_`A*k&!{j=WPb2h6"
+    "kxx$Yu~53M<F#9uKXTqnW6Qi0ir;Or0#Et4RL{vD_?V0DqW;DCv>q-J@*rJn*NG0#aE;}H<vbd<dE^`rae$mkuslA^%WL<#H6$JfaUD8Aa=x8I"
+    "hv+bt_@jh8a5+Q2ae}tV`liA1bw=aX4js>9`@%+9WBWqXBLkagTi9zeE8JJw4fWmXH1B#ivo!WvJPz&0GfZYP+7CItBW*S!7$zI1szcOl*upqw"
+    "#OWYb<nuE?ZWhbe;`tUKxovS>Q2K=}@_VS@!oJIOmFs(44;8+!^IVS=e5~M81sC>hu74<ak}dMfXraEz?UFXn7q*yhMZtxAN6c5jg)QO@xqXY<"
+    "BZV()F`tQoPZa!I!Os;Obfp0LJYG=nf`V5RyrSU1&jUjV^S{|*otHk|zbsUbu#lRj8%74+mG{5sF`wZERZlZS?V|q7>v(Y5$k}-Otjx>40cg4X"
+    "UaQt{S_f{u?=*cc#B(w)_kwi<I*i_G;YwV@*XQv0d>*q74IWH%>0K}6Yf2)0|0AA>tG~9*4ugd{nDMzE_1n%uftSX$B$3XEh-cvi$31TPg&k$y"
+    "VqP23ysnO~{iXla@E|<HSRHKq8d>aXpW$^gp$y?SpUO!u@|4%_6W8*2vAWN#?sKdA+`qZc(Oqtr{nz>puxYUv"
+)
+"""`/rows` of version 1: zlib, then base 85."""
+
+
+def ids(count: int) -> pa.Array:
+    """IDs of datums."""
+    return pa.array([bytes([number]) * 32 for number in range(1, count + 1)], ID)
+
+
+def report(first: int, *rows: dict[str, object], gen: int = 1) -> ReportRow:
+    """Results as a worker reports them."""
+    table = results({"row": first + number, **row} for number, row in enumerate(rows))
+    return ReportRow(9, gen, first, first + len(rows), (), to_ipc(table))
+
+
+def test_rows_of_version_1_can_be_read() -> None:
+    rows = decode(zlib.decompress(base64.b85decode("".join(GOLDEN))))
+    assert rows.schema.equals(ROWS)
+    assert rows["class"].to_pylist() == [0, 1, 3]
+    assert rows["why"].to_pylist() == ["new", "unchanged", "waits"]
+    first, second, _ = rows.to_pylist()
+    assert (first["source"], first["code"], first["state"], first["tries"]) == (9, "c0de", 4, 3)
+    assert (first["reason"], first["process_us"], first["id"]) == ("exit 1", 7, b"\1" * 32)
+    assert (second["place"], second["source"], second["state"]) == (-1, -1, 0)
+
+
+def test_a_table_is_written_and_read_back() -> None:
+    rows = fresh(ids(3))
+    assert decode(encode(rows)).equals(rows)
+    assert decode(encode(fresh(ids(0)))).num_rows == 0
+    with pytest.raises(DataLoss):
+        decode(b"nothing of the kind")
+
+
+def test_reports_go_to_the_rows_at_their_positions() -> None:
+    rows = replace(fresh(ids(4)), place=pa.array([2, -1, 0, 1]))
+    good, bad = {"state": CODE[DatumState.SUCCESS]}, {"state": CODE[DatumState.FAILED], "reason": "exit 1"}
+    told = [report(1, bad, good), report(0, good), report(0, bad, gen=7)]
+    after = with_reports(rows, told, 9, 1, ("img", "code"))
+    assert after["state"].to_pylist() == [CODE[DatumState.SUCCESS], 0, *[CODE[DatumState.SUCCESS]], 4]
+    assert after["reason"].to_pylist() == ["", "", "", "exit 1"]
+    assert after["source"].to_pylist() == [9, -1, 9, 9]
+    assert after["code"].to_pylist() == ["code", "", "code", "code"]
+    assert after["id"].equals(rows["id"])
+
+
+def test_a_datum_that_was_set_aside_is_a_report_of_one_row() -> None:
+    table = from_ipc(failed_result(5, "it kills"))
+    assert table.schema.equals(RESULTS)
+    assert [(row["row"], row["state"], row["reason"]) for row in table.to_pylist()] == [(5, 4, "it kills")]
+
+
+@given(st.lists(st.sampled_from(list(RowClass)), max_size=12), st.data())
+def test_positions_have_no_gaps_and_never_change(classes: list[RowClass], data: st.DataObject) -> None:
+    first = np.array(classes, np.int64)
+    places = place_next(first, 0, np.full(len(first), -1))
+    later = first.copy()
+    for row in np.flatnonzero(first == RowClass.UNDECIDED):
+        later[row] = data.draw(st.sampled_from([RowClass.RUN, RowClass.SKIP, RowClass.UNDECIDED]))
+    after = place_next(later, int(places.max(initial=-1)) + 1, places)
+    placed = np.sort(after[after >= 0])
+    assert placed.tolist() == list(range(len(placed)))
+    assert (after[places >= 0] == places[places >= 0]).all()
+    assert ((after >= 0) == (later == RowClass.RUN)).all()
+    table = replace(fresh(ids(len(first))), place=pa.array(after))
+    assert after[rows_at(table, pa.array(placed))].tolist() == placed.tolist()
+
+
+def test_scatter_puts_values_where_they_belong() -> None:
+    rows = fresh(ids(3))
+    values = pa.table({"why": ["two", "zero"]})
+    assert scatter(rows, np.array([2, 0]), values)["why"].to_pylist() == ["zero", "", "two"]
+    assert scatter(rows, np.array([], np.int64), values.slice(0, 0)) is rows
