@@ -126,7 +126,7 @@ def test_back_off_grows_and_says_why(
     delays = [line.rpartition(" in ")[2] for line in log.lines if "died" in line]
     assert delays[:4] == ["0.01 s", "0.02 s", "0.04 s", "0.08 s"]
     assert "a worker died (exit 3: cannot reach the server); the next one starts" in log.lines[1]
-    assert one.why_waiting([]).startswith("waiting for a worker: none of 1 runs; a worker died (exit 3: cannot reach")
+    assert one.trouble().startswith("none of 1 runs; a worker died (exit 3: cannot reach")
 
 
 def test_a_command_that_cannot_start_is_a_reason(fleet: Callable[..., LocalFleet], log: Log) -> None:
@@ -195,21 +195,13 @@ threading.Event().wait()
         os.close(descriptor)
 
 
-@pytest.mark.parametrize(
-    ("busy", "reason"),
-    [
-        (["edges"], ""),
-        (["edges", "edges"], "waiting for a worker: 2 of 2 busy with edges"),
-        (["edges", "montage"], "waiting for a worker: 2 of 2 busy with edges, montage"),
-        (["b", "a", "b"], "waiting for a worker: 3 of 2 busy with b (2), a"),
-    ],
-)
-def test_why_work_waits(fleet: Callable[..., LocalFleet], log: Log, busy: list[str], reason: str) -> None:
+def test_there_is_no_trouble_while_a_worker_runs(fleet: Callable[..., LocalFleet], log: Log) -> None:
     one = fleet()
+    assert one.trouble() == "none of 2 runs; they are starting"
     one.start()
     log.wait("--name", 2)
-    assert one.why_waiting(busy) == reason
+    assert one.trouble() == ""
 
 
 def test_no_workers_at_all(fleet: Callable[..., LocalFleet]) -> None:
-    assert fleet(count=0).why_waiting([]) == "waiting for a worker: pachd runs with --workers 0"
+    assert fleet(count=0).trouble() == "this server has no workers"

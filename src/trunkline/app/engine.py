@@ -79,7 +79,7 @@ class Engine:
             ImageDoor(files),
             CheckDoor(files),
             PipelineDoor(files, Rules(strict_images=self._config.strict_images)),
-            JobDoor(files, bridge, events),
+            JobDoor(files, bridge, events, self._trouble),
             DatumDoor(self._pps),
             LogDoor(self._pps, bridge, events),
             WorkerDoor(self._pps, bridge, events),
@@ -97,6 +97,9 @@ class Engine:
         if self._rung is not None:
             self._fleet = open_pool(self._config, self._rung, address, self._ambient, self._worker_gone)
             self._fleet.start()
+
+    def _trouble(self) -> str:
+        return self._fleet.trouble() if self._fleet else "this server has no workers"
 
     def _worker_gone(self, worker: str, reason: str) -> None:
         self._catalog.transact(lambda tx: claims.worker_gone(tx, worker, reason))

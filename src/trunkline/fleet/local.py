@@ -8,7 +8,6 @@ import select
 import selectors
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,20 +112,15 @@ class LocalFleet:
                 for place in self._places
             ]
 
-    def why_waiting(self, busy: Sequence[str]) -> str:
-        """Why work waits, in one sentence; `busy` names the pipeline each busy worker works for. "" if one is free."""
+    def trouble(self) -> str:
+        """Why no worker at all runs, as a sentence continues; "" while one does."""
         status = self.status()
-        alive = sum(1 for each in status if each.pid)
         if not status:
-            return "waiting for a worker: pachd runs with --workers 0"
-        if not alive:
-            reason = next((each.reason for each in status if each.reason), "they are starting")
-            return f"waiting for a worker: none of {len(status)} runs; {reason}"
-        if len(busy) < alive:
+            return "this server has no workers"
+        if any(each.pid for each in status):
             return ""
-        names = Counter(busy).most_common()
-        shown = ", ".join(name if count == 1 or len(names) == 1 else f"{name} ({count})" for name, count in names)
-        return f"waiting for a worker: {len(busy)} of {len(status)} busy with {shown}"
+        reason = next((each.reason for each in status if each.reason), "they are starting")
+        return f"none of {len(status)} runs; {reason}"
 
     def _supervise(self) -> None:
         """The only thread that starts and reaps."""
