@@ -16,6 +16,20 @@ from trunkline.fleet.local import LocalFleet
 from trunkline.worker.launch import Sandbox, Scratch
 from trunkline.worker.rungs import Rung, choose
 
+PRIVATE = (
+    ".pachyderm",
+    ".aws",
+    ".azure",
+    ".config/gcloud",
+    ".docker",
+    ".git-credentials",
+    ".gnupg",
+    ".kube",
+    ".netrc",
+    ".ssh",
+)
+"""Below a home: settings of clients, keys, passwords. Code from an image would not find them either."""
+
 _log = logging.getLogger("trunkline.workers")
 
 
@@ -32,9 +46,9 @@ def choose_rung(config: Config) -> Rung | None:
 
 
 def masked(config: Config) -> tuple[str, ...]:
-    """Host paths that user code must not see: our data, and the user's client settings."""
+    """Host paths that user code must not see: our data, and what of the user's home holds keys and passwords."""
     home = Path(os.environ.get("HOME", "/"))
-    return (str(config.data), str(home / ".pachyderm"))
+    return (str(config.data), *(str(home / name) for name in PRIVATE))
 
 
 def open_pool(
