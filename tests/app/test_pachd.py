@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from trunkline.api.rpc.services import SERVICES
+from trunkline.app.server import socket_folder
 from trunkline.testing.serving import PachdProcess
 from trunkline.wire.gen import (
     admin_v2_pb2,
@@ -134,3 +138,17 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
             os.kill(server.pid, number)
             assert os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT).si_status == 0
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_sockets_lie_where_only_this_user_reaches_them(tmp_path: Path, deep: bool) -> None:
+    data = tmp_path.joinpath(*["x" * 40] * 3) if deep else Path(tempfile.mkdtemp(dir=tmp_path.parent))
+    data.mkdir(parents=True, exist_ok=True)
+    first = socket_folder(data)
+    (first / "grpc").touch()  # left by a server that was killed
+    second = socket_folder(data)
+    assert stat.S_IMODE(second.stat().st_mode) == 0o700
+    assert list(second.iterdir()) == []
+    assert len(str(second / "grpc")) < 108
+    for folder in {first, second}:
+        shutil.rmtree(folder)

@@ -38,6 +38,9 @@ MISUSED = 2
 GRACE_S = 1.5
 """How long calls that run may still take when the server is told to stop."""
 
+DEEPEST_BYTES = 90
+"""The path of a unix socket may have no more than 107 bytes."""
+
 LAST_S = 4.5
 """The process is gone after this, whatever is still going on: everything acknowledged is on disk at any time."""
 
@@ -107,8 +110,7 @@ class Server:
         self._engine = engine
         self._bridge = Bridge()
         self._rooms = Rooms(self._bridge, ambient)
-        # Of its own, not in the data folder: a socket's path may have no more than 107 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="trunkline-"))
+        self._folder = socket_folder(config.data)
         self._closing: list[Callable[[], object]] = []
 
     async def start(self) -> tuple[str, int]:
@@ -142,3 +144,16 @@ class Server:
         self._front.close()
         self._bridge.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def socket_folder(data: Path) -> Path:
+    """A fresh folder that only this user reaches, for the sockets behind the front.
+
+    In the data folder, so that what a killed server left is found and removed; elsewhere only if that lies too deep.
+    """
+    folder = data / "run"
+    if len(os.fsencode(folder)) > DEEPEST_BYTES:
+        return Path(tempfile.mkdtemp(prefix="trunkline-"))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder

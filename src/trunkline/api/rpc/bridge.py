@@ -180,6 +180,7 @@ class _Feed(Generic[T]):
                     return  # what comes is dropped, the answer is on its way
                 self._put(message)
             self.asking = asyncio.ensure_future(is_whole())
+            self.asking.add_done_callback(_retrieve)
             await asyncio.shield(self.asking)
             self.end(None)
         except asyncio.CancelledError:
