@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
-def main() -> int:
-    """Run the server; its exit code."""
+def main() -> None:
+    """Run the server, and end the process with its exit code."""
     from trunkline.app.server import main as serve
 
-    return serve()
+    code = serve()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is closed and on disk. Taking the interpreter apart would wait for threads and help nobody.
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
