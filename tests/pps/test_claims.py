@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pps_world import Worker, World, copy, glob
 
+from trunkline.catalog import outbox
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
 from trunkline.model.jobs import DatumState
@@ -12,6 +13,7 @@ from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, results
 from trunkline.pps import claims, datums, jobs
 from trunkline.pps.claims import LEASE_TICKS, Cancel, Renewal, Report, Restart
+from trunkline.pps.machine import CLAIMS_TOPIC
 
 
 def files(count: int) -> dict[str, bytes]:
@@ -37,6 +39,13 @@ def renewal(worker: Worker, row: int | None = None) -> Renewal:
     assert worker.handed is not None
     claim = worker.handed.leased.claim
     return Renewal(claim.id, claim.fence, row)
+
+
+def woken(world: World) -> bool:
+    """Whether a tick of the leader says that there may be something to claim."""
+    seen = world.files.catalog.read(outbox.newest)
+    tick(world)
+    return bool(world.files.catalog.read(lambda tx: outbox.read_after(tx, seen, 10, [CLAIMS_TOPIC])))
 
 
 def tick(world: World, count: int = 1) -> None:
@@ -113,7 +122,9 @@ def test_an_idle_worker_takes_the_tail_of_a_slow_one(world: World) -> None:
     slow, idle = world.worker, Worker(world, "w2")
     assert slow.claim()
     assert not idle.claim()
+    assert not woken(world)
     world.ambient.advance(2)
+    assert woken(world)
     assert idle.claim()
     assert [(row.first, row.last, row.worker) for row in rows(world)] == [(0, 4, "w1"), (4, 8, "w2")]
     idle.work()

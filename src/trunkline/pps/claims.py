@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trunkline.ambient import Micros
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
@@ -162,6 +163,15 @@ def _tick(tx: Tx, renewed: dict[str, Renewal], sessions: set[int]) -> None:
         claim_rows.renew(tx, one.claim, LEASE_TICKS + 1, one.row)
     for row in claim_rows.tick(tx):
         lost(tx, row, SILENT.format(LEASE_TICKS))
+    # Who found nothing to do before a worker counted as slow would not look again by himself.
+    slow = [row for row in claim_rows.all_claims(tx) if _age(tx, row) < SLOW_US + 2 * TICK_US and _tail(tx, row)]
+    for pipeline in sorted({row.pipeline for row in slow}):
+        tx.emit(CLAIMS_TOPIC, {"pipeline": pipeline})
+
+
+def _age(tx: Tx, row: ClaimRow) -> Micros:
+    """How long a worker has had a claim; 0: it has none."""
+    return 0 if row.leased_us is None else tx.now_us - row.leased_us
 
 
 def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None) -> Leased | None:
@@ -196,7 +206,7 @@ def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipel
 
 def _tail(tx: Tx, row: ClaimRow) -> int | None:
     """Where the tail half of a slow worker's range begins; None: it is not slow, or has nothing to spare."""
-    if row.leased_us is None or tx.now_us - row.leased_us < SLOW_US:
+    if _age(tx, row) < SLOW_US:
         return None
     begin = max(row.done, row.first if row.row is None else row.row) + 1
     return row.last - (row.last - begin + 1) // 2 if begin < row.last else None
