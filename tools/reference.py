@@ -1,10 +1,13 @@
-"""Write the pages that code can tell better than people: docs/pachctl.md, docs/states.md and docs/errors.md.
+"""Write the pages that code can tell better than people: docs/pachctl.md, docs/states.md, docs/errors.md
+and docs/calls.md.
 
 `make docs` writes them; a test compares, so that they never say what was true last month.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import click
 
 from trunkline import errors
+from trunkline.api.rpc.services import SERVICES
 from trunkline.cli.entry import root
 from trunkline.model import jobs
 
@@ -64,7 +68,46 @@ def error_pages() -> str:
     return "\n".join(head + rows) + "\n"
 
 
-PAGES = {"docs/pachctl.md": command_pages, "docs/states.md": state_pages, "docs/errors.md": error_pages}
+def built_calls() -> set[tuple[str, str]]:
+    """Service and name of every call that a door answers."""
+    found = set()
+    for room in ("about", "files", "work"):
+        place = importlib.import_module(f"trunkline.api.{room}")
+        inner = [f"{place.__name__}.{one.name}" for one in pkgutil.iter_modules(getattr(place, "__path__", []))]
+        for module in [place, *map(importlib.import_module, inner)]:
+            for door in (one for name, one in vars(module).items() if name.endswith("Door")):
+                defaults = {one.name: one.default for one in getattr(door, "__dataclass_fields__", {}).values()}
+                service = defaults.get("service") or door.service
+                found |= {(service, name) for name in dir(door) if name[0].isupper()}
+    return found
+
+
+def call_pages() -> str:
+    """Every call of every service, and whether it is built."""
+    built = built_calls()
+    parts = [
+        "# Calls of the gRPC interface\n",
+        NOTICE,
+        "Every call of the public clients is registered. One that is not built yet answers UNIMPLEMENTED with a sentence\n"
+        "that names it and says what to do instead. Health and reflection are there as well.\n",
+    ]
+    for service in sorted(SERVICES, key=lambda one: one.full_name):
+        names = [method.name for method in service.methods]
+        there = [name for name in names if (service.full_name, name) in built]
+        missing = [name for name in names if name not in there]
+        lines = [f"## {service.full_name}\n"]
+        lines += [f"{', '.join(there)}.\n"] if there else []
+        lines += [f"Not built: {', '.join(missing)}.\n"] if missing else []
+        parts += lines
+    return "\n".join(parts)
+
+
+PAGES = {
+    "docs/pachctl.md": command_pages,
+    "docs/states.md": state_pages,
+    "docs/errors.md": error_pages,
+    "docs/calls.md": call_pages,
+}
 
 
 def main() -> None:

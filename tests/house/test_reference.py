@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = ("docs/pachctl.md", "docs/states.md", "docs/errors.md")
+NAMES = ("docs/pachctl.md", "docs/states.md", "docs/errors.md", "docs/calls.md")
 
 
 @pytest.mark.parametrize("name", NAMES)
