@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trunkline.wire.gen.pfs_v2_pb2_grpc import APIStub as PfsStub
     from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub as PpsStub
     from trunkline.wire.gen.transaction_v2_pb2_grpc import APIStub as TransactionStub
-    from trunkline.wire.gen.trunkline_pb2_grpc import FilesStub, ImagesStub
+    from trunkline.wire.gen.trunkline_pb2_grpc import ImagesStub
     from trunkline.wire.gen.versionpb_v2_pb2_grpc import APIStub as VersionStub
     from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
 
@@ -119,13 +119,6 @@ class Client:
         return APIStub(self._calls)
 
     @cached_property
-    def bulk(self) -> FilesStub:
-        """Uploads of many files in few messages: ours only, another server answers Unimplemented."""
-        from trunkline.wire.gen.trunkline_pb2_grpc import FilesStub
-
-        return FilesStub(self._calls)
-
-    @cached_property
     def images(self) -> ImagesStub:
         """Local images: ours only."""
         from trunkline.wire.gen.trunkline_pb2_grpc import ImagesStub
@@ -138,6 +131,15 @@ class Client:
         from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
 
         return WorkersStub(self._calls)
+
+    def upload(self, method: str, messages: Iterator[bytes], *, compress: bool = False) -> bytes:
+        """Make a call that takes a stream, of messages that are encoded already; the answer, encoded.
+
+        method: as in `/trunkline.v1.Files/BulkPut`. compress: gzip on the way.
+        """
+        call: Any = self._calls.stream_unary(method, None, None)
+        answer: bytes = call(messages, compression=grpc.Compression.Gzip if compress else None)
+        return answer
 
     def close(self) -> None:
         """Hang up. Calls that run are cancelled."""

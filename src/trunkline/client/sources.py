@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trunkline.errors import InvalidArgument, NotFound
+from trunkline.model.paths import validate
 
 Skipped = Callable[[str], None]
 """Told, in words, of each thing in a folder that cannot be put."""
@@ -63,10 +64,13 @@ def local_tree(folder: str, prefix: str, skipped: Skipped) -> Iterator[LocalFile
     """Every regular file below `folder`, in path order, under `prefix` (which ends in no slash).
 
     Links to files are followed, links to folders are not: they could lead back up. Those and everything that is no
-    regular file are named to `skipped`. Raises NotFound if `folder` cannot be read.
+    regular file are named to `skipped`. Raises NotFound if `folder` cannot be read, InvalidArgument for a name that is
+    no UTF-8.
     """
     for entry in _entries(folder):
         local, path = entry.path, f"{prefix}/{entry.name}"
+        if not entry.name.isascii():
+            validate(path)  # a name that is no UTF-8 could not even be sent
         try:
             if entry.is_dir(follow_symlinks=False):
                 yield from local_tree(local, path, skipped)

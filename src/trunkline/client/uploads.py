@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
-
-import grpc
-from google.protobuf.wrappers_pb2 import BytesValue
+from typing import BinaryIO
 
 from trunkline.client.connection import Client
 from trunkline.client.sources import LocalFile, OpenStream, RemoteFile, Source
 from trunkline.errors import Aborted, InvalidArgument, TrunklineError, Unimplemented
+from trunkline.wire import frames
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
 
@@ -34,7 +31,8 @@ Progress = Callable[[int], None]
 """Told how many more bytes have been handed to the connection; a negative number takes some back."""
 
 
-_Message = TypeVar("_Message")
+BULK_PUT = "/trunkline.v1.Files/BulkPut"
+MODIFY_FILE = "/pfs_v2.API/ModifyFile"
 
 
 def put_files(
@@ -52,16 +50,15 @@ def put_files(
     parallelism: how many threads read small files ahead. compress: gzip on the way.
     """
     work = _Upload(commit, append, max(1, parallelism), progress)
-    squeeze = grpc.Compression.Gzip if compress else None
     if all(isinstance(source, LocalFile) for source in sources):
         try:
             files = [one for one in sources if isinstance(one, LocalFile)]
-            work.send(partial(client.bulk.BulkPut, compression=squeeze), work.bulk(files))
+            work.send(client, BULK_PUT, work.bulk(files), compress)
             return
         except Unimplemented:
             progress(-work.sent)
             work = _Upload(commit, append, max(1, parallelism), progress)
-    work.send(partial(client.pfs.ModifyFile, compression=squeeze), work.public(sources))
+    work.send(client, MODIFY_FILE, work.public(sources), compress)
 
 
 class _Upload:
@@ -75,15 +72,15 @@ class _Upload:
         self.sent = 0
         self.broken: Exception | None = None
 
-    def send(self, call: Callable[[Iterator[_Message]], object], messages: Iterator[_Message]) -> None:
+    def send(self, client: Client, method: str, messages: Iterator[bytes], compress: bool) -> None:
         try:
-            call(self._watched(messages))
+            client.upload(method, self._watched(messages), compress=compress)
         except TrunklineError:
             if self.broken is not None:
                 raise self.broken from None
             raise
 
-    def _watched(self, messages: Iterator[_Message]) -> Iterator[_Message]:
+    def _watched(self, messages: Iterator[bytes]) -> Iterator[bytes]:
         # gRPC runs this in a thread of its own; it turns an exception here into a cancelled call, so that a half-read
         # file is never committed, but it keeps the reason to itself.
         try:
@@ -96,37 +93,38 @@ class _Upload:
         self.sent += size_bytes
         self.progress(size_bytes)
 
-    def bulk(self, files: Iterable[LocalFile]) -> Iterator[own.BulkPutRequest]:
+    def bulk(self, files: Iterable[LocalFile]) -> Iterator[bytes]:
         """The messages of our own call."""
-        yield own.BulkPutRequest(target=own.BulkTarget(commit=self.commit))
+        yield own.BulkPutRequest(target=own.BulkTarget(commit=self.commit)).SerializeToString()
         with ThreadPoolExecutor(self.parallelism, "read-ahead") as readers:
-            waiting: deque[Future[own.SmallFiles] | LocalFile] = deque()
+            waiting: deque[Future[tuple[bytes, int]] | LocalFile] = deque()
             for group in _groups(files):
-                waiting.append(group if isinstance(group, LocalFile) else readers.submit(self._read, group))
+                waiting.append(group if isinstance(group, LocalFile) else readers.submit(self._small, group))
                 if len(waiting) > self.parallelism:
                     yield from self._ready(waiting.popleft())
             while waiting:
                 yield from self._ready(waiting.popleft())
 
-    def _ready(self, item: Future[own.SmallFiles] | LocalFile) -> Iterator[own.BulkPutRequest]:
+    def _ready(self, item: Future[tuple[bytes, int]] | LocalFile) -> Iterator[bytes]:
         if isinstance(item, LocalFile):
             yield from self._pieces(item)
             return
-        small = item.result()
-        yield own.BulkPutRequest(small=small)
-        self._count(len(small.data))
+        message, size_bytes = item.result()
+        yield message
+        self._count(size_bytes)
 
-    def _pieces(self, file: LocalFile) -> Iterator[own.BulkPutRequest]:
-        name = file.path
+    def _pieces(self, file: LocalFile) -> Iterator[bytes]:
+        named = frames.delimited(1, file.path.encode())
+        options = frames.flag(3, self.append)
         with _opened(file.local) as stream:
             for data in _read_pieces(stream):
-                yield own.BulkPutRequest(piece=own.FilePiece(path=name, data=data, append=self.append))
+                yield b"".join(frames.delimited(3, *named, *options, *frames.delimited(2, data)))
                 self._count(len(data))
-                name = ""
-        if name:
-            yield own.BulkPutRequest(piece=own.FilePiece(path=name, append=self.append))
+                named = []
+        if named:
+            yield b"".join(frames.delimited(3, *named, *options))
 
-    def _read(self, files: Sequence[LocalFile]) -> own.SmallFiles:
+    def _small(self, files: Sequence[LocalFile]) -> tuple[bytes, int]:
         contents = []
         for file in files:
             with _opened(file.local) as stream:
@@ -134,37 +132,36 @@ class _Upload:
             if len(content) > PIECE_BYTES:
                 raise Aborted(f"{file.local} grew while it was being put; try again when nobody writes to it")
             contents.append(content)
-        return own.SmallFiles(
-            paths=[file.path for file in files],
-            sizes=[len(content) for content in contents],
-            data=b"".join(contents),
-            append=self.append,
-        )
+        sizes = [len(content) for content in contents]
+        named = own.SmallFiles(paths=[file.path for file in files], sizes=sizes, append=self.append)
+        parts = (named.SerializeToString(), *frames.delimited(3, *contents))
+        return b"".join(frames.delimited(2, *parts)), sum(sizes)
 
-    def public(self, sources: Iterable[Source]) -> Iterator[pfs.ModifyFileRequest]:
+    def public(self, sources: Iterable[Source]) -> Iterator[bytes]:
         """The messages of the public call."""
-        yield pfs.ModifyFileRequest(set_commit=self.commit)
+        yield pfs.ModifyFileRequest(set_commit=self.commit).SerializeToString()
         for source in sources:
             if not self.append:
-                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=source.path))
+                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=source.path)).SerializeToString()
             match source:
                 case RemoteFile(path, url, recursive):
                     fetch = pfs.AddFile.URLSource(URL=url, recursive=recursive)
-                    yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, url=fetch))
+                    yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, url=fetch)).SerializeToString()
                 case OpenStream(path, stream):
                     yield from self._raw(path, stream)
                 case LocalFile(path, local):
                     with _opened(local) as stream:
                         yield from self._raw(path, stream)
 
-    def _raw(self, path: str, stream: BinaryIO) -> Iterator[pfs.ModifyFileRequest]:
+    def _raw(self, path: str, stream: BinaryIO) -> Iterator[bytes]:
+        named = frames.delimited(1, path.encode())
         empty = True
         for data in _read_pieces(stream):
             empty = False
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=BytesValue(value=data)))
+            yield b"".join(frames.delimited(2, *named, *frames.delimited(3, *frames.delimited(1, data))))
             self._count(len(data))
         if empty:
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=BytesValue()))
+            yield b"".join(frames.delimited(2, *named, *frames.delimited(3)))
 
 
 def _groups(files: Iterable[LocalFile]) -> Iterator[list[LocalFile] | LocalFile]:
