@@ -262,7 +262,9 @@ def test_the_cache_of_parts_keeps_its_limit_and_survives_anything(world: World, 
     assert 1 <= len(files) < 6
     assert parts[-1].blob.replace("/", "_") + ".arrow" in files
     (tmp_path / "cache" / files[-1]).write_bytes(b"half a file")
+    (tmp_path / "cache" / ".left").write_bytes(b"by a process that died")
     again = PartCache(world.blobs, tmp_path / "cache", 500_000, world.ambient)
+    assert not (tmp_path / "cache" / ".left").exists()
     assert again.rows(parts[-1]).column("path")[1999].as_py() == "/f01999"
     (tmp_path / "cache" / "boot").write_text("the machine was down in between")
     PartCache(world.blobs, tmp_path / "cache", 500_000, world.ambient)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from trunkline.model.globs import Glob
 from trunkline.storage import Sealed, View, Writer, changes, entries
-from trunkline.storage.writing import levels, writer
+from trunkline.storage.writing import layers, levels, writer
 from trunkline.testing.stores import Model, World, blank, contents
 
 NAMES = st.sampled_from(["a", "a.txt", "b", "a-b", "é"])
@@ -89,12 +89,17 @@ class Storage(RuleBasedStateMachine):
 
     spill = 250_000
     free_rows = 10_000
+    slice_rows = 200_000
+    window = 65_536
 
     @initialize()
     def begin(self) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(writer, "SPILL_EDITS", self.spill)
         self.patch.setattr(levels, "FREE_ROWS", self.free_rows)
+        for module in (levels, layers):
+            self.patch.setattr(module, "SLICE_ROWS", self.slice_rows)
+        self.patch.setitem(View.scan.__kwdefaults__, "window", self.window)
         self.world = World()
         self.manifest: Sequence[Sealed] = ()
         self.committed: Model = {}
@@ -197,10 +202,12 @@ class Storage(RuleBasedStateMachine):
 
 
 class Spilling(Storage):
-    """The same, with layers of hardly any edits and runs that are merged late."""
+    """The same, with layers of hardly any edits, runs that are merged late, and everything done in small ranges."""
 
     spill = 2
     free_rows = 3
+    slice_rows = 2
+    window = 3
 
 
 TestStorage = Storage.TestCase

@@ -14,7 +14,6 @@ from trunkline.ambient import Ambient
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.chunks import ChunkReader, Uploader
 from trunkline.storage.filesets.cache import PartCache, with_depth
-from trunkline.storage.filesets.merge import merge_layers
 from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, read_rows
 from trunkline.storage.filesets.schema import as_batch
 from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
@@ -22,7 +21,8 @@ from trunkline.storage.ports import ChunkKey, Sealed, WriteSession
 from trunkline.storage.reading.content import Content, contents_of
 from trunkline.storage.reading.view import View
 from trunkline.storage.writing.finish import Finished, Finisher, split
-from trunkline.storage.writing.intake import Intake, pack_inline, recut_many_small
+from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
+from trunkline.storage.writing.layers import Layers, Spool
 from trunkline.storage.writing.resolve import resolve
 from trunkline.storage.writing.writer import Writer
 
@@ -87,16 +87,22 @@ class Store:
         """
         runs, more = split(base)
         under = self.view(runs)
-        diff = self._merged([*more, *layers])
+        over = Layers([self._open(layer) for layer in (*more, *layers)])
+        intake = self._intake(session)
         finisher = Finisher(
-            self._sealer(session), intake := self._intake(session), self._open, lambda rows: self._recut(rows, intake)
+            self._sealer(session),
+            intake,
+            self._open,
+            lambda rows: recut_many_small(rows, intake, self.reader),
+            self._cache.folder,
         )
-        return finisher.finish(runs, under, diff, since)
+        return finisher.finish(runs, under, over, since)
 
     def compact(self, session: WriteSession, sealed: Sequence[Sealed]) -> Sealed:
         """One layer in the place of these adjacent ones, oldest first. Rows for directories are left out."""
-        rows, _ = pack_inline(self._merged(sealed), self._intake(session))
-        return self._sealer(session).seal([rows])
+        layers = Layers([self._open(one) for one in sealed])
+        rows = (layers.between(low, high) for low, high in layers.ranges())
+        return self._sealer(session).seal(map(Packer(self._intake(session)), rows))
 
     def rows(self, sealed: Sealed) -> pa.Table:
         """All rows of one file set as they are: hides, contents, directories."""
@@ -118,12 +124,6 @@ class Store:
     def _sealer(self, session: WriteSession) -> Sealer:
         return Sealer(self.blobs, self._cache, self._ambient, session)
 
-    def _recut(self, rows: pa.RecordBatch, intake: Intake) -> pa.RecordBatch:
-        return recut_many_small(rows, intake, self.reader)
-
-    def _merged(self, layers: Sequence[Sealed]) -> pa.RecordBatch:
-        return merge_layers([read_rows(layer, self._cache) for layer in layers])
-
     def _open(self, sealed: Sealed) -> SealedRun:
         with self._lock:
             run = self._runs.get(sealed.id)
@@ -142,8 +142,8 @@ class Store:
             run = self._overlays.get(name)
         if run is not None:
             return run
-        resolved = resolve(View(under, self.reader), self._merged(layers))
-        run = LooseRun("+".join(name), resolved.rows)
+        over = Layers([self._open(layer) for layer in layers])
+        run = LooseRun("+".join(name), resolve(View(under, self.reader), over, Spool(None)).batches)
         with self._lock:
             self._overlays[name] = run
             while len(self._overlays) > _OVERLAYS:

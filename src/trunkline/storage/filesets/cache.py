@@ -24,6 +24,7 @@ CACHED = SCHEMA.append(DEPTH)
 what lies below it."""
 
 _MAPPED = 512
+_MAPPED_BYTES = 256 << 20
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -40,7 +41,8 @@ class PartCache:
     """
 
     def __init__(self, blobs: BlobStore, folder: Path, limit_bytes: int, ambient: Ambient) -> None:
-        self._blobs, self._folder, self._limit, self._ambient = blobs, folder, limit_bytes, ambient
+
+        self._blobs, self.folder, self._limit, self._ambient = blobs, folder, limit_bytes, ambient
         self._mapped: OrderedDict[str, pa.RecordBatch] = OrderedDict()
         self._files: OrderedDict[str, int] = OrderedDict()
         self._used = 0
@@ -58,7 +60,7 @@ class PartCache:
                 self._mapped.move_to_end(part.blob)
                 self._files.move_to_end(_file_name(part))
                 return rows
-        path = self._folder / _file_name(part)
+        path = self.folder / _file_name(part)
         rows = _map(path, part)
         if rows is None:
             return self.fill(part, self._fetch(part))
@@ -67,7 +69,7 @@ class PartCache:
     def fill(self, part: Part, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Keep a part's rows, which the caller has at hand."""
         rows = with_depth(rows)
-        path = self._folder / _file_name(part)
+        path = self.folder / _file_name(part)
         passing = path.with_name(f".{self._ambient.new_id()}")
         try:
             with pa.OSFile(str(passing), "wb") as sink, pa.ipc.new_file(sink, CACHED) as writer:
@@ -86,14 +88,17 @@ class PartCache:
             self._mapped[part.blob] = rows
             self._used += size - self._files.pop(name, 0)
             self._files[name] = size
-            while len(self._mapped) > _MAPPED:
+            while len(self._mapped) > _MAPPED or (self._mapped_bytes() > _MAPPED_BYTES and len(self._mapped) > 1):
                 self._mapped.popitem(last=False)
             while self._used > self._limit and len(self._files) > 1:
                 dropped, its_size = self._files.popitem(last=False)
                 self._used -= its_size
                 self._mapped.pop(_blob_name(dropped), None)
-                (self._folder / dropped).unlink(missing_ok=True)
+                (self.folder / dropped).unlink(missing_ok=True)
         return rows
+
+    def _mapped_bytes(self) -> int:
+        return sum(self._files.get(_file_name_of(blob), 0) for blob in self._mapped)
 
     def _fetch(self, part: Part) -> pa.RecordBatch:
         try:
@@ -112,21 +117,28 @@ class PartCache:
 
     def _open_folder(self) -> None:
         boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
-        mark = self._folder / "boot"
+        mark = self.folder / "boot"
         if not mark.exists() or mark.read_text() != boot or not boot:
             # After a crash of the machine a file may have its name and length, and zeros inside.
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             mark.write_text(boot)
-        found = [(entry.stat().st_atime, entry.name, entry.stat().st_size) for entry in os.scandir(self._folder)]
+        found = [(entry.stat().st_atime, entry.name, entry.stat().st_size) for entry in os.scandir(self.folder)]
         for _, name, size in sorted(found):
-            if name.endswith(".arrow"):
+            if name.startswith("."):
+                # Half a file of a process that died; should it live, it does without.
+                (self.folder / name).unlink(missing_ok=True)
+            elif name.endswith(".arrow"):
                 self._files[name] = size
                 self._used += size
 
 
 def _file_name(part: Part) -> str:
-    return part.blob.replace("/", "_") + ".arrow"
+    return _file_name_of(part.blob)
+
+
+def _file_name_of(blob: str) -> str:
+    return blob.replace("/", "_") + ".arrow"
 
 
 def _blob_name(file_name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -32,11 +32,15 @@ class Run:
         raise NotImplementedError
 
     @cached_property
+    def tree_rows(self) -> pa.RecordBatch:
+        """The subtree hides; columns of `CACHED`."""
+        with_trees = [self.part(number) for number in range(len(self.parts)) if self.has_trees(number)]
+        return _cached([part.filter(pa.array(ops(part) == DELTREE)) for part in with_trees])
+
+    @property
     def trees(self) -> pa.Array:
         """Paths of the subtree hides, ascending."""
-        with_trees = [self.part(number) for number in range(len(self.parts)) if self.has_trees(number)]
-        found = [part.column("path").filter(pa.array(ops(part) == DELTREE)) for part in with_trees]
-        return pa.concat_arrays([pa.array([], pa.string()), *found])
+        return self.tree_rows.column("path")
 
     def has_trees(self, number: int) -> bool:
         """Whether a part may have subtree hides."""
@@ -92,18 +96,18 @@ class SealedRun(Run):
 class LooseRun(Run):
     """A run that is only in memory: what an open commit would become."""
 
-    def __init__(self, name: str, rows: pa.RecordBatch) -> None:
-        super().__init__(name, rows.num_rows)
-        self._rows = with_depth(rows)
+    def __init__(self, name: str, batches: Iterable[pa.RecordBatch]) -> None:
+        self._batches = [with_depth(batch) for batch in batches if batch.num_rows]
+        super().__init__(name, sum(batch.num_rows for batch in self._batches))
 
     @cached_property
     def parts(self) -> Sequence[tuple[str, str, int]]:
         """See `Run`."""
-        return _one_part(self._rows)
+        return [one for batch in self._batches for one in _one_part(batch)]
 
     def part(self, number: int) -> pa.RecordBatch:
         """See `Run`."""
-        return self._rows
+        return self._batches[number]
 
 
 def read_rows(sealed: Sealed, cache: PartCache) -> pa.RecordBatch:

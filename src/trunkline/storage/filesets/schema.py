@@ -107,6 +107,11 @@ def column(rows: pa.RecordBatch, name: str) -> Ints:
     return numpy(rows.column(name))
 
 
+def fixed_bytes(digests: pa.Array) -> memoryview:
+    """The bytes of a column of digests, one after the other, not copied. The column has no nulls."""
+    return memoryview(digests.buffers()[1])[32 * digests.offset : 32 * (digests.offset + len(digests))]
+
+
 def keep(rows: pa.RecordBatch, mask: Mask) -> pa.RecordBatch:
     """The rows where `mask` is true; the batch itself when that is all."""
     if mask.all():

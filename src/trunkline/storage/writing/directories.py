@@ -17,6 +17,7 @@ from trunkline.storage.filesets.schema import (
     Mask,
     column,
     depth_of,
+    fixed_bytes,
     hash_of_directory,
     keep,
     no_rows,
@@ -165,7 +166,7 @@ def _hash_groups(names: pa.Array, children: pa.RecordBatch) -> pa.Array:
     lengths = pc.binary_length(names).to_numpy()
     counts = last - first
     named, edges = _names_after(paths, np.repeat(lengths, counts))
-    hashes = memoryview(b"".join(children.column("hash").to_pylist()))
+    hashes = fixed_bytes(children.column("hash"))
     view = memoryview(named)
     found: list[bytes | None] = [
         hash_of_directory(view[edges[start] : edges[end]], hashes[32 * start : 32 * end]) if count else None
@@ -180,11 +181,11 @@ def _names_after(paths: pa.Array, skip: Ints) -> tuple[bytes, list[int]]:
     offsets = np.frombuffer(whole.buffers()[1], dtype=np.int32)[whole.offset : whole.offset + len(whole) + 1]
     data = np.frombuffer(whole.buffers()[2], dtype=np.uint8)
     lengths = np.diff(offsets).astype(np.int64)
-    marks = np.zeros(int(offsets[-1] - offsets[0]) + 1, dtype=np.int32)
+    marks = np.zeros(int(offsets[-1] - offsets[0]) + 1, dtype=np.int8)
     starts = (offsets[:-1] - offsets[0]).astype(np.int64)
-    np.add.at(marks, starts + skip, 1)
-    np.add.at(marks, starts + lengths, -1)
-    kept = data[offsets[0] : offsets[-1]][np.cumsum(marks[:-1]) > 0]
+    marks[starts + skip] = 1
+    marks[starts + lengths] = -1  # the end of one text; names are not empty, so it is no other's beginning
+    kept = data[offsets[0] : offsets[-1]][np.cumsum(marks[:-1], dtype=np.int8).view(np.bool_)]
     return kept.tobytes(), np.concatenate(([0], np.cumsum(lengths - skip))).tolist()
 
 

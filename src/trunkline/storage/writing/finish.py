@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,10 @@ from trunkline.storage.filesets.schema import replace
 from trunkline.storage.filesets.seal import Sealer
 from trunkline.storage.ports import Sealed
 from trunkline.storage.reading.view import View
-from trunkline.storage.writing.intake import Intake, pack_inline
+from trunkline.storage.writing.intake import Intake, Packer
+from trunkline.storage.writing.layers import Layers, Spool
 from trunkline.storage.writing.levels import how_many_to_merge, merge_runs
-from trunkline.storage.writing.resolve import Recut, resolve
+from trunkline.storage.writing.resolve import Change, Treatment, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +38,30 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """What finishing needs, for one session."""
+    """What finishing needs, for one session. scratch: a folder for rows that wait, when they are many."""
 
     sealer: Sealer
     intake: Intake
     open_run: Callable[[Sealed], Run]
-    recut: Recut
+    recut: Change
+    scratch: Path
 
-    def finish(self, runs: Sequence[Sealed], base: View, diff: pa.RecordBatch, since: int) -> Finished:
-        """Lay `diff`, canonical and without directories, on the content of `runs`, opened as `base`."""
-        if not diff.num_rows:
-            return Finished(None, tuple(runs), base.size_bytes, base.count)
-        diff, _ = pack_inline(diff, self.intake)
-        resolved = resolve(base, diff, self.recut)
-        if resolved.error:
-            return Finished(None, tuple(runs), resolved.size_bytes, resolved.files, resolved.error)
-        roots = (base.hash, resolved.root)
-        run = self.sealer.seal([_stamped(resolved.rows, since)], roots)
-        record = run if resolved.as_diff else self.sealer.seal([_stamped(diff, since)])
-        manifest = self._levelled([*runs, run], diff.num_rows)
+    def finish(self, runs: Sequence[Sealed], base: View, layers: Layers, since: int) -> Finished:
+        """Lay layers on the content of `runs`, opened as `base`."""
+        treatment = Treatment(Packer(self.intake), self.recut)
+        with Spool(self.scratch) as spool:
+            resolved = resolve(base, layers, spool, treatment)
+            if resolved.error or not resolved.diff_rows:
+                return Finished(None, tuple(runs), resolved.size_bytes, resolved.files, resolved.error)
+            roots = (base.hash, resolved.root)
+            run = self.sealer.seal((_stamped(rows, since) for rows in resolved.batches), roots)
+        record = run if resolved.as_diff else self._record(layers, since)
+        manifest = self._levelled([*runs, run], resolved.diff_rows)
         return Finished(record, manifest, resolved.size_bytes, resolved.files)
+
+    def _record(self, layers: Layers, since: int) -> Sealed:
+        pack = Packer(self.intake)
+        return self.sealer.seal(_stamped(pack(layers.between(*range_)), since) for range_ in layers.ranges())
 
     def _levelled(self, runs: list[Sealed], diff_rows: int) -> tuple[Sealed, ...]:
         merged = how_many_to_merge([run.rows for run in runs], diff_rows)

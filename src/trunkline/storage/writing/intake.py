@@ -177,6 +177,19 @@ def pack_inline(rows: pa.RecordBatch, intake: Intake, allowed: int = INLINE_TOTA
     return replace(rows, pieces=pa.ListArray.from_arrays(counts, moved, type=PIECES)), 0
 
 
+class Packer:
+    """Keeps the inline bytes of one file set, whose rows come in batches, to INLINE_TOTAL."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake, self._left = intake, INLINE_TOTAL
+
+    def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The next rows, with inline bytes moved into packs where they would be too many."""
+        packed, used = pack_inline(rows, self._intake, self._left)
+        self._left -= used
+        return packed
+
+
 def recut_many_small(rows: pa.RecordBatch, intake: Intake, reader: ChunkReader) -> pa.RecordBatch:
     """The rows, where a file of very many small pieces has each stretch of them stored anew as one."""
     lengths = rows.column("pieces").flatten().field("length").to_numpy()

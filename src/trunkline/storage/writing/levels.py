@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from trunkline.storage.filesets.live import newest, windows
+from trunkline.storage.filesets.live import newest
 from trunkline.storage.filesets.runs import Run, plain
 from trunkline.storage.filesets.seal import Sealer
 from trunkline.storage.ports import Sealed
-from trunkline.storage.writing.intake import INLINE_TOTAL, Intake, pack_inline
+from trunkline.storage.writing.intake import Intake, Packer
+from trunkline.storage.writing.layers import SLICE_ROWS, even_ranges
 
 FACTOR = 10
 MAX_RUNS = 8
@@ -40,21 +41,14 @@ def how_many_to_merge(rows: Sequence[int], diff_rows: int) -> int:
 
 
 def merged_rows(runs: Sequence[Run], *, bottom: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of adjacent runs, oldest first, as of one; a window at a time. bottom: nothing lies under them."""
+    """The rows of adjacent runs, oldest first, as of one; a range of paths at a time. bottom: nothing is under them."""
     newest_first = [run for run in reversed(runs) if run.count]
     trees = [run.trees for run in newest_first]
-    for low, high in windows(newest_first, "/", None):
+    for low, high in even_ranges(newest_first, SLICE_ROWS):
         yield plain(newest([run.between(low, high) for run in newest_first], trees, hides=not bottom))
 
 
 def merge_runs(runs: Sequence[tuple[Sealed, Run]], bottom: bool, sealer: Sealer, intake: Intake) -> Sealed:
     """One run in the place of these adjacent ones, oldest first."""
-
-    def rows() -> Iterator[pa.RecordBatch]:
-        inline = 0
-        for window in merged_rows([run for _, run in runs], bottom=bottom):
-            packed, used = pack_inline(window, intake, INLINE_TOTAL - inline)
-            inline += used
-            yield packed
-
-    return sealer.seal(rows(), roots=(runs[0][0].over, runs[-1][0].root))
+    packed = map(Packer(intake), merged_rows([run for _, run in runs], bottom=bottom))
+    return sealer.seal(packed, roots=(runs[0][0].over, runs[-1][0].root))

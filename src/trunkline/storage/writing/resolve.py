@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,13 @@ import pyarrow.compute as pc
 
 from trunkline.storage.filesets.cache import with_depth
 from trunkline.storage.filesets.merge import join_contents
-from trunkline.storage.filesets.runs import plain
+from trunkline.storage.filesets.runs import NOTHING, plain, slice_of
 from trunkline.storage.filesets.schema import (
     ADD,
     DEL,
     DELTREE,
     SCHEMA,
     Mask,
-    column,
     in_order,
     joined,
     keep,
@@ -26,13 +25,17 @@ from trunkline.storage.filesets.schema import (
     rank,
     replace,
     same_as_before,
+    subtree_end,
     truths,
     under,
 )
+from trunkline.storage.reading.entries import every
 from trunkline.storage.reading.view import View
-from trunkline.storage.writing.directories import Changes, ancestors, directory_rows
+from trunkline.storage.writing.directories import Changes, directory_rows
+from trunkline.storage.writing.layers import Layers, Range, Spool
+from trunkline.storage.writing.sound import complaint
 
-Recut = Callable[[pa.RecordBatch], pa.RecordBatch]
+Change = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 def as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -41,15 +44,24 @@ def as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Treatment:
+    """What is done to rows on their way: `diff` to those of the diff, `appended` to contents that were added to."""
+
+    diff: Change = as_they_are
+    appended: Change = as_they_are
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """What a diff comes to on its base.
 
-    rows: of a run, ascending: contents in full, hides of everybody's content, directories. as_diff: whether the rows,
-    directories aside, are just those of the diff. error: why the content is not sound; "" when it is.
-    size_bytes, files, root: of everything, now.
+    batches: the rows of a run, ascending: contents in full, hides of everybody's content, directories; to be taken
+    once. diff_rows: of the diff. as_diff: whether the run's rows, directories aside, are just those of the diff. error:
+    why the content is not sound; "" when it is. size_bytes, files, root: of everything, now.
     """
 
-    rows: pa.RecordBatch
+    batches: Iterator[pa.RecordBatch]
+    diff_rows: int
     as_diff: bool
     error: str
     size_bytes: int
@@ -57,54 +69,95 @@ class Resolved:
     root: bytes
 
 
-def resolve(base: View, diff: pa.RecordBatch, recut: Recut = as_they_are) -> Resolved:
-    """Lay a canonical diff without directories on a base. recut: may store contents that were appended to anew."""
-    trees, scoped = _trees(diff)
-    wide = _scoped_away(base, scoped)
-    touched = _distinct(pa.concat_arrays([diff.column("path").filter(pa.array(ops(diff) != DELTREE)), wide]))
-    under_it = base.at(touched) if len(touched) and base.runs else with_depth(diff.slice(0, 0))
-    under_it = keep(under_it, ops(under_it) == ADD)
-    covered = under(under_it.column("path"), trees)
-    survivors = keep(under_it, ~(covered | _hidden(under_it, diff, scoped)))
-    added = keep(diff, ops(diff) == ADD)
-    stay = ~_in(survivors, added)
-    here, appended, foreign = _contents(added, plain(keep(survivors, ~stay)))
-    here = recut(here) if appended else here
-    hides, as_they_were = _hides(diff, wide, survivors)
-    gone = keep(under_it, ~covered & ~_in(under_it, keep(survivors, stay)))
-    changes = Changes(gone, with_depth(here), trees)
+def resolve(base: View, layers: Layers, spool: Spool, treatment: Treatment = Treatment()) -> Resolved:
+    """Lay what layers merge to on a base, a range of paths at a time; the rows wait in `spool`."""
+    laying = _Laying(base, layers.trees, treatment)
+    ranges = layers.ranges()
+    laid = [laying.lay(layers.between(low, high), low, high, spool) for low, high in ranges]
+    gone, here = (_together([getattr(one, name) for one in laid]) for name in ("gone", "here"))
+    changes = Changes(gone, here, laying.trees)
     dirs = directory_rows(base, changes)
-    root = _root(base, dirs)
+    size, files, root = _root(base, dirs)
     return Resolved(
-        rows=in_order(joined([hides, here, dirs])),
-        as_diff=as_they_were and not appended and not foreign,
-        error=_two_datums(here) or _file_and_directory(base, here, dirs, changes),
-        size_bytes=root[0],
-        files=root[1],
-        root=root[2],
+        batches=_with_directories(ranges, spool, dirs),
+        diff_rows=sum(one.diff_rows for one in laid),
+        as_diff=all(one.as_diff for one in laid),
+        error=complaint(base, dirs, changes),
+        size_bytes=size,
+        files=files,
+        root=root,
     )
 
 
-def _trees(diff: pa.RecordBatch) -> tuple[pa.Array, pa.RecordBatch]:
-    """Outermost subtrees hidden for everybody; and the subtree hides of one datum, as rows."""
-    rows = keep(diff, ops(diff) == DELTREE)
-    for_all = truths(pc.is_null(rows.column("datum")))
-    paths = rows.column("path").filter(pa.array(for_all))
-    outermost: list[str] = []
-    for path in paths.to_pylist():
-        if not outermost or not path.startswith(outermost[-1]):
-            outermost.append(path)
-    return pa.array(outermost, pa.string()), keep(rows, ~for_all)
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """What one range came to; gone and here as in `Changes`, with only the columns that these need."""
+
+    gone: pa.RecordBatch
+    here: pa.RecordBatch
+    diff_rows: int
+    as_diff: bool
 
 
-def _scoped_away(base: View, scoped: pa.RecordBatch) -> pa.Array:
-    """Paths that a subtree hide of one datum takes from the base."""
-    found = [pa.array([], pa.string())]
-    for tree, datum in zip(scoped.column("path").to_pylist(), scoped.column("datum").to_pylist(), strict=True):
-        for rows in base.rows(tree):
-            wanted = truths(pc.equal(rows.column("datum"), datum))
-            found.append(rows.column("path").filter(pa.array(wanted)))
-    return pa.concat_arrays(found)
+class _Laying:
+    """Lays ranges of a diff on a base. trees: outermost subtrees hidden for everybody; scoped: for one datum."""
+
+    def __init__(self, base: View, tree_rows: pa.RecordBatch, treatment: Treatment) -> None:
+        self._base, self._treatment = base, treatment
+        for_all = truths(pc.is_null(tree_rows.column("datum")))
+        outermost: list[str] = []
+        for path in tree_rows.column("path").filter(pa.array(for_all)).to_pylist():
+            if not outermost or not path.startswith(outermost[-1]):
+                outermost.append(path)
+        self.trees = pa.array(outermost, pa.string())
+        self._scoped = keep(tree_rows, ~for_all)
+
+    def lay(self, diff: pa.RecordBatch, low: str, high: str | None, spool: Spool) -> _Laid:
+        """Lay the diff's rows of one range; those of the run go to `spool`."""
+        diff = self._treatment.diff(diff)
+        base, scoped = self._base, self._scoped
+        wide = self._scoped_away(low, high)
+        touched = _distinct(pa.concat_arrays([diff.column("path").filter(pa.array(ops(diff) != DELTREE)), wide]))
+        under_it = base.at(touched) if len(touched) and base.runs else NOTHING
+        under_it = keep(under_it, ops(under_it) == ADD)
+        covered = under(under_it.column("path"), self.trees)
+        survivors = keep(under_it, ~(covered | _hidden(under_it, diff, scoped)))
+        added = keep(diff, ops(diff) == ADD)
+        stay = ~_in(survivors, added)
+        here, appended, foreign = _contents(added, plain(keep(survivors, ~stay)))
+        here = self._treatment.appended(here) if appended else here
+        hides, as_they_were = _hides(diff, wide, survivors)
+        as_diff = as_they_were and not appended and not foreign
+        spool.put(diff if as_diff else in_order(joined([hides, here])))
+        gone = keep(under_it, ~covered & ~_in(under_it, keep(survivors, stay)))
+        return _Laid(_slim(gone), _slim(with_depth(here)), diff.num_rows, as_diff)
+
+    def _scoped_away(self, low: str, high: str | None) -> pa.Array:
+        """Paths of the range that a subtree hide of one datum takes from the base."""
+        found = [pa.array([], pa.string())]
+        columns = (self._scoped.column(name).to_pylist() for name in ("path", "datum"))
+        for tree, datum in zip(*columns, strict=True):
+            start, end = max(tree, low), min(subtree_end(tree), high or subtree_end(tree))
+            for rows in self._base.scan(start, end, every) if start < end else ():
+                wanted = (ops(rows) == ADD) & truths(pc.equal(rows.column("datum"), datum))
+                found.append(rows.column("path").filter(pa.array(wanted)))
+        return pa.concat_arrays(found)
+
+
+_SLIM = ["path", "op", "datum", "size", "hash", "files", "depth"]
+
+
+def _slim(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows.select(_SLIM)
+
+
+def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _with_directories(ranges: Sequence[Range], spool: Spool, dirs: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for (low, high), rows in zip(ranges, spool.batches(), strict=True):
+        yield in_order(joined([rows, slice_of(dirs, low, high)]))
 
 
 def _distinct(paths: pa.Array) -> pa.Array:
@@ -191,71 +244,3 @@ def _root(base: View, dirs: pa.RecordBatch) -> tuple[int, int, bytes]:
         files = int(dirs.column("files")[0].as_py())
         return int(dirs.column("size")[0].as_py()), files, dirs.column("hash")[0].as_py() if files else b""
     return base.size_bytes, base.count, base.hash
-
-
-def _two_datums(here: pa.RecordBatch) -> str:
-    """A path that two datums wrote, said in words."""
-    same = same_as_before(here.column("path"))
-    if not same.any():
-        return ""
-    at = int(np.flatnonzero(same)[0])
-    path = here.column("path")[at].as_py()
-    first, second = (here.column("datum")[row].as_py() for row in (at - 1, at))
-    more = int(same.sum()) - 1
-    others = f", and {more} more such paths" if more else ""
-    return f"file {path} was written by two datums, {_said(first)} and {_said(second)}{others}; give each its own path"
-
-
-def _said(datum: str) -> str:
-    return datum or "none (a direct write)"
-
-
-def _file_and_directory(base: View, here: pa.RecordBatch, dirs: pa.RecordBatch, changes: Changes) -> str:
-    """A path that is both file and directory, said in words."""
-    if not here.num_rows:
-        return ""
-    as_dirs = pc.binary_join_element_wise(here.column("path"), "/", "")
-    now = dirs.column("path").filter(pa.array(column(dirs, "files") > 0))
-    clash = truths(pc.is_in(as_dirs, value_set=now))
-    if base.runs:
-        was = base.at(_distinct(as_dirs)).column("path")
-        was = was.filter(pa.array(~under(was, changes.trees)))
-        was = was.filter(pc.invert(pc.is_in(was, value_set=dirs.column("path"))))
-        clash |= truths(pc.is_in(as_dirs, value_set=was))
-    if clash.any():
-        at = int(np.flatnonzero(clash)[0])
-        return _both(here.column("path")[at].as_py(), here.column("datum")[at].as_py(), _below(base, here, at))
-    return _file_above(base, here, changes)
-
-
-def _file_above(base: View, here: pa.RecordBatch, changes: Changes) -> str:
-    """A new file inside what is a file of the base."""
-    if not base.runs:
-        return ""
-    above = ancestors(here.column("path"))
-    above = above.filter(pc.not_equal(above, "/"))
-    names = _distinct(pc.utf8_slice_codeunits(above, 0, -1))
-    files = base.at(names)
-    files = keep(files, (ops(files) == ADD) & ~under(files.column("path"), changes.trees))
-    files = keep(files, ~_in(files, changes.gone))
-    if not files.num_rows:
-        return ""
-    path = files.column("path")[0].as_py()
-    inside = here.filter(pc.starts_with(here.column("path"), f"{path}/"))
-    return _both(path, files.column("datum")[0].as_py(), inside.column("datum")[0].as_py())
-
-
-def _below(base: View, here: pa.RecordBatch, at: int) -> str:
-    """Whose is something inside the directory that has the name of file `at`."""
-    tree = f"{here.column('path')[at].as_py()}/"
-    inside = here.filter(pc.starts_with(here.column("path"), tree))
-    if not inside.num_rows:
-        inside = next(base.rows(tree), inside)
-    return str(inside.column("datum")[0].as_py()) if inside.num_rows else ""
-
-
-def _both(path: str, file_datum: str, directory_datum: str) -> str:
-    return (
-        f"{path} would be both a file and a directory: the file was written by datum {_said(file_datum)}, "
-        f"something below it by datum {_said(directory_datum)}; give one of them another path"
-    )
