@@ -159,6 +159,23 @@ def test_a_deleted_pipeline_takes_everything_with_it(world: World) -> None:
     assert world.counts("edges") == "SUCCESS 1+0/1"
 
 
+def test_a_pipeline_whose_input_was_deleted_by_force_says_so(world: World) -> None:
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pipeline("down", copy, glob("/*", "edges"))
+    world.pump()
+    assert change(world, pipelines.delete_pipeline, force=True)
+    info = inspect(world, "down")
+    assert info.state is PipelineState.FAILURE
+    assert info.reason.startswith("its input branch default/edges@master was deleted")
+    world.put({"/b": b"2"})
+    world.pump()
+    world.pipeline("down", copy, glob("/*"), update=True)
+    world.pump()
+    assert inspect(world, "down").state is PipelineState.RUNNING
+    assert world.content("down") == {"/a": b"1", "/b": b"2"}
+
+
 def test_the_output_of_a_deleted_pipeline_may_stay(world: World) -> None:
     world.put({"/a": b"1"})
     world.pipeline("edges", copy, glob("/*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
@@ -21,7 +22,7 @@ from trunkline.model.infos_pps import (
     WorkerStatus,
 )
 from trunkline.model.jobs import JobState, PipelineState
-from trunkline.model.names import Commit, Job, Pipeline, is_id
+from trunkline.model.names import Branch, Commit, Job, Pipeline, is_id
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pps import machine
@@ -68,13 +69,14 @@ def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInf
     failed = job_rows.list_jobs(tx, pipeline=row.key, states=[JobState.FAILURE.value], limit=1)
     claims = [claim for claim in claim_rows.all_claims(tx) if claim.pipeline == row.key]
     workers = {claim.worker for claim in claims if claim.worker}
+    state, reason = _condition(tx, row)
     return PipelineInfo(
         pipeline=row.pipeline,
         version=version.version,
         spec_commit=spec_commit_of(row, version),
         stopped=row.stopped,
-        state=PipelineState(row.state),
-        reason=row.reason,
+        state=state,
+        reason=reason,
         last_job_state=JobState(last.state) if last else None,
         parallelism=spec.parallelism or 0,
         kind="SPOUT" if spec.spout else "SERVICE" if spec.service else "TRANSFORM",
@@ -94,6 +96,22 @@ def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInf
         image_digest=version.image_digest,
         seq=row.key,
     )
+
+
+def _condition(tx: Tx, row: PipelineRow) -> tuple[PipelineState, str]:
+    """How a pipeline is doing, and why. One whose input branch was deleted has failed, whoever deleted that."""
+    state = PipelineState(row.state)
+    if row.stopped:
+        return state, row.reason
+    spec = machine.spec_of(tx, row.key, row.version)
+    output = branch_rows.find_branch(tx, Branch(row.pipeline.output, spec.output_branch))
+    reads = set(branch_rows.direct_provenance(tx, output.key)) if output else set()
+    for leaf in spec.leaves:
+        branch = Branch(leaf.source, leaf.branch)
+        found = branch_rows.find_branch(tx, branch)
+        if found is None or found.key not in reads:
+            return PipelineState.FAILURE, f"its input branch {branch} was deleted; update the pipeline to read another"
+    return state, row.reason
 
 
 def inspect_job(tx: Tx, job: Job, *, details: bool = True) -> JobInfo:

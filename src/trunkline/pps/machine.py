@@ -7,7 +7,7 @@ neither be lost nor count twice.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from trunkline.catalog import commits as commit_rows
@@ -379,8 +379,3 @@ def restarted(tx: Tx, seq: int) -> None:
         feed(tx, seq, ev.CommitFinished(commit.error))
     else:
         feed(tx, seq, ev.Restarted())
-
-
-def with_reason(core: JobCore, reason: str) -> JobCore:
-    """The same job, saying something else of itself."""
-    return replace(core, reason=reason)

@@ -134,12 +134,6 @@ def narrowed(datums: DatumTable) -> DatumTable:
     return DatumTable(datums.slots, datums.elements.take(pa.array(used)), rows, datums.project)
 
 
-def good(table: pa.Table) -> pa.Array:
-    """Which rows have a result that another job may build on."""
-    state = table["state"].combine_chunks()
-    return pc.or_(pc.equal(state, CODE[DatumState.SUCCESS]), pc.equal(state, CODE[DatumState.SKIPPED]))
-
-
 def failed_result(position: int, reason: str) -> bytes:
     """The record of a datum that was set aside, as a report of one row."""
     return to_ipc(results([{"row": position, "state": CODE[DatumState.FAILED], "reason": reason}]))

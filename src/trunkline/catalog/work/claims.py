@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, insert, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
@@ -183,23 +183,10 @@ def reports_of_job(tx: Tx, job: int) -> list[ReportRow]:
     return [ReportRow(r.job, r.gen, r.first, r.last, tuple(json.loads(r.output)), r.results) for r in rows]
 
 
-def reported_rows(tx: Tx, jobs: Iterable[int]) -> dict[int, int]:
-    """How many rows of each job were reported."""
-    query = select(reports.c.job, func.sum(reports.c.last - reports.c.first)).group_by(reports.c.job)
-    rows = tx.execute(query.where(reports.c.job.in_(sorted(set(jobs))))).all()
-    return {row[0]: int(row[1]) for row in rows}
-
-
 def forget(tx: Tx, job: int) -> None:
     """Remove claims, deaths and reports of a job."""
     for table in (claims, datum_deaths, reports):
         tx.execute(delete(table).where(table.c.job == job))
-
-
-def leased_per_pipeline(tx: Tx) -> Mapping[int, int]:
-    """How many claims of each pipeline have a worker."""
-    query = select(claims.c.pipeline, func.count()).where(claims.c.worker.is_not(None)).group_by(claims.c.pipeline)
-    return {row[0]: int(row[1]) for row in tx.execute(query).all()}
 
 
 def _claim(row: AnyRow) -> ClaimRow:
