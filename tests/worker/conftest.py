@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes import bench_for
 from housing import WHO, place, sandbox_for, scratch_for
+from worlds import World
 
 from trunkline.worker.launch import CannotBuild
+from trunkline.worker.rungs import probe
 from trunkline.worker.runner import AgentRunner
 
 
@@ -48,3 +51,13 @@ def open_runner(who: str, folder: Path) -> Iterator[Callable[..., AgentRunner]]:
 def runner(open_runner: Callable[..., AgentRunner]) -> AgentRunner:
     """An agent with nothing special."""
     return open_runner()
+
+
+@pytest.fixture
+def world(folder: Path) -> Iterator[World]:
+    """A worker with everything around it; skips where namespaces are refused."""
+    bench = bench_for(sandbox_for("self"), folder)
+    if refusal := probe(bench.sandbox, bench.scratch):
+        pytest.skip(f"namespaces are refused here: {refusal}")
+    yield World(bench)
+    bench.close()

@@ -199,6 +199,13 @@ def test_variables_name_paths_commits_and_keys() -> None:
     }
 
 
+def test_an_input_cannot_take_the_name_of_a_variable_of_ours() -> None:
+    env = environment(
+        datum(1, element("/a", name="PATH"), element("/a", name="LD_PRELOAD"), element("/a", name="PACH_X"))
+    )
+    assert env == {"PACH_DATUM_ID": f"{1:064x}"}
+
+
 @pytest.mark.parametrize(
     "value",
     [

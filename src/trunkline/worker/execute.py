@@ -13,7 +13,7 @@ from trunkline.worker import outcome
 from trunkline.worker.collect import Collector, Found
 from trunkline.worker.images import Housing, Images
 from trunkline.worker.launch import HOME_INSIDE, PFS_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
-from trunkline.worker.layout import Pfs, Prepared, environment
+from trunkline.worker.layout import Pfs, Prepared, environment, reserved
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
 from trunkline.worker.ports import Claim, Output, Result, State
@@ -33,7 +33,6 @@ _INHERITED = (
     "no_proxy",
 )
 _INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "HTTP_", "HTTPS_", "http_", "https_")
-_OURS = ("PATH", "HOME")
 
 
 @dataclass
@@ -256,17 +255,18 @@ class _Again(Exception):
     """The datum is to be run again, by order."""
 
 
+def inherited(name: str) -> bool:
+    """Whether code gets this variable of the worker's own."""
+    return name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+
+
 def _claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
     """Variables that are the same for all datums of a claim; those of ours win over the spec's."""
     step = claim.step
-    env = {
-        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
-    }
+    env = {name: value for name, value in os.environ.items() if inherited(name)}
     env.setdefault("PATH", _PATH)
     env |= step.image.env
-    env |= {name: value for name, value in step.env.items() if name not in _OURS}
-    if "PATH" in step.env:
-        env["PATH"] = step.env["PATH"]
+    env |= {name: value for name, value in step.env.items() if not reserved(name)}
     if step.image.python or step.image.requirements:
         env["PATH"] = f"{VENV_INSIDE}/bin:{env['PATH']}"
         env["VIRTUAL_ENV"] = VENV_INSIDE

@@ -272,6 +272,8 @@ def environment(datum: Datum) -> dict[str, str]:
     counts = Counter(element.input for element in datum.elements)
     for element in sorted(datum.elements, key=lambda each: (each.input, each.path)):
         name = element.input
+        if reserved(name):
+            continue
         if counts[name] > 1 and name in env:
             continue  # the first path in order stands for several
         env[name] = f"/pfs/{name}" + (element.path.rstrip("/"))
@@ -281,6 +283,11 @@ def environment(datum: Datum) -> dict[str, str]:
         if element.group_by:
             env[f"PACH_DATUM_{name}_GROUP_BY"] = element.group_by
     return env
+
+
+def reserved(name: str) -> bool:
+    """Whether a variable is ours: neither an input nor a spec's `env` may set it."""
+    return name in ("PATH", "HOME") or name.startswith(("LD_", "PACH_", "PPS_"))
 
 
 def quoted(value: str) -> str:
