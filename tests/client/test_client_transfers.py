@@ -162,6 +162,15 @@ def test_folders_hold_what_cannot_be_put(tmp_path):
     assert len(said) == 3
 
 
+def test_a_name_that_is_no_utf8_is_refused_before_anything_is_sent(tmp_path):
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff")).write_text("1")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(InvalidArgument, match="UTF-8"):
+        list(sources.local_tree(str(tmp_path), "", pytest.fail))
+
+
 def test_one_file_is_checked_before_anything_is_sent(tmp_path):
     with pytest.raises(NotFound, match=r"cannot read .*nowhere: No such file"):
         sources.local_file(str(tmp_path / "nowhere"), "/x")
