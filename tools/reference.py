@@ -88,7 +88,7 @@ def call_pages() -> str:
     parts = [
         "# Calls of the gRPC interface\n",
         NOTICE,
-        "Every call of the public clients is registered. One that is not built yet answers UNIMPLEMENTED with a sentence\n"
+        "Every call of the public clients is registered. One that is not built answers UNIMPLEMENTED with a sentence\n"
         "that names it and says what to do instead. Health and reflection are there as well.\n",
     ]
     for service in sorted(SERVICES, key=lambda one: one.full_name):

@@ -184,8 +184,13 @@ def test_a_pipeline_stops_starts_and_goes(client: Client) -> None:
     assert client.read("comes", "/b").strip() == "2"
     client.pipelines.CreatePipeline(request("comes", "source", update=True, reprocess=True, description="again"))
     assert client.job("comes", client.jobs("comes")[0].job.id).data_processed == 2
+    client.pipelines.RerunPipeline(pps.RerunPipelineRequest(pipeline=pipeline))
+    again = client.job("comes", client.jobs("comes")[0].job.id)
+    assert (again.data_processed, again.data_skipped) == (0, 2)
+    client.pipelines.RerunPipeline(pps.RerunPipelineRequest(pipeline=pipeline, reprocess=True))
+    assert client.job("comes", client.jobs("comes")[0].job.id).data_processed == 2
     listed = client.pipelines.ListPipeline(pps.ListPipelineRequest(pipeline=pipeline, history=-1))
-    assert [one.version for one in listed] == [2, 1]
+    assert [one.version for one in listed] == [4, 3, 2, 1]
     client.pipelines.DeletePipeline(pps.DeletePipelineRequest(pipeline=pipeline))
     client.pipelines.DeletePipeline(pps.DeletePipelineRequest(pipeline=pipeline))  # of what is gone: nothing to do
     with pytest.raises(grpc.RpcError) as raised:

@@ -130,6 +130,13 @@ class PipelineDoor:
                 raise
         return Empty()
 
+    def RerunPipeline(self, request: pps.RerunPipelineRequest, call: Call) -> Empty:
+        """Make the pipeline's version once more: a new job on what its inputs hold, with `reprocess` from scratch."""
+        pipeline = nouns.pipeline_of(request.pipeline)
+        info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline))
+        self._create(info.user_spec, call, update=True, reprocess=request.reprocess, dry_run=False)
+        return Empty()
+
     def _create(
         self, source: str | Mapping[str, Any], call: Call, *, update: bool, reprocess: bool, dry_run: bool
     ) -> VersionRow:
