@@ -153,8 +153,6 @@ class WorkerDoor:
 
     def Report(self, request: wire.ReportRequest, _call: Call) -> wire.ReportResponse:
         """Adopt a finished prefix."""
-        if request.meta:
-            raise InvalidArgument("a report carries no file sets of records: they are made from its table of results")
         one = Report(
             worker=request.worker,
             gen=request.gen,

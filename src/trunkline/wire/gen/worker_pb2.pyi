@@ -614,7 +614,6 @@ class ReportRequest(_message.Message):
     FENCE_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
-    META_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     gen: _builtins.int
@@ -626,10 +625,8 @@ class ReportRequest(_message.Message):
     """One row a datum: trunkline.model.results.RESULTS, an Arrow IPC stream."""
     @_builtins.property
     def output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Output and datum records of those rows since the last report."""
+        """File sets with what those rows wrote since the last report."""
 
-    @_builtins.property
-    def meta(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
@@ -639,12 +636,11 @@ class ReportRequest(_message.Message):
         fence: _builtins.int = ...,
         done: _builtins.int = ...,
         output: _abc.Iterable[_builtins.bytes] | None = ...,
-        meta: _abc.Iterable[_builtins.bytes] | None = ...,
         stats: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "done", b"done", "fence", b"fence", "gen", b"gen", "meta", b"meta", "output", b"output", "stats", b"stats", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "done", b"done", "fence", b"fence", "gen", b"gen", "output", b"output", "stats", b"stats", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,7 +711,7 @@ class LogSegment(_message.Message):
     last_us: _builtins.int
     lines: _builtins.int
     data: _builtins.bytes
-    """Compressed lines, as docs/formats/logs.md describes them."""
+    """JSON, one object a line, as docs/formats/logs.md describes them; the server compresses them."""
     def __init__(
         self,
         *,
