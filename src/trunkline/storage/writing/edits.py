@@ -34,6 +34,15 @@ class Edits:
                 self._tagged.setdefault(path, []).append(datum)
         return bits
 
+    def replace(self, path: str, datum: str, bits: list[Bit]) -> None:
+        """What `delete` and then `content` would do, quicker. A datum replaces its own content only."""
+        if datum or self._tagged:
+            self.delete(path, datum or None)
+            self.content(path, datum)[:] = bits
+            return
+        self.hides.add((path, None))
+        self.contents[path, ""] = bits
+
     def delete(self, path: str, datum: str | None) -> None:
         """Hide what lies below, and drop what this stream had there. A path that ends in "/" means all below it."""
         self.hides.add((path, datum))

@@ -7,6 +7,7 @@ from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from blake3 import blake3
 
 from trunkline.storage.chunks import SMALL_FILE
 from trunkline.storage.filesets.merge import merge_layers
@@ -72,16 +73,23 @@ class Writer:
     ) -> None:
         """Write many files, sizes[n] bytes of `data` for paths[n], as `put` would one after the other."""
         self._close()
-        view, start = memoryview(data), 0
+        data, end = bytes(data), 0
         for path, size in zip(paths, sizes, strict=True):
-            portion = bytes(view[start : start + size])
-            start += size
+            start, end = end, end + size
             if size > SMALL_FILE or append:
-                self.put(path, portion, datum, append)
+                self.put(path, data[start:end], datum, append)
                 self._close()
                 continue
-            self._edits.delete(path, datum or None)
-            self._edits.content(path, datum)[:] = [self._bit(portion)] if size else []
+            if not size:
+                self._edits.replace(path, datum, [])
+                continue
+            portion = data[start:end]
+            digest = blake3(portion).digest()
+            bit = self._seen.get(digest)
+            if bit is None:
+                bit = self._seen[digest] = Bit(digest, size, portion)
+                self._bytes += size
+            self._edits.replace(path, datum, [bit])
             if self._bytes >= SPILL_BYTES:
                 self._spill()
         self._make_room()
@@ -156,9 +164,6 @@ class Writer:
         bits = [self._remembered(bit) for bit in feed.close()]
         self._edits.content(path, datum).extend(bits)
         self._make_room()
-
-    def _bit(self, data: bytes) -> Bit:
-        return self._remembered(self._intake.small(data))
 
     def _remembered(self, bit: Bit) -> Bit:
         """The same bytes came before in this stream: then the same bit, which gets one place."""
