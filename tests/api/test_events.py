@@ -1,0 +1,59 @@
+"""Waiting for committed events as coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from trunkline.api.rpc.events import Events
+from trunkline.catalog.engine import Wake
+
+
+def test_what_happens_between_look_and_wait_is_not_lost() -> None:
+    async def run() -> int:
+        wake = Wake(5)
+        events = Events(wake, asyncio.get_running_loop())
+        seen = events.seq
+        wake.set(6)  # after the look, before the wait
+        return await asyncio.wait_for(events.after(seen), 30)
+
+    assert asyncio.run(run()) == 6
+
+
+def test_everybody_who_waits_is_woken_by_another_thread() -> None:
+    async def run() -> list[int]:
+        wake = Wake(0)
+        events = Events(wake, asyncio.get_running_loop())
+        waiting = [asyncio.ensure_future(events.after(0)) for _ in range(1000)]
+        await asyncio.sleep(0)
+        thread = threading.Thread(target=wake.set, args=(3,))
+        thread.start()
+        found = await asyncio.wait_for(asyncio.gather(*waiting), 30)
+        thread.join()
+        return found
+
+    assert set(asyncio.run(run())) == {3}
+
+
+def test_one_who_leaves_takes_nobody_along() -> None:
+    async def run() -> int:
+        wake = Wake(0)
+        events = Events(wake, asyncio.get_running_loop())
+        leaving, staying = asyncio.ensure_future(events.after(0)), asyncio.ensure_future(events.after(0))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        wake.set(1)
+        return await asyncio.wait_for(staying, 30)
+
+    assert asyncio.run(run()) == 1
+
+
+def test_a_closed_loop_is_told_nothing() -> None:
+    wake = Wake(0)
+    loop = asyncio.new_event_loop()
+    events = Events(wake, loop)
+    loop.close()
+    wake.set(1)
+    events.close()
+    wake.set(2)
+    assert events.seq == 0
