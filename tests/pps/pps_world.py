@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from trunkline.ambient import SimulatedAmbient
+from trunkline.ambient import Ambient, SimulatedAmbient
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
@@ -125,10 +125,11 @@ class Worker:
 class World:
     """Everything, and the verbs that tests use."""
 
-    def __init__(self, folder: Path, *, rehearse: bool = False, seed: int = 7) -> None:
+    def __init__(self, folder: Path, *, rehearse: bool = False, seed: int = 7, ambient: Ambient | None = None) -> None:
         self.folder = folder
         self.rehearse = rehearse
-        self.ambient = SimulatedAmbient(seed)
+        self.clock = SimulatedAmbient(seed)
+        self.ambient: Ambient = ambient or self.clock
         self.blobs = MemoryBlobs()
         self.code: dict[str, Code] = {}
         self.open()

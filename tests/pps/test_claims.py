@@ -123,7 +123,7 @@ def test_an_idle_worker_takes_the_tail_of_a_slow_one(world: World) -> None:
     assert slow.claim()
     assert not idle.claim()
     assert not woken(world)
-    world.ambient.advance(2)
+    world.clock.advance(2)
     assert woken(world)
     assert idle.claim()
     assert [(row.first, row.last, row.worker) for row in rows(world)] == [(0, 4, "w1"), (4, 8, "w2")]
@@ -139,7 +139,7 @@ def test_who_goes_past_what_is_left_to_him_counts_for_nothing(world: World) -> N
     start(world, 8)
     slow, idle = world.worker, Worker(world, "w2")
     assert slow.claim()
-    world.ambient.advance(2)
+    world.clock.advance(2)
     assert idle.claim()
     slow.work()  # all eight, though half of them are the other's by now
     assert world.last("edges").data_processed == 0

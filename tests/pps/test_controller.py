@@ -59,10 +59,10 @@ def test_our_own_errors_are_tried_again_after_a_pause_and_then_end_the_job(
         world.pump()
         assert len(attempts) == 1
         assert world.last("edges").reason == "could not assemble, trying again: the disk is full"
-        world.ambient.advance(0.6)
+        world.clock.advance(0.6)
         world.pump()
         assert (len(attempts), world.last("edges").restart) == (2, 2)
-    world.ambient.advance(60)
+    world.clock.advance(60)
     world.pump()
     assert world.counts("edges") == "SUCCESS 1+0/1"
     world.put({"/b": b"2"})
@@ -70,7 +70,7 @@ def test_our_own_errors_are_tried_again_after_a_pause_and_then_end_the_job(
         patch.setitem(assemble_of(), Work.ASSEMBLE, full)
         for _ in range(8):
             world.pump()
-            world.ambient.advance(60)
+            world.clock.advance(60)
     assert world.last("edges").state is JobState.FAILURE
     assert world.last("edges").reason == "could not assemble: the disk is full"
     world.put({"/c": b"3"})
