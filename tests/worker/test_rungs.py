@@ -12,31 +12,13 @@ import pytest
 from housing import ENV, python_for, sandbox_for, scratch_for
 
 from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.testing.refusals import NO_MOUNTS, NO_NAMESPACES, works
 from trunkline.worker.launch import Sandbox, Scratch
 from trunkline.worker.rungs import HostScratch, NoRunner, choose, lock_pfs, pfs_is_free, probe, remedy
 from trunkline.worker.runner import AgentRunner, Command
 
 APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
-NO_USER_NAMESPACES = (
-    "unshare",
-    "--user",
-    "--map-root-user",
-    "sh",
-    "-c",
-    'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set -all --inh-caps -all -- "$@"',
-    "sh",
-)
-"""A world in which no namespace can be made: in a user namespace with the limit at 0, without capabilities."""
-
-if os.getuid() == 0:
-    # Root in a container without CAP_SYS_ADMIN: it may not mount, nor make a mount namespace.
-    NO_MOUNTS: tuple[str, ...] = ("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", "--")
-else:
-    NO_MOUNTS = NO_USER_NAMESPACES
-
-
-def works(prefix: tuple[str, ...]) -> bool:
-    return subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0
+REFUSED = NO_MOUNTS if os.getuid() == 0 else NO_NAMESPACES
 
 
 def test_namespaces_are_found_by_building_them(folder: Path, who: str) -> None:
@@ -48,7 +30,7 @@ def test_namespaces_are_found_by_building_them(folder: Path, who: str) -> None:
     assert rung.reason == "user code runs as processes in namespaces of their own"
 
 
-@pytest.mark.parametrize("prefix", [NO_USER_NAMESPACES, NO_MOUNTS])
+@pytest.mark.parametrize("prefix", [NO_NAMESPACES, REFUSED])
 def test_a_real_refusal_ends_in_words_and_a_command(folder: Path, prefix: tuple[str, ...]) -> None:
     if not works(prefix):
         pytest.skip("this machine does not let us refuse namespaces to ourselves")
@@ -60,9 +42,9 @@ def test_a_real_refusal_ends_in_words_and_a_command(folder: Path, prefix: tuple[
 
 
 def test_root_without_mount_rights_takes_a_real_pfs(folder: Path) -> None:
-    if not works(NO_MOUNTS):
+    if not works(REFUSED):
         pytest.skip("this machine does not let us refuse namespaces to ourselves")
-    sandbox = Sandbox(prefix=NO_MOUNTS, python=python_for("self"))
+    sandbox = Sandbox(prefix=REFUSED, python=python_for("self"))
     rung = choose("auto", sandbox, Scratch(folder / "scratch"), uid=0, pfs=folder / "pfs")
     assert (rung.name, rung.max_workers, rung.sandbox.namespaces) == ("host", 1, False)
     assert "since namespaces are refused (cannot make namespaces: " in rung.reason

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from housing import ORDINARY, WHO, prefix_for, python_for, scratch_for
 
 import trunkline
+from trunkline.testing.refusals import own_root, works
 
 PROGRAM = """
 import json, sys, threading
@@ -136,20 +136,9 @@ def below(pid: int) -> list[str]:
 @pytest.mark.skipif(os.getuid() != 0, reason="a real /pfs is for root")
 def test_a_real_pfs(folder: Path) -> None:
     """The rung of root without mount rights, in a mount namespace whose root has a /pfs that may be written."""
-    root = folder / "root"
-    root.mkdir()
-    names = sorted(entry.name for entry in os.scandir("/") if entry.name not in ("pfs", "proc"))
-    lines = ["set -e", f"mount -t tmpfs tmpfs {root}"]
-    for name in names:
-        path = Path("/", name)
-        if path.is_symlink():
-            lines.append(f"ln -s {os.readlink(path)} {root}/{name}")
-        elif path.is_dir():
-            lines.append(f"mkdir {root}/{name} && mount --rbind /{name} {root}/{name}")
-    lines += [f"mkdir {root}/proc && mount -t proc proc {root}/proc", f'exec chroot {root} setpriv "$@"']
-    drop = ("--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", "--")
-    prefix = ("unshare", "--mount", "--pid", "--fork", "sh", "-c", "; ".join(lines), "sh", *drop)
-    if subprocess.run([*prefix, sys.executable, "-c", ""], check=False, capture_output=True).returncode != 0:
+    (folder / "root").mkdir()
+    prefix = own_root(folder / "root")
+    if not works(prefix):
         pytest.skip("no such namespace can be made here")
     script = "cp /pfs/images/* /pfs/out; ln -s $images /pfs/out/link-$PACH_DATUM_ID; setsid sleep 77202 &"
     (folder / "work").mkdir()
