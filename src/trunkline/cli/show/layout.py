@@ -22,7 +22,7 @@ class Spot:
 
 
 def layers(parents: Mapping[str, Sequence[str]], box_width: int) -> list[list[Spot]]:
-    """Layers from the top, each from the left. parents: for each box, the boxes with an edge to it; no cycles."""
+    """Layers from the top, each from the left. parents: for each box, the boxes with an edge to it; no circles."""
     rank = _ranks(parents)
     found: list[list[Spot]] = [[] for _ in range(max(rank.values(), default=-1) + 1)]
     boxes = {name: Spot(name, box_width) for name in sorted(rank, key=lambda one: (rank[one], one))}
@@ -30,6 +30,8 @@ def layers(parents: Mapping[str, Sequence[str]], box_width: int) -> list[list[Sp
         found[rank[name]].append(box)
     for name, box in boxes.items():
         for parent in sorted(set(parents.get(name, ()))):
+            if rank[parent] >= rank[name]:
+                continue  # part of a circle, which no layers can show
             last = boxes[parent]
             for level in range(rank[parent] + 1, rank[name]):
                 bend = Spot("", 1)
