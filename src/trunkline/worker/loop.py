@@ -225,7 +225,8 @@ class Worker:
                     if self._stopping.is_set():
                         return
             except TrunklineError as error:
-                self._tell(f"worker: the stream of orders broke: {error}")
+                if not self._stopping.is_set():  # else we ended it ourselves
+                    self._tell(f"worker: the stream of orders broke: {error}")
             self._stopping.wait(_RETRY_S)
 
     def _end(self, claim: str | None, reason: str) -> None:
