@@ -70,13 +70,18 @@ class Store:
     def view(self, sealed: Sequence[Sealed]) -> View:
         """The content of a stack of file sets, oldest first: a commit's manifest, layers on top of it, or layers alone.
 
-        Something must hold the file sets while the view is used. Layers are merged in memory, which costs about what
-        finishing them does; the last few stacks are remembered.
+        Something must hold the file sets while the view is used. Nothing is read before the view is. Layers are then
+        merged in memory, which costs about what finishing them does; the last few stacks are remembered.
         """
-        runs, layers = split(sealed)
-        opened: list[Run] = [self._open(run) for run in runs]
-        if layers:
-            opened.append(self._overlay(tuple(one.id for one in sealed), opened, layers))
+        stack = list(sealed)
+
+        def opened() -> list[Run]:
+            runs, layers = split(stack)
+            found: list[Run] = [self._open(run) for run in runs]
+            if layers:
+                found.append(self._overlay(tuple(one.id for one in stack), found, layers))
+            return found
+
         return View(opened, self.reader)
 
     def finish(self, session: WriteSession, base: Sequence[Sealed], layers: Sequence[Sealed], since: int) -> Finished:
@@ -143,7 +148,8 @@ class Store:
         if run is not None:
             return run
         over = Layers([self._open(layer) for layer in layers])
-        run = LooseRun("+".join(name), resolve(View(under, self.reader), over, Spool(None)).batches)
+        below = list(under)
+        run = LooseRun("+".join(name), resolve(View(lambda: below, self.reader), over, Spool(None)).batches)
         with self._lock:
             self._overlays[name] = run
             while len(self._overlays) > _OVERLAYS:

@@ -83,7 +83,7 @@ def _span(path: str) -> tuple[str, str]:
 def _pages(new: View, old: View, low: str, high: str, depth: int | None) -> Iterator[pa.Table]:
     candidates = _candidates(new, old, low, high)
     if candidates is None:
-        for begin, end in windows(new.runs + old.runs, low, high):
+        for begin, end in windows([*new.runs, *old.runs], low, high):
             sides = [_scanned(view, begin, end, depth) for view in (new, old)]
             yield _pairs(*sides)
         return

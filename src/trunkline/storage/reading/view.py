@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -24,9 +24,14 @@ class View:
     Paths given may have a slash at the end or not; one that is both (in a commit with an error) means the file.
     """
 
-    def __init__(self, runs: Sequence[Run], reader: ChunkReader) -> None:
-        self.runs = tuple(reversed([run for run in runs if run.count]))
+    def __init__(self, runs: Callable[[], Sequence[Run]], reader: ChunkReader) -> None:
+        self._open = runs
         self._reader = reader
+
+    @cached_property
+    def runs(self) -> Sequence[Run]:
+        """The runs with any rows, newest first. Opened when first needed, which for layers means merging them."""
+        return tuple(reversed([run for run in self._open() if run.count]))
 
     # --- single paths
 
