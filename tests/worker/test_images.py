@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from fakes import MemoryImages
 from housing import ENV, sandbox_for, scratch_for
+from worlds import wait_for
 
 from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.worker.images import Housing, ImageFailed, ImageFile, Images
 from trunkline.worker.launch import Scratch
 from trunkline.worker.ports import Image
-from trunkline.worker.runner import AgentRunner, Command
+from trunkline.worker.runner import AgentLost, AgentRunner, Command
 
 
 def make(root: Path, files: dict[str, str]) -> Path:
@@ -230,6 +231,36 @@ def test_a_requirement_that_does_not_exist_is_tried_again_and_then_named(folder:
     )
     assert round(ambient.ticks_s() - began_s) == 4  # two waits of 2 s between three tries
     assert [path.name for path in (folder / "cache" / "venvs").iterdir() if path.is_dir()] == []
+
+
+def test_making_an_image_can_be_called_off(folder: Path) -> None:
+    """While it is being built, and while another worker builds it; it is no failure of the image."""
+    script = b"#!/bin/sh\ntouch /tmp/up; sleep 77301\n"
+    source = MemoryImages(abc=[ImageFile("slow/python", script, 0o755)])
+    scratch = Scratch(folder / "scratch").make()
+    housing = Housing(scratch, sandbox_for("self"), images_with(folder, source), RealAmbient())
+    beside = Scratch(folder / "beside").make()
+    other = Housing(beside, sandbox_for("self"), images_with(folder, source), RealAmbient())
+    image = Image("abc", "slow:1", python="/slow/python")
+    told: list[str] = []
+
+    def make(by: Housing) -> None:
+        try:
+            by.runner(image)
+        except AgentLost as error:
+            told.append(str(error))
+
+    threads = {by: threading.Thread(target=make, args=(by,)) for by in (housing, other)}
+    threads[housing].start()
+    wait_for(scratch.tmp / "up")
+    threads[other].start()
+    for by in (other, housing):
+        while threads[by].is_alive():  # again and again: it may not have begun to wait
+            by.kill()
+            threads[by].join(0.05)
+    assert told == ["making an image was called off"] * 2
+    housing.close()
+    other.close()
 
 
 def test_without_namespaces_an_image_is_refused(folder: Path) -> None:

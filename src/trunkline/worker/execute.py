@@ -177,6 +177,9 @@ class Execution:
             self._bench.runner(self._claim)
         except FailedPrecondition as error:
             return str(error)
+        finally:
+            if self._interrupt.cancelled:  # which also calls off an image in the making
+                raise Cancelled(self._interrupt.cancelled)
         return ""
 
     def _attempt(self, prepared: Prepared, env: dict[str, str], timing: _Timing) -> tuple[Attempt, Found]:

@@ -7,16 +7,17 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
 from trunkline.worker.launch import HOME_INSIDE, VENV_INSIDE, Sandbox, Scratch
 from trunkline.worker.ports import Image
-from trunkline.worker.runner import AgentRunner, Command, Runner
+from trunkline.worker.runner import AgentLost, AgentRunner, Command, Runner
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TRIES = 3
@@ -24,6 +25,7 @@ _RETRY_S = 2.0
 _INSTALL_LIMIT_US = 1_800_000_000
 _TAIL = 8
 _FAILED_S = 60.0
+_LOOK_S = 0.05
 _PIP_PREFIXES = (
     "PIP_",
     "UV_",
@@ -67,6 +69,8 @@ class Images:
         self._folder = folder
         self._source = source
         self._ambient = ambient
+        self._building: Runner | None = None
+        self._interrupted = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
 
     def root(self, image: Image) -> str:
@@ -79,6 +83,7 @@ class Images:
                 partial.mkdir()
                 try:
                     for file in self._source.files(image.digest):
+                        self._go_on()
                         _extract(partial, file)
                 except NotFound as error:
                     raise ImageFailed(f'image "{image.name}" is not registered here any more: {error}') from None
@@ -98,6 +103,17 @@ class Images:
                 self._build(image, partial, scratch, replace(sandbox, image=self.root(image)))
         return str(target)
 
+    def interrupt(self) -> None:
+        """Have what is being made, or waited for, end with AgentLost. From any thread; later calls begin anew."""
+        self._interrupted.set()
+        building = self._building
+        if building is not None:
+            building.kill()
+
+    def _go_on(self) -> None:
+        if self._interrupted.is_set():
+            raise AgentLost("making an image was called off")
+
     @contextlib.contextmanager
     def _making(self, target: Path) -> Iterator[Path | None]:
         """A place to make `target` at, which is put in its own place at the end; None if it is there already."""
@@ -105,8 +121,11 @@ class Images:
             yield None
             return
         target.parent.mkdir(parents=True, exist_ok=True)
+        self._interrupted.clear()
         with open(target.parent / f".{target.name}.lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _taken(lock):
+                self._go_on()
+                self._ambient.sleep(_LOOK_S)
             if target.exists():
                 yield None
                 return
@@ -124,7 +143,7 @@ class Images:
         requirements.unlink(missing_ok=True)
         requirements.write_text(image.requirements, encoding="utf-8")
         python = f"python{image.python}" if image.python and image.python[0].isdigit() else image.python or "python3"
-        runner = AgentRunner(scratch, replace(sandbox, venv=str(folder), venv_writable=True))
+        runner = self._building = AgentRunner(scratch, replace(sandbox, venv=str(folder), venv_writable=True))
         try:
             wanted = bool(image.requirements.strip())
             make = [python, "-m", "venv", *([] if wanted else ["--without-pip"]), VENV_INSIDE]
@@ -134,6 +153,7 @@ class Images:
                 install += ["--no-input", "--no-cache-dir", "-r", "/.pfs/requirements.txt"]
                 self._step(runner, image, "installing its requirements", install, _TRIES)
         finally:
+            self._building = None
             runner.close()
 
     def _step(self, runner: Runner, image: Image, what: str, argv: Sequence[str], tries: int) -> None:
@@ -146,6 +166,7 @@ class Images:
             ended = runner.run(Command(argv, env, limit_us=_INSTALL_LIMIT_US), lambda _, data: written.extend(data))
             if ended.code == 0:
                 return
+            self._go_on()
             if left and ended.code is not None:
                 self._ambient.sleep(_RETRY_S)
                 continue
@@ -205,6 +226,7 @@ class Housing:
 
     def kill(self) -> None:
         """End what runs. From any thread."""
+        self._images.interrupt()
         current = self._current
         if current is not None:
             current.kill()
@@ -215,6 +237,15 @@ class Housing:
             with contextlib.suppress(TrunklineError):
                 runner.close()
         self._open.clear()
+
+
+def _taken(lock: BinaryIO) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _safe(digest: str) -> str:
