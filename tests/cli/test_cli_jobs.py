@@ -159,6 +159,13 @@ def test_logs_are_what_the_code_said(pachctl, server, context):
     assert raw[1] == {"message": "starting datum", "worker_id": "w1"}
 
 
+@pytest.mark.parametrize("tail", [1, 2, 3, 40])
+def test_the_last_lines_are_lines_of_the_code(pachctl, server, context, tail):
+    lines = [pps.LogMessage(message=str(at), user=at % 10 == 0) for at in range(100)]
+    server.script["pps.GetLogs"] = lambda request: lines[-request.tail :] if request.tail else lines
+    assert pachctl("logs", "-p", "edges", "-t", str(tail)).out.split() == [str(at) for at in range(0, 100, 10)][-tail:]
+
+
 def test_logs_of_a_job_and_a_datum(pachctl, server, context):
     server.script["pps.GetLogs"] = []
     line = f"logs -j edges@{ID} --datum d1 --inputs /a,/b -f -t 5"

@@ -29,3 +29,18 @@ def bytes_bar(title: str, total: int | None, wanted: bool | None) -> Iterator[Ca
     with Progress(*columns, console=Console(stderr=True), transient=wanted is None) as bars:
         task = bars.add_task(title, total=total)
         yield lambda count: bars.advance(task, count)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on a terminal that something is being waited for, and for how long; on stderr, gone in the end."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as spinner:
+        spinner.add_task(f"waiting for {what} (Ctrl-C stops waiting, not the work)", total=None)
+        yield

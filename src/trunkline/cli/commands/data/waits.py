@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.data.origins import origin_kind, origin_option
-from trunkline.cli.late import commit_view, names, pfs
+from trunkline.cli.late import commit_view, names, pfs, progress
 from trunkline.cli.options import command, full_timestamps_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.model.names import is_id
@@ -22,14 +20,16 @@ from trunkline.model.names import is_id
 @pass_session
 def wait_commit(session: Session, commit: str, project: str | None, raw: str, full: bool) -> None:
     """Wait until a commit, or every commit of a set, is finished; then show it."""
-    infos: Iterable[pfs.CommitInfo]
+    infos: list[pfs.CommitInfo]
     if is_id(commit):
         asked = pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=commit), wait=True)
-        infos = session.client.pfs.InspectCommitSet(asked)
+        with progress.waiting(f"commit set {commit}"):
+            infos = list(session.client.pfs.InspectCommitSet(asked))
     else:
         place = places.commit(commit, session.project(project))
         at = names.commit(place.repo, place.target)
-        infos = [session.client.pfs.InspectCommit(pfs.InspectCommitRequest(commit=at, wait=pfs.FINISHED))]
+        with progress.waiting(f"commit {commit}"):
+            infos = [session.client.pfs.InspectCommit(pfs.InspectCommitRequest(commit=at, wait=pfs.FINISHED))]
     if raw:
         session.raw(infos, raw)
         return

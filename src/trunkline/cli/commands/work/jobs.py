@@ -8,7 +8,7 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.work.states import JOB_STATES, history_option, state_option
-from trunkline.cli.late import job_view, names, pipeline_view, pps
+from trunkline.cli.late import job_view, names, pipeline_view, pps, progress
 from trunkline.cli.options import (
     all_projects_option,
     command,
@@ -113,12 +113,14 @@ def inspect(session: Session, job: str, project: str | None, raw: str, full: boo
 @pass_session
 def wait(session: Session, job: str, project: str | None, raw: str, full: bool) -> None:
     """Wait until a job, or every job of a set, is over; then show it."""
-    jobs: Iterable[pps.JobInfo]
+    jobs: list[pps.JobInfo]
     if is_id(job):
-        jobs = _jobs_of_set(session, job, wait=True, details=bool(raw))
+        with progress.waiting(f"job set {job}"):
+            jobs = list(_jobs_of_set(session, job, wait=True, details=bool(raw)))
     else:
         at = names.job(places.job(job, session.project(project)))
-        jobs = [session.client.pps.InspectJob(pps.InspectJobRequest(job=at, wait=True, details=bool(raw)))]
+        with progress.waiting(f"job {job}"):
+            jobs = [session.client.pps.InspectJob(pps.InspectJobRequest(job=at, wait=True, details=bool(raw)))]
     if raw:
         session.raw(jobs, raw)
     else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable
+
 import click
 
 from trunkline.cli import complete, places
@@ -11,6 +14,8 @@ from trunkline.cli.session import Session, pass_session
 from trunkline.model.specs.scalars import span_us
 
 _DAY_US = 86_400_000_000
+_MARGIN = 5
+"""How many times more messages a tail asks for: the system's own lines are among them."""
 
 
 def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -62,14 +67,29 @@ def logs(
         since = _DAY_US
     if since is not None:
         request.since.CopyFrom(Duration(seconds=since // 1_000_000, nanos=since % 1_000_000 * 1000))
-    for message in session.client.pps.GetLogs(request):
-        if worker and message.worker_id != worker:
-            continue
+
+    def wanted(message: pps.LogMessage) -> bool:
+        return (not worker or message.worker_id == worker) and (raw or master or message.user)
+
+    if tail and not follow:
+        messages: Iterable[pps.LogMessage] = _last(session, request, tail, wanted)
+    else:
+        messages = filter(wanted, session.client.pps.GetLogs(request))
+    for message in messages:
         if raw:
-            _print_raw(message)
-        elif message.user or master:
+            click.echo(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
+        else:
             click.echo(message.message.rstrip("\n"))
 
 
-def _print_raw(message: pps.LogMessage) -> None:
-    click.echo(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
+def _last(
+    session: Session, request: pps.GetLogsRequest, tail: int, wanted: Callable[[pps.LogMessage], bool]
+) -> Iterable[pps.LogMessage]:
+    """The last `tail` messages that are wanted. The server counts those too that are not, so it is asked for more."""
+    request.tail = _MARGIN * tail
+    found = list(session.client.pps.GetLogs(request))
+    chosen = [message for message in found if wanted(message)]
+    if len(chosen) < tail and len(found) >= request.tail:
+        request.tail = 0
+        return deque(filter(wanted, session.client.pps.GetLogs(request)), tail)
+    return chosen[-tail:]
