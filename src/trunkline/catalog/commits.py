@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Row, and_, case, delete, exists, func, insert, literal, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import AnyRow, Tx
@@ -260,9 +260,10 @@ def input_finished(tx: Tx, seq: int) -> list[int]:
 
 
 def next_finishing(tx: Tx, after: int, limit: int) -> list[CommitRow]:
-    """Commits that wait to be finished and whose parent is finished, by seq."""
-    parent = commits.alias("parent")
-    unfinished = and_(parent.c.seq == commits.c.parent, parent.c.state != CommitState.FINISHED.value)
+    """Commits that wait to be finished and whose base is finished (the parent, where none was fixed), by seq."""
+    base = commits.alias("base")
+    ground = case((commits.c.base_fixed, commits.c.base), else_=commits.c.parent)
+    unfinished = and_(base.c.seq == ground, base.c.state != CommitState.FINISHED.value)
     where = and_(commits.c.state == CommitState.FINISHING.value, commits.c.seq > after, ~exists().where(unfinished))
     query = select(*_COLUMNS).select_from(_JOINED).where(where).order_by(commits.c.seq).limit(limit)
     return [_commit(row) for row in tx.execute(query).all()]

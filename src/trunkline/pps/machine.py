@@ -47,6 +47,8 @@ TABLE_HOLDER = "datum table"
 """Holds a job's datum table; the key is the job's seq."""
 
 PAGE = 50
+BLAMED = 3
+"""How many causes a job that cannot run names."""
 Told = list[tuple[int, JobEvent]]
 
 
@@ -208,13 +210,29 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
 
 def _look_at_inputs(tx: Tx, row: JobRow) -> JobEvent | None:
     """Whether every input commit is finished, and well; None: not yet."""
-    commits = outputs.inputs_of(tx, row.output_commit)
-    if not all(commit.finished for commit in commits):
+    inputs = outputs.inputs_of(tx, row.output_commit)
+    if not all(commit.finished for commit in inputs):
         return None
-    bad = [commit for commit in commits if commit.error]
+    bad = [commit for commit in inputs if commit.error]
     if not bad:
         return ev.InputsReady()
-    return ev.InputsFailed(tuple(_blame(tx, commit) for commit in bad))
+    return ev.InputsFailed(tuple(_blame(tx, commit) for commit in _first_causes(tx, bad)))
+
+
+def _first_causes(tx: Tx, bad: list[CommitRow]) -> list[CommitRow]:
+    """Where errors began: behind an input that could not run are its bad inputs. Each once, the first few."""
+    causes: list[CommitRow] = []
+    waiting, seen = deque(bad), {commit.seq for commit in bad}
+    while waiting and len(causes) < BLAMED:
+        commit = waiting.popleft()
+        job = job_rows.by_commits(tx, [commit.seq]).get(commit.seq)
+        above = outputs.inputs_of(tx, commit.seq) if job and job.state == JobState.UNRUNNABLE.value else []
+        behind = [one for one in above if one.error]
+        if not behind:
+            causes.append(commit)
+        waiting.extend(one for one in behind if one.seq not in seen)
+        seen.update(one.seq for one in behind)
+    return causes
 
 
 def _blame(tx: Tx, commit: CommitRow) -> str:

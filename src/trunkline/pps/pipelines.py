@@ -282,7 +282,10 @@ def stop_pipeline(change: Change, pipeline: Pipeline) -> None:
 
 
 def start_pipeline(change: Change, pipeline: Pipeline) -> None:
-    """Let a stopped pipeline work again, with a job on what its inputs hold now. Raises NotFound."""
+    """Let a stopped pipeline work again, with a job on what its inputs hold now. Raises NotFound.
+
+    Where the last job is on just that there is another one only if it did not end well: mostly the stop ended it.
+    """
     tx = change.tx
     known = need_pipeline(tx, pipeline)
     if not known.stopped:
@@ -290,7 +293,19 @@ def start_pipeline(change: Change, pipeline: Pipeline) -> None:
     spec = current_spec(tx, known)
     pipeline_rows.set_stopped(tx, known.key, False, PipelineState.STARTING.value)
     _set_provenance(change, spec, _input_branches(tx, spec))
+    _again_if_bad(change, known, spec)
     set_state(tx, replace(known, state=PipelineState.STARTING.value), PipelineState.RUNNING)
+
+
+def _again_if_bad(change: Change, known: PipelineRow, spec: PipelineSpec) -> None:
+    output = branch_rows.find_branch(change.tx, Branch(known.pipeline.output, spec.output_branch))
+    head = commit_rows.get_commit(change.tx, output.head) if output else None
+    if head is None or not head.error:
+        return
+    for repo in (known.pipeline.output, known.pipeline.meta):
+        branch = branch_rows.find_branch(change.tx, Branch(repo, spec.output_branch))
+        if branch is not None:
+            change.touch(branch.key, anew=True)
 
 
 def delete_pipeline(

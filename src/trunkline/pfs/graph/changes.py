@@ -37,6 +37,7 @@ class Change:
         self._set_id = set_id
         self._on_output_commit = on_output_commit
         self._touched: set[int] = set()
+        self._anew: set[int] = set()
         self._made: dict[int, int] = {}  # repo key -> seq of the commit that this change made in it
 
     @property
@@ -46,9 +47,14 @@ class Change:
             self._set_id = self.tx.new_id()
         return self._set_id
 
-    def touch(self, branch_key: int) -> None:
-        """A branch's head or provenance changed: look downstream at the end."""
+    def touch(self, branch_key: int, *, anew: bool = False) -> None:
+        """A branch's head or provenance changed: look downstream at the end.
+
+        anew: an output branch gets a new head even though its inputs are those of the present one.
+        """
         self._touched.add(branch_key)
+        if anew:
+            self._anew.add(branch_key)
 
     def new_commit(
         self,
@@ -124,6 +130,7 @@ class Change:
             if row is not None and branch.branch.repo.type == USER_REPO:
                 self._on_output_commit(self.tx, row, branch)
         self._touched.clear()
+        self._anew.clear()
 
     def _renew(
         self, row: BranchRow, ups: Sequence[Edge], rows: dict[int, BranchRow], heads: dict[int, int]
@@ -134,7 +141,8 @@ class Change:
         wanted = [heads[edge.upstream] for edge in ups]
         head = commit_rows.get_commit(self.tx, row.head)
         current = commit_rows.upstream_of(self.tx, [row.head]).get(row.head, [])
-        if set(wanted) == set(current) or not self._worth_a_commit(ups, heads, current):
+        moved = set(wanted) != set(current) and self._worth_a_commit(ups, heads, current)
+        if not moved and row.key not in self._anew:
             return None
         repo = RepoRow(row.repo_key, row.branch.repo, "", 0, {})
         if head is not None and self._made.get(row.repo_key) == row.head and head.open:
