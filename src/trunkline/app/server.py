@@ -24,6 +24,7 @@ from trunkline.app.config import Config, parse
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer
 from trunkline.app.http import HttpServer
+from trunkline.app.memory import few_arenas
 from trunkline.app.pool import choose_rung
 from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
 from trunkline.gateway.application import application
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         return _say(error, MISUSED)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("WARNING")
+    few_arenas()
     ambient = RealAmbient()
     # What is made until the server serves stays: looking through it again and again for garbage would cost a tenth.
     gc.disable()

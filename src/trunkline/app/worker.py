@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from trunkline.ambient import RealAmbient
+from trunkline.app.memory import few_arenas
 from trunkline.app.worker_storage import WorkerStorage
 from trunkline.client.connection import connect
 from trunkline.client.workers import RemoteServer
@@ -60,6 +61,7 @@ def main() -> int:
     # default up to 5 ms.
     sys.setswitchinterval(0.0005)
     settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
+    few_arenas()
     try:
         return _work(settings)
     except (TrunklineError, OSError) as error:
