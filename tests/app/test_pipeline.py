@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -196,3 +197,15 @@ def test_a_pipeline_stops_starts_and_goes(client: Client) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         client.pipelines.InspectPipeline(pps.InspectPipelineRequest(pipeline=pipeline))
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_code_is_told_where_it_is(client: Client) -> None:
+    repo = client.repo("told")
+    client.put(repo, x="1")
+    script = 'echo "$PACHD_PEER_SERVICE_HOST:$PACHD_PEER_SERVICE_PORT $PPS_POD_NAME $PACH_NAMESPACE" > /pfs/out/told'
+    client.pipelines.CreatePipeline(request("teller", "told", script))
+    assert client.job("teller", client.jobs("teller")[0].job.id).state == pps.JOB_SUCCESS
+    address, worker, namespace = client.read("teller", "/told").split()
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
+    assert worker.startswith("worker-0-")
+    assert namespace == "default"

@@ -30,6 +30,9 @@ PRIVATE = (
 )
 """Below a home: settings of clients, keys, passwords. Code from an image would not find them either."""
 
+NAMESPACE = "default"
+"""What code is told in place of a namespace of Kubernetes."""
+
 _log = logging.getLogger("trunkline.workers")
 
 
@@ -71,6 +74,13 @@ def open_pool(
             runner=rung.name,
             masked=masked(config),
             expose=tuple(map(str, config.expose)),
+            variables={
+                "PACHD_PEER_SERVICE_HOST": host,
+                "PACHD_PEER_SERVICE_PORT": str(port),
+                "PACH_NAMESPACE": NAMESPACE,
+                "PPS_NAMESPACE": NAMESPACE,
+                "PPS_POD_NAME": name,
+            },
         )
         return [sys.executable, "-m", "trunkline.app.worker", settings.to_json()]
 
