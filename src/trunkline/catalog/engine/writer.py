@@ -235,10 +235,10 @@ class Writer:
 
     def _deliver(self, served: list[Work]) -> None:
         last = max((work.last_event or 0 for work in served), default=0)
+        if last > self._wake.seq:
+            self._wake.set(last)  # first, so that who has its answer finds its own events announced
         for work in served:
             work.done.set()
-        if last > self._wake.seq:
-            self._wake.set(last)
 
     def _bound_log(self) -> None:
         """Fold a log that has grown large into the file. Readers are not waited for: a later commit tries again."""

@@ -191,6 +191,11 @@ class CatalogContract:
         waiting.join()
         assert got == [start + 1]
 
+    def test_events_are_announced_before_their_function_is_answered(self, catalog: Catalog) -> None:
+        for number in range(1, 200):
+            catalog.transact(lambda tx: tx.emit("word", {}))
+            assert catalog.wake.seq == number
+
     def test_waiting_ends_when_the_time_is_up(self, catalog: Catalog) -> None:
         assert catalog.wake.wait(catalog.wake.seq, 0.01) == catalog.wake.seq
 
