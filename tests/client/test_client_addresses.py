@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import grpc
 import pytest
 
 from trunkline import errors
 from trunkline.client import connect, parse
-from trunkline.client.failures import _CODES
+from trunkline.client.failures import _CODES, translate
 from trunkline.errors import InvalidArgument, Kind, TrunklineError, Unavailable
 from trunkline.testing.scripted import ScriptedServer
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -124,3 +127,64 @@ def test_a_note_beside_an_answer_is_told():
         server.trailing = [note("grüße"), note("two")]
         client.pfs.InspectRepo(pfs.InspectRepoRequest())
     assert told == ["grüße", "two"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("failed to connect to all addresses; last error: refused", "cannot reach pachd at h:1; start one"),
+        ("errors resolving h:1: [lookup failed]", r"h:1 \(the name cannot be resolved\)"),
+        ("failed to connect: CERTIFICATE_VERIFY_FAILED", r"h:1 \(its certificate is not trusted\)"),
+        ("failed to connect: Ssl handshake failed", r"h:1 \(the TLS handshake failed\)"),
+        ("Socket closed", "pachd at h:1 went away in the middle"),
+        ("Cancelling all calls", "pachd at h:1 went away in the middle"),
+        ("the engine is full", "^the engine is full$"),
+    ],
+)
+def test_a_server_that_is_not_there_is_told_in_words(words, said):
+    class Failed(grpc.RpcError, grpc.Call):
+        def code(self):
+            return grpc.StatusCode.UNAVAILABLE
+
+        def details(self):
+            return words
+
+        def initial_metadata(self):
+            return ()
+
+        def trailing_metadata(self):
+            return ()
+
+        def is_active(self):
+            return False
+
+        def time_remaining(self):
+            return None
+
+        def cancel(self):
+            return False
+
+        def add_callback(self, callback):
+            return False
+
+    with pytest.raises(Unavailable, match=said):
+        raise translate(Failed(), parse("h:1"), "/a.API/B")
+
+
+def test_a_server_that_ends_breaks_off_its_streams():
+    with ScriptedServer() as server, connect(server.address) as client:
+        ended = threading.Event()
+
+        def slowly(_request: pfs.ListRepoRequest) -> Iterator[pfs.RepoInfo]:
+            yield pfs.RepoInfo()
+            ended.wait(30)
+
+        server.script["pfs.ListRepo"] = slowly
+        answers = client.pfs.ListRepo(pfs.ListRepoRequest())
+        next(answers)
+        stopping = threading.Thread(target=server.__exit__, args=(None, None, None))
+        stopping.start()
+        with pytest.raises(TrunklineError, match=r"went away|[Cc]ancel"):
+            next(answers)
+        ended.set()
+        stopping.join()

@@ -34,7 +34,10 @@ _NOBODY = (
     "resolving",
     "resolution",
 )
-_GONE = ("socket closed", "connection reset", "goaway", "broken pipe", "stream removed", "recvmsg", "endpoint closing")
+_GONE = (
+    "socket closed", "connection reset", "goaway", "broken pipe", "stream removed", "recvmsg", "endpoint closing",
+    "cancelling all calls",
+)  # fmt: skip
 """Words of the channel's own about a server that is not there, or no longer. Statuses that came over the wire carry the
 server's words instead; nothing else tells the two apart."""
 
