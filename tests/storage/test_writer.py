@@ -161,7 +161,7 @@ def test_much_is_spilled_into_layers_that_keep_their_order(world: World, monkeyp
 def test_an_append_of_thousands_of_lines_does_not_carry_thousands_of_pieces(world: World) -> None:
     manifest = world.commit([], {"/other": b"x"}).manifest
     text = b""
-    for number in range(150):
+    for number in range(75):
         line = b"line %d\n" % number
         text += line
         writer = world.writer(world.view(manifest))

@@ -93,7 +93,8 @@ def numpy(column: pa.Array) -> Ints:
 
 def truths(column: pa.Array) -> Mask:
     """A column of truths for NumPy; null is false. The caller may change it."""
-    mask: Mask = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    filled = pc.fill_null(column, False) if column.null_count else column
+    mask: Mask = filled.to_numpy(zero_copy_only=False)
     return mask
 
 

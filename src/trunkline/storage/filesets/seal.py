@@ -16,7 +16,7 @@ from trunkline.ambient import Ambient
 from trunkline.errors import DataLoss, NotFound
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.filesets.cache import PartCache
-from trunkline.storage.filesets.schema import ADD, DELTREE, SCHEMA, column, joined, ops
+from trunkline.storage.filesets.schema import ADD, DELTREE, SCHEMA, column, fixed_bytes, joined, ops
 from trunkline.storage.ports import ChunkKey, Part, Sealed, WriteSession
 
 if sys.version_info >= (3, 14):
@@ -55,7 +55,7 @@ class Sealer:
     def _written(self, batches: Iterable[pa.RecordBatch]) -> Sealed:
         name = self._ambient.new_id()
         parts: list[Part] = []
-        chunks: list[pa.Table] = []
+        chunks: list[bytes] = []
         rows = size = 0
         body: bytes | None = None
         for batch, last in _in_parts(batches):
@@ -161,24 +161,26 @@ def rows_of_body(sealed: Sealed) -> pa.RecordBatch:
     return rows
 
 
-def _chunks_of(rows: pa.RecordBatch) -> pa.Table:
+def _chunks_of(rows: pa.RecordBatch) -> bytes:
+    """The distinct incarnations in the rows' pieces, as entries of a chunk list, in no order."""
     pieces = rows.column("pieces").flatten()
-    pairs = pa.table([pieces.field("chunk"), pieces.field("gen")], names=["chunk", "gen"])
-    distinct = pairs.filter(pc.is_valid(pairs.column("chunk"))).group_by(["chunk", "gen"]).aggregate([])
-    return distinct
-
-
-def chunk_list(chunks: Iterable[pa.Table]) -> bytes:
-    """The distinct incarnations, ascending: 32 bytes of hash, 8 of generation, big-endian."""
-    entries: list[np.ndarray] = []
-    for batch in chunks:
-        hashes = np.frombuffer(b"".join(batch.column("chunk").to_pylist()), dtype=np.uint8).reshape(-1, 32)
-        gens = batch.column("gen").to_numpy().astype(">u8").view(np.uint8).reshape(-1, 8)
-        entries.append(np.concatenate([hashes, gens], axis=1))
-    if not entries:
+    stored = pieces.filter(pieces.field("chunk").is_valid())
+    if not len(stored):
         return b""
-    both = np.ascontiguousarray(np.concatenate(entries)).view(f"V{LIST_ENTRY}").ravel()
-    return b"".join(sorted(set(both.tolist())))
+    hashes = stored.field("chunk").dictionary_encode()
+    gens, gen_of = np.unique(stored.field("gen").to_numpy(), return_inverse=True)
+    pairs = np.unique(hashes.indices.to_numpy().astype(np.int64) * len(gens) + gen_of)
+    entries = np.empty((len(pairs), LIST_ENTRY), dtype=np.uint8)
+    names = np.frombuffer(fixed_bytes(hashes.dictionary), dtype=np.uint8).reshape(-1, 32)
+    entries[:, :32] = names[pairs // len(gens)]
+    entries[:, 32:] = gens[pairs % len(gens)].astype(">u8").view(np.uint8).reshape(-1, 8)
+    return entries.tobytes()
+
+
+def chunk_list(parts: Iterable[bytes]) -> bytes:
+    """The distinct incarnations of all parts, ascending: 32 bytes of hash, 8 of generation, big-endian."""
+    entries = {part[at : at + LIST_ENTRY] for part in parts for at in range(0, len(part), LIST_ENTRY)}
+    return b"".join(sorted(entries))
 
 
 def read_chunk_list(blobs: BlobStore, sealed: Sealed) -> bytes:

@@ -81,49 +81,35 @@ class _Sums:
 def _sums(base: View, changes: Changes) -> _Sums:
     """Sums of what went and came, carried upwards level by level, on top of what the base says."""
     trees = _dirs_at(base, changes.trees)
-    moved = pa.table(
-        {
-            "name": pa.concat_arrays(
-                [
-                    parents(changes.gone.column("path")),
-                    parents(changes.here.column("path")),
-                    parents(trees.column("path")),
-                ]
-            ),
-            "files": np.concatenate(
-                [-column(changes.gone, "files"), column(changes.here, "files"), -column(trees, "files")]
-            ),
-            "bytes": np.concatenate(
-                [-column(changes.gone, "size"), column(changes.here, "size"), -column(trees, "size")]
-            ),
-        }
-    )
+    moved = [changes.gone, changes.here, trees]
+    signs = np.repeat([-1, 1, -1], [rows.num_rows for rows in moved])
     # A hidden root has no directory above it, and parents says so by naming the root itself.
-    moved = moved.append_column("depth", pa.array(depth_of(moved.column("name").combine_chunks()).astype(np.int64)))
-    levels = []
-    here = _added(moved)
-    for depth in range(int(here.column("depth").to_numpy().max(initial=-1)), -1, -1):
-        level = here.filter(pc.equal(here.column("depth"), depth))
-        levels.append(level)
-        if depth and level.num_rows:
-            up = level.set_column(0, "name", parents(level.column("name").combine_chunks()))
-            up = up.set_column(
-                up.schema.get_field_index("depth"), "depth", pa.array(np.full(level.num_rows, depth - 1))
-            )
-            here = _added(pa.concat_tables([here.filter(pc.less(here.column("depth"), depth)), up]))
-    return _on_base(base, changes, pa.concat_tables(levels) if levels else here)
+    inside = parents(pa.concat_arrays([rows.column("path") for rows in moved])).dictionary_encode()
+    names = _with_ancestors(inside.dictionary)
+    place = search(names, inside.dictionary)[inside.indices.to_numpy()]
+    depth = depth_of(names).astype(np.int64)
+    totals = []
+    for what in ("files", "size"):
+        total = np.zeros(len(names), dtype=np.int64)
+        np.add.at(total, place, signs * np.concatenate([column(rows, what) for rows in moved]))
+        totals.append(total)
+    for level in range(int(depth.max(initial=0)), 0, -1):
+        here = np.flatnonzero(depth == level)
+        above = search(names, parents(names.take(pa.array(here))))
+        for total in totals:
+            np.add.at(total, above, total[here])
+    return _on_base(base, changes, _Sums(names, depth, *totals))
 
 
-def _added(moved: pa.Table) -> pa.Table:
-    total = moved.group_by(["name", "depth"]).aggregate([("files", "sum"), ("bytes", "sum")])
-    return total.select(["name", "files_sum", "bytes_sum", "depth"]).rename_columns(["name", "files", "bytes", "depth"])
+def _with_ancestors(names: pa.Array) -> pa.Array:
+    """These directories and all above them, ascending, each once."""
+    every = pc.unique(pa.concat_arrays([names, ancestors(names)]))
+    return every.take(pc.sort_indices(every))
 
 
-def _on_base(base: View, changes: Changes, moved: pa.Table) -> _Sums:
-    moved = moved.take(pc.sort_indices(moved.column("name").combine_chunks()))
-    names = moved.column("name").combine_chunks()
-    files = moved.column("files").to_numpy().astype(np.int64)
-    size = moved.column("bytes").to_numpy().astype(np.int64)
+def _on_base(base: View, changes: Changes, sums: _Sums) -> _Sums:
+    """What moved, on top of what was there."""
+    names, files, size = sums.names, sums.files, sums.bytes
     was = _dirs_at(base, names)
     if was.num_rows:
         inside = under(was.column("path"), changes.trees)
@@ -136,7 +122,7 @@ def _on_base(base: View, changes: Changes, moved: pa.Table) -> _Sums:
         root = _dirs_at(base, pa.array(["/"]))
         files[0] += int(column(root, "files").sum())
         size[0] += int(column(root, "size").sum())
-    return _Sums(names, moved.column("depth").to_numpy().astype(np.int64), files, size)
+    return sums
 
 
 def _hashes(base: View, changes: Changes, names: pa.Array, depth: int, below: pa.RecordBatch) -> pa.Array:
