@@ -17,7 +17,18 @@ from trunkline.storage import Part, Sealed, Store, entries
 from trunkline.storage.filesets import seal as seal_module
 from trunkline.storage.filesets.cache import PartCache
 from trunkline.storage.filesets.merge import merge_layers
-from trunkline.storage.filesets.schema import ADD, DEL, DELTREE, SCHEMA, as_batch, in_order, no_rows, ops, subtree_end
+from trunkline.storage.filesets.schema import (
+    ADD,
+    DEL,
+    DELTREE,
+    SCHEMA,
+    as_batch,
+    in_order,
+    no_rows,
+    ops,
+    stem_end,
+    subtree_end,
+)
 from trunkline.storage.filesets.seal import inline_body, parquet, rows_of_body
 from trunkline.storage.ports import ChunkKey
 from trunkline.testing.stores import World, contents
@@ -178,6 +189,28 @@ def test_pages_join_up(world: World) -> None:
     assert backwards == whole[::-1]
     some = [entry.path for entry in entries(view.glob(Glob("/d1/*0"), lower="/d1/f00100", upper="/d1/f00200"))]
     assert some == [path for path in whole if "/d1/f00100" <= path < "/d1/f00200" and path.endswith("0")]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_glob_reads_only_what_starts_like_it(world: World, tmp_path: object) -> None:
+    manifest = world.commit([], {f"/d{n // 100:03d}/f{n:05d}": b"" for n in range(6000)} | {"/z[1]/é": b""}).manifest
+    view = fresh(world, tmp_path).view(manifest)
+    with world.blobs.recording() as calls:
+        assert [entry.path for entry in entries(view.glob(Glob("/d03[0-1]")))] == ["/d030/", "/d031/"]
+    assert len(calls) < 7 < 20 < len(manifest[0].parts)
+    found = {
+        pattern: [entry.path for entry in entries(view.glob(Glob(pattern)))]
+        for pattern in ("/", "/d030", "/d030/f0300?", r"/z\[1\]/é", "/z*", "/d9", "/!(d*)")
+    }
+    assert found["/"] == ["/"]
+    assert found["/d030"] == ["/d030/"]
+    assert len(found["/d030/f0300?"]) == 10
+    assert found[r"/z\[1\]/é"] == ["/z[1]/é"]
+    assert found["/z*"] == found["/!(d*)"] == ["/z[1]/"]
+    assert found["/d9"] == []
+    assert stem_end("/a/b") == "/a/c"
+    assert stem_end("/a\ud7ff") == "/a\ue000"
+    assert stem_end("/a\U0010ffff") == "/b"
 
 
 def test_a_file_is_found_as_file_and_a_directory_as_directory(world: World) -> None:

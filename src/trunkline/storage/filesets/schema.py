@@ -85,6 +85,13 @@ def subtree_end(directory: str) -> str:
     return f"{directory[:-1]}0"
 
 
+def stem_end(stem: str) -> str:
+    """The least text above every text that starts with `stem`, which has a character that is not the last of all."""
+    bare = stem.rstrip("\U0010ffff")
+    after = ord(bare[-1]) + 1
+    return bare[:-1] + chr(0xE000 if after == 0xD800 else after)  # what lies between are no characters
+
+
 def numpy(column: pa.Array) -> Ints:
     """A column of numbers without nulls, seen by NumPy without a copy."""
     seen: Ints = column.to_numpy(zero_copy_only=True)

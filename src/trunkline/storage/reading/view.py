@@ -12,7 +12,7 @@ from trunkline.model.globs import Glob
 from trunkline.storage.chunks import ChunkReader
 from trunkline.storage.filesets.live import WINDOW, newest, windows
 from trunkline.storage.filesets.runs import Run, plain
-from trunkline.storage.filesets.schema import ADD, keep, ops, subtree_end, truths
+from trunkline.storage.filesets.schema import ADD, keep, ops, stem_end, subtree_end, truths
 from trunkline.storage.reading.compare import diff
 from trunkline.storage.reading.content import Content, content_of, contents_of
 from trunkline.storage.reading.entries import ENTRY_COLUMNS, Entry, Pick, as_entries, at_depth, entries, every
@@ -75,7 +75,7 @@ class View:
         """What lies directly in a directory. after: begin beyond this entry (before it when in reverse)."""
         folder = _folder(directory)
         level = folder.count("/") if folder != "/" else 1
-        return self._pages(folder, at_depth(level), after, limit, reverse)
+        return self._pages((folder, subtree_end(folder)), at_depth(level), after, limit, reverse)
 
     def walk(
         self, directory: str, after: str | None = None, limit: int | None = None, reverse: bool = False
@@ -84,7 +84,8 @@ class View:
         found = self.find(directory)
         if found is not None and not found.is_dir:
             return iter([as_entries(self.at(pa.array([directory])))])
-        return self._pages(_folder(directory), every, after, limit, reverse)
+        folder = _folder(directory)
+        return self._pages((folder, subtree_end(folder)), every, after, limit, reverse)
 
     def glob(
         self,
@@ -94,12 +95,16 @@ class View:
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[pa.Table]:
-        """What matches. Only paths from `lower` (inclusive) to `upper` (exclusive), where given."""
+        """What matches. Only paths from `lower` (inclusive) to `upper` (exclusive), where given.
+
+        Reads the paths that start as the pattern does.
+        """
 
         def pick(rows: pa.RecordBatch) -> pa.Array:
             return pattern.mask(rows.column("path"))
 
-        return self._pages(pattern.prefix, pick, after, limit, False, lower, upper)
+        span = (pattern.stem or "/", stem_end(pattern.stem or "/"))
+        return self._pages(span, pick, after, limit, lower=lower, upper=upper)
 
     def files(self, prefix: str = "/") -> Iterator[pa.Table]:
         """The file at `prefix`, or all below that directory: rows of `SCHEMA`, with pieces and datum tags, to copy or
@@ -175,15 +180,15 @@ class View:
 
     def _pages(
         self,
-        folder: str,
+        span: tuple[str, str],
         pick: Pick,
         after: str | None,
         limit: int | None,
-        reverse: bool,
+        reverse: bool = False,
         lower: str | None = None,
         upper: str | None = None,
     ) -> Iterator[pa.Table]:
-        low, high = max(folder, lower or ""), min(subtree_end(folder), upper or subtree_end(folder))
+        low, high = max(span[0], lower or ""), min(span[1], upper or span[1])
         if after is not None:
             marker = self._marker(after)
             low, high = (low, min(high, marker)) if reverse else (max(low, f"{marker}\0"), high)
