@@ -6,9 +6,10 @@ import pytest
 
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState
-from trunkline.model.names import Branch, Repo
+from trunkline.model.names import Branch, Commit, Repo
 from trunkline.pfs import content, edits, reads
 from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Target
+from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, repos
 
@@ -99,6 +100,39 @@ def test_an_open_commit_collects_streams_and_can_be_read(data):
     assert tree(data)["/log"] == b"".join(b"%d " % n for n in range(40))
     with pytest.raises(FailedPrecondition, match="already been finished"):
         write(data, put("/c", b"3"), target=Target(DATA, ref=commit.id))
+
+
+class Overtaken(Files):
+    """Files in which somebody else always merges the layers first."""
+
+    def session(self, kind):
+        if kind == "compact":
+            plain = Files(self.catalog, self.store, self.ambient)
+            edits.compact_layers(plain, Commit(DATA, self.catalog.read(head_id)))
+        return super().session(kind)
+
+
+def head_id(tx):
+    return commits.inspect_commit(tx, DATA, "master").commit.id
+
+
+def test_two_merges_of_layers_at_once_fail_no_write(data):
+    data.change(lambda change: commits.start_commit(change, Branch(DATA, "master")))
+    overtaken = Overtaken(data.catalog, data.store, data.ambient)
+    for n in range(edits.COMPACT_ABOVE + 2):
+        write(overtaken, [Add("/log", b"%d " % n)])
+    assert tree(data)["/log"] == b"".join(b"%d " % n for n in range(edits.COMPACT_ABOVE + 2))
+
+
+def test_a_copy_of_what_is_not_there_is_refused_and_a_file_is_no_top(data):
+    write(data, put("/a", b"1"))
+    with pytest.raises(NotFound, match="/b not found in default/data@master"):
+        write(data, [Copy("/c", DATA, "master", "/b")])
+    with pytest.raises(InvalidArgument, match="top of the commit"):
+        write(data, [Copy("/", DATA, "master", "/a")])
+    write(data, [Delete("/a")])
+    write(data, [Copy("/c", DATA, "master", "/")])  # nothing, which is no mistake
+    assert tree(data) == {}
 
 
 def test_clearing_an_open_commit(data):
@@ -192,8 +226,10 @@ def test_diff(data):
     assert not any("/same" in pair for pair in pairs)
 
 
-@pytest.mark.parametrize("path", ["/a/../b", "/a\nb", "/" + "x" * 300])
+@pytest.mark.parametrize("path", ["/a/../b", "/a\nb", "/" + "x" * 300, "/", "", "//"])
 def test_paths_that_cannot_be_are_refused_before_anything_is_written(data, path):
     with pytest.raises(InvalidArgument):
         write(data, put(path, b"x"))
+    with pytest.raises(InvalidArgument):
+        write(data, [AddMany([path], [1], b"x")])
     assert not data.catalog.read(lambda tx: branches.list_branches(tx, DATA))

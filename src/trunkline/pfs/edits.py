@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
+
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
-from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, TrunklineError
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs import reads
@@ -26,6 +28,8 @@ from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, need_repo
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
+
+log = structlog.get_logger()
 
 COMPACT_ABOVE = 16
 """Layers of an open commit beyond this number are merged, so that reading it stays cheap."""
@@ -159,7 +163,7 @@ def _fold(files: Files, session: Session, writer: Writer, edits: Iterable[Edit])
     while edit is not None:
         if isinstance(edit, Add):
             run = _Run(edit, source)
-            writer.put(paths.clean(edit.path), run.bytes(), datum=edit.datum, append=True)
+            writer.put(_file_path(edit.path), run.bytes(), datum=edit.datum, append=True)
             edit = run.following
             continue
         _apply(files, session, writer, edit)
@@ -187,7 +191,7 @@ class _Run:
 def _apply(files: Files, session: Session, writer: Writer, edit: Edit) -> None:
     match edit:
         case AddMany():
-            stored = [paths.clean(path) for path in edit.paths]
+            stored = [_file_path(path) for path in edit.paths]
             if len(edit.sizes) != len(stored) or sum(edit.sizes) != len(edit.data):
                 raise InvalidArgument(
                     "a block of files does not add up: give a size for each path, and their sum of bytes"
@@ -199,6 +203,16 @@ def _apply(files: Files, session: Session, writer: Writer, edit: Edit) -> None:
             _copy(files, session, writer, edit)
 
 
+def _file_path(path: str) -> str:
+    """Where a file goes. The top of a commit can only be a directory."""
+    cleaned = paths.clean(path)
+    if cleaned == paths.ROOT:
+        raise InvalidArgument(
+            f'"{path}" names the top of the commit, not a file; give the file a name, such as "/data"'
+        )
+    return cleaned
+
+
 def _deleted(path: str) -> str:
     cleaned = paths.clean(path)
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
@@ -206,7 +220,13 @@ def _deleted(path: str) -> str:
 
 def _copy(files: Files, session: Session, writer: Writer, edit: Copy) -> None:
     view = _held_source(files, session, edit)
-    writer.copy(view, paths.clean(edit.src_path), paths.clean(edit.dst), datum=edit.datum, append=edit.append)
+    src, dst = paths.clean(edit.src_path), paths.clean(edit.dst)
+    entry = view.find(src)
+    if entry is None and src != paths.ROOT:  # an empty commit has no top to copy, and nothing is wrong with that
+        raise NotFound(f"file {src} not found in {edit.src_repo}@{edit.src_ref}")
+    if entry is not None and not entry.is_dir:
+        dst = _file_path(edit.dst)
+    writer.copy(view, src, dst, datum=edit.datum, append=edit.append)
 
 
 def _held_source(files: Files, session: Session, edit: Copy) -> View:
@@ -250,13 +270,21 @@ def _append(tx: Tx, session: Session, seq: int, sealed: Sequence[Sealed]) -> Non
 
 
 def compact_layers(files: Files, commit: Commit) -> None:
-    """Merge the layers of an open commit into one when there are too many to read quickly."""
+    """Merge the layers of an open commit into one when there are too many to read quickly.
+
+    Never fails: the files are written by then, and layers that cannot be merged now are read as they are.
+    """
     row, ids = files.catalog.read(lambda tx: _layers(tx, commit))
     if row is None or not row.open or len(ids) <= COMPACT_ABOVE:
         return
-    with files.session("compact") as session:
-        merged = files.store.compact(session, files.held(session, ids))
-        session.finish(lambda tx: _swap(tx, session, row.seq, ids, merged))
+    try:
+        with files.session("compact") as session:
+            merged = files.store.compact(session, files.held(session, ids))
+            session.finish(lambda tx: _swap(tx, session, row.seq, ids, merged))
+    except Aborted:
+        return  # somebody else merged them meanwhile, or the commit was cleared or deleted
+    except TrunklineError as error:
+        log.warning("merging the layers of an open commit failed", commit=str(commit), error=str(error))
 
 
 def _layers(tx: Tx, commit: Commit) -> tuple[CommitRow | None, list[str]]:
