@@ -45,13 +45,19 @@ def test_as_root_without_mounts_a_pipeline_runs_with_a_real_pfs(tmp_path: Path) 
     spec = {
         "pipeline": {"name": "copy"},
         "input": {"pfs": {"repo": "in", "glob": "/*"}},
-        "transform": {"cmd": ["sh", "-c", 'cp "$in" /pfs/out/']},
+        "transform": {"image": "tool:1", "cmd": ["/tools-of-ours/copy"]},
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
+    tool = tmp_path / "image" / "tools-of-ours" / "copy"
+    tool.parent.mkdir(parents=True)
+    tool.write_text('#!/bin/sh\ncp "$in" /pfs/out/\n')
+    tool.chmod(0o755)
     with PachdProcess(tmp_path, ["--workers", "2"], programs(tmp_path / "bin", prefix)) as server:
+        server.pachctl("create", "image", "tool:1", str(tmp_path / "image"))
         server.pachctl("create", "repo", "in")
         server.pachctl("put", "file", "in@master:/a", stdin=b"content")
         server.pachctl("create", "pipeline", "-f", str(tmp_path / "spec.json"))
         server.pachctl("wait", "commit", "copy@master")
         assert server.pachctl("get", "file", "copy@master:/a") == "content"
     assert not Path("/pfs").exists()
+    assert not Path("/tools-of-ours").exists()

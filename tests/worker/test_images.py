@@ -19,6 +19,7 @@ from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.worker.images import Housing, ImageFailed, ImageFile, Images
 from trunkline.worker.launch import Scratch
 from trunkline.worker.ports import Image
+from trunkline.worker.rungs import LaidImage
 from trunkline.worker.runner import AgentLost, AgentRunner, Command
 
 
@@ -263,13 +264,18 @@ def test_making_an_image_can_be_called_off(folder: Path) -> None:
     other.close()
 
 
-def test_without_namespaces_an_image_is_refused(folder: Path) -> None:
-    images = images_with(folder, MemoryImages())
+def test_without_namespaces_an_image_is_laid_out_as_links(folder: Path) -> None:
+    images = images_with(folder, MemoryImages(abc=[ImageFile("tool", b"one")], d=[ImageFile("other", b"two")]))
+    (folder / "top").mkdir()
+    images.laid = LaidImage(folder / "laid.json", folder / "top")
     scratch = Scratch(folder / "scratch").make()
     housing = Housing(scratch, sandbox_for("self", namespaces=False), images, RealAmbient())
-    with pytest.raises(ImageFailed, match="needs namespaces"):
-        housing.runner(Image("abc", "tool:1"))
+    housing.runner(Image("abc", "tool:1"))
+    assert (folder / "top" / "tool").read_bytes() == b"one"
+    housing.runner(Image("d", "other:1"))
+    assert [path.name for path in (folder / "top").iterdir()] == ["other"]
     housing.close()
+    assert not list((folder / "top").iterdir())
 
 
 def test_a_few_agents_stay_warm_and_a_dead_one_is_replaced(folder: Path) -> None:

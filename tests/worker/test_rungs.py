@@ -14,7 +14,7 @@ from housing import ENV, python_for, sandbox_for, scratch_for
 from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.testing.refusals import NO_MOUNTS, NO_NAMESPACES, works
 from trunkline.worker.launch import Sandbox, Scratch
-from trunkline.worker.rungs import HostScratch, NoRunner, choose, lock_pfs, pfs_is_free, probe, remedy
+from trunkline.worker.rungs import HostScratch, LaidImage, NoRunner, choose, lock_pfs, pfs_is_free, probe, remedy
 from trunkline.worker.runner import AgentRunner, Command
 
 APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
@@ -141,3 +141,30 @@ def test_a_mount_namespace_without_a_pid_namespace_ends_daemons_too(folder: Path
     finally:
         runner.close()
     assert (scratch.pfs / "x").exists()
+
+
+def test_an_image_is_laid_beside_what_the_machine_has_and_taken_away_again(folder: Path) -> None:
+    for path in ("image/opt/tool/run", "image/alone", "top/opt/theirs"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(path)
+    before = sorted((folder / "top").rglob("*"))
+    laid = LaidImage(folder / "note", folder / "top")
+    laid.lay(str(folder / "image"), str(folder))
+    laid.lay(str(folder / "image"), str(folder))  # as it is: nothing to do
+    assert (folder / "top/opt/tool/run").read_text() == "image/opt/tool/run"
+    assert (folder / "top/alone").read_text() == "image/alone"
+    assert (folder / "top/opt/theirs").read_text() == "top/opt/theirs"
+    assert os.readlink(folder / "top/.venv") == str(folder)
+    LaidImage(folder / "note", folder / "top").lay("", "")  # a worker after one that was killed
+    assert sorted((folder / "top").rglob("*")) == before
+
+
+def test_nothing_of_the_machine_is_replaced_by_an_image(folder: Path) -> None:
+    for path in ("image/etc/hosts", "image/new", "top/etc/hosts"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(path)
+    laid = LaidImage(folder / "note", folder / "top")
+    with pytest.raises(FailedPrecondition, match=r"/top/etc/hosts is there on this machine already"):
+        laid.lay(str(folder / "image"), "")
+    assert (folder / "top/etc/hosts").read_text() == "top/etc/hosts"
+    assert not (folder / "top/new").exists()

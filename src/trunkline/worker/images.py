@@ -15,8 +15,9 @@ from typing import BinaryIO, Protocol
 
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
-from trunkline.worker.launch import HOME_INSIDE, VENV_INSIDE, Sandbox, Scratch
+from trunkline.worker.launch import HOME_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
 from trunkline.worker.ports import Image
+from trunkline.worker.rungs import LaidImage
 from trunkline.worker.runner import AgentLost, AgentRunner, Command, Runner
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -72,6 +73,7 @@ class Images:
         self._building: Runner | None = None
         self._interrupted = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
+        self.laid = LaidImage(folder / "laid.json")
 
     def root(self, image: Image) -> str:
         """The folder whose entries are to appear at `/`; "" for the host's own files. Raises TrunklineError."""
@@ -142,6 +144,8 @@ class Images:
         requirements = scratch.staging / "requirements.txt"
         requirements.unlink(missing_ok=True)
         requirements.write_text(image.requirements, encoding="utf-8")
+        if not sandbox.namespaces:
+            self.laid.lay(sandbox.image, str(folder))
         python = f"python{image.python}" if image.python and image.python[0].isdigit() else image.python or "python3"
         runner = self._building = AgentRunner(scratch, replace(sandbox, venv=str(folder), venv_writable=True))
         try:
@@ -150,7 +154,8 @@ class Images:
             self._step(runner, image, f"making an environment with {python}", make, 1)
             if wanted:
                 install = [f"{VENV_INSIDE}/bin/python", "-m", "pip", "install", "--disable-pip-version-check"]
-                install += ["--no-input", "--no-cache-dir", "-r", "/.pfs/requirements.txt"]
+                staging = STAGING_INSIDE if sandbox.namespaces else str(scratch.staging)
+                install += ["--no-input", "--no-cache-dir", "-r", f"{staging}/requirements.txt"]
                 self._step(runner, image, "installing its requirements", install, _TRIES)
         finally:
             self._building = None
@@ -209,9 +214,9 @@ class Housing:
             raise
 
     def _runner(self, image: Image) -> Runner:
-        if not self._sandbox.namespaces and (image.digest or image.python or image.requirements):
-            raise ImageFailed(f'image "{image.name}" needs namespaces, which this machine refuses; see pachd --runner')
         key = (self._images.root(image), self._images.venv(image, self._scratch, self._sandbox))
+        if not self._sandbox.namespaces:
+            self._images.laid.lay(*key)
         runner = self._open.pop(key, None)
         if runner is not None and not runner.alive:
             runner.close()
@@ -237,6 +242,8 @@ class Housing:
             with contextlib.suppress(TrunklineError):
                 runner.close()
         self._open.clear()
+        if not self._sandbox.namespaces:
+            self._images.laid.clear()
 
 
 def _taken(lock: BinaryIO) -> bool:

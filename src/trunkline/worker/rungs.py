@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.worker.agent.main import CANNOT_BUILD
-from trunkline.worker.launch import PFS_INSIDE, Sandbox, Scratch, complaint, start
+from trunkline.worker.launch import PFS_INSIDE, VENV_INSIDE, Sandbox, Scratch, complaint, start
 
 CHOICES = ("auto", "process", "container", "host")
 _PROBE_S = 20.0
@@ -135,3 +136,63 @@ class HostScratch(Scratch):
     def pfs(self) -> Path:
         """The real folder."""
         return self.real
+
+
+class LaidImage:
+    """An image where there are no namespaces: links at the machine's own `/`, for one image at a time.
+
+    Nothing of the machine's is replaced. The links are listed in the file `note` before they are made, so that those of
+    a worker that was killed go when the next one comes.
+    """
+
+    def __init__(self, note: Path, top: Path = Path("/")) -> None:
+        self._note = note
+        self._top = top
+
+    def lay(self, image: str, venv: str) -> None:
+        """Have the entries of the folder `image`, and the environment `venv`, appear; "" for none.
+
+        Raises FailedPrecondition if something of that name is there already.
+        """
+        links: dict[str, str] = {}
+        if venv:
+            links[str(self._top) + VENV_INSIDE] = venv
+        if image:
+            links |= self._missing(Path(image), self._top)
+        if links == self._laid():
+            return
+        self.clear()
+        taken = [place for place in links if os.path.lexists(place)]
+        if taken:
+            raise FailedPrecondition(
+                f"the image cannot be shown without namespaces: {taken[0]} is there on this machine already"
+            )
+        self._note.write_text(json.dumps(links))
+        for place, target in links.items():
+            os.symlink(target, place)
+
+    def clear(self) -> None:
+        """Take away what was laid, by us or by one who was killed."""
+        for place, target in self._laid().items():
+            with contextlib.suppress(OSError):
+                if os.readlink(place) == target:
+                    os.unlink(place)
+        self._note.unlink(missing_ok=True)
+
+    def _laid(self) -> dict[str, str]:
+        try:
+            laid: dict[str, str] = json.loads(self._note.read_text())
+        except (OSError, ValueError):
+            return {}
+        return laid
+
+    def _missing(self, image: Path, top: Path) -> dict[str, str]:
+        """Links for the entries of `image`; folders that the machine has too are gone through."""
+        links: dict[str, str] = {}
+        for entry in os.scandir(image):
+            place = top / entry.name
+            if entry.is_dir(follow_symlinks=False) and place.is_dir() and not place.is_symlink():
+                links |= self._missing(Path(entry.path), place)
+            else:
+                links[str(place)] = entry.path
+        return links
