@@ -9,9 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from trunkline.worker.launch import Sandbox, Scratch
+import pytest
+
+from trunkline.worker.launch import CannotBuild, Sandbox, Scratch
+from trunkline.worker.runner import AgentRunner
 
 ORDINARY = 65534
 WHO = ["self", "ordinary"] if os.getuid() == 0 else ["self"]
@@ -38,6 +42,18 @@ def scratch_for(who: str, folder: Path) -> Scratch:
     return scratch
 
 
+def emptied(scratch: Scratch) -> Scratch:
+    """The folders without what the last test left in them."""
+    for folder in (scratch.pfs, scratch.staging, scratch.tmp, scratch.tmp / "home"):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                if path != scratch.tmp / "home":
+                    shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+    return scratch
+
+
 def prefix_for(who: str) -> tuple[str, ...]:
     """A command line that becomes `who` and goes on."""
     if who == "self":
@@ -45,6 +61,7 @@ def prefix_for(who: str) -> tuple[str, ...]:
     return ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups")
 
 
+@cache
 def python_for(who: str) -> str:
     """An interpreter that `who` may execute: root's own may lie in a closed home."""
     if who == "self":
@@ -58,3 +75,34 @@ def python_for(who: str) -> str:
 def sandbox_for(who: str, **more: object) -> Sandbox:
     """A sandbox whose launcher runs as `who`."""
     return Sandbox(prefix=prefix_for(who), python=python_for(who), **more)  # type: ignore[arg-type]
+
+
+class Agents:
+    """Warm agents, one for each kind of housing, with emptied folders for each test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._agents: dict[tuple[str, bool, bool], AgentRunner] = {}
+
+    def get(self, who: str, namespaces: bool = True, own_pids: bool = True) -> AgentRunner:
+        """Skips where this machine refuses namespaces."""
+        key = (who, namespaces, own_pids)
+        runner = self._agents.get(key)
+        if runner is not None and runner.alive:
+            emptied(runner.scratch)
+            return runner
+        here = self._folder / "-".join(map(str, key))
+        here.mkdir(exist_ok=True)
+        here.chmod(0o711)
+        scratch = emptied(scratch_for(who, here))
+        sandbox = sandbox_for(who, namespaces=namespaces, own_pids=own_pids)
+        try:
+            self._agents[key] = AgentRunner(scratch, sandbox)
+        except CannotBuild as error:
+            pytest.skip(f"namespaces are refused here: {error}")
+        return self._agents[key]
+
+    def close(self) -> None:
+        """End them all."""
+        for runner in self._agents.values():
+            runner.close()

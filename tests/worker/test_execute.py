@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -174,3 +175,10 @@ def test_the_page_for_users_names_every_variable(world: World) -> None:
     own = {name for name in set_ if name in ("PATH", "HOME") or not execute.inherited(name)}
     of_the_pool = {name for name in named if name.startswith("PACHD_") or name in ("PPS_POD_NAME", "PPS_NAMESPACE")}
     assert own == named - of_the_pool - {"VIRTUAL_ENV", "PACH_NAMESPACE"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may run code as somebody else")
+def test_code_of_another_user_writes_what_only_it_may_read(world: World) -> None:
+    script = "umask 077; mkdir /pfs/out/d; cp $images /pfs/out/d/f; id -un > /pfs/out/who; cat ~/x || touch $HOME/x"
+    server = world.one(script, user="daemon")
+    assert {path: content for path, content, _ in server.rows} == {"/d/f": b"1\n", "/who": b"daemon\n"}

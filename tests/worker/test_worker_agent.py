@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from housing import ENV, sandbox_for, scratch_for
 
+from conftest import Agents
 from trunkline.testing.contracts.runners import Housed, Output, RunnerContract, lives, mark
 from trunkline.worker.agent import frames
-from trunkline.worker.launch import CannotBuild, Scratch, listen, start
+from trunkline.worker.launch import CannotBuild, listen, start
 from trunkline.worker.runner import AgentLost, AgentRunner, Command, Exited
 
 
@@ -29,8 +30,8 @@ class TestAgentWithoutPidNamespace(RunnerContract):
     """Where /proc is masked: descendants are found and ended one by one."""
 
     @pytest.fixture
-    def housed(self, open_runner: Callable[..., AgentRunner], who: str) -> Housed:
-        runner = open_runner(own_pids=False)
+    def housed(self, agents: Agents, who: str) -> Housed:
+        runner = agents.get(who, own_pids=False)
         return Housed(runner, runner.scratch, "/pfs", "/.pfs", who == "self" and os.getuid() == 0)
 
 
@@ -38,11 +39,10 @@ class TestAgentOnTheHost(RunnerContract):
     """Where mounts are refused: in the host's own root."""
 
     @pytest.fixture
-    def housed(self, folder: Path) -> Iterator[Housed]:
-        scratch = Scratch(folder / "scratch").make()
-        runner = AgentRunner(scratch, sandbox_for("self", namespaces=False))
-        yield Housed(runner, scratch, str(scratch.pfs), str(scratch.staging), os.getuid() == 0)
-        runner.close()
+    def housed(self, agents: Agents) -> Housed:
+        runner = agents.get("self", namespaces=False, own_pids=False)
+        scratch = runner.scratch
+        return Housed(runner, scratch, str(scratch.pfs), str(scratch.staging), os.getuid() == 0)
 
 
 def sh(runner: AgentRunner, script: str) -> tuple[Exited, Output]:
