@@ -57,3 +57,33 @@ def test_a_closed_loop_is_told_nothing() -> None:
     events.close()
     wake.set(2)
     assert events.seq == 0
+
+
+def test_who_wakes_together_looks_once() -> None:
+    looks: list[int] = []
+
+    async def look() -> int:
+        looks.append(1)
+        await asyncio.sleep(0)
+        return len(looks)
+
+    async def run() -> tuple[list[int], int, int]:
+        events = Events(Wake(0), asyncio.get_running_loop())
+        together = await asyncio.gather(*(events.look(0, "a", look) for _ in range(100)))
+        other = await events.look(0, "b", look)
+        later = await events.look(1, "a", look)
+        return together, other, later
+
+    assert asyncio.run(run()) == ([1] * 100, 2, 3)
+
+
+def test_a_look_that_fails_fails_for_all_who_share_it() -> None:
+    async def look() -> int:
+        await asyncio.sleep(0)
+        raise KeyError("gone")
+
+    async def run() -> list[int | BaseException]:
+        events = Events(Wake(0), asyncio.get_running_loop())
+        return await asyncio.gather(*(events.look(0, "a", look) for _ in range(3)), return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(run())] == [KeyError] * 3

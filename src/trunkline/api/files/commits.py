@@ -69,7 +69,8 @@ class CommitDoor:
         """A commit when it has come as far as `state`. What `ref` means is settled at the first look."""
         while True:
             seq = self.events.seq
-            info = await self.bridge.unary(partial(self._inspect, repo, ref))
+            look = partial(self.bridge.unary, partial(self._inspect, repo, ref))
+            info = await self.events.look(seq, (repo, ref), look)
             if state is None or pfs_commits.wants(info, state):
                 return info
             repo, ref = info.commit.repo, info.commit.id
@@ -147,7 +148,9 @@ class CommitDoor:
             at = (await self.bridge.unary(partial(self._inspect, start.repo, start.ref))).seq
         while True:
             seq = self.events.seq
-            page = await self.bridge.unary(partial(self._subscribed, repo, request.branch, at, origins))
+            asked = (repo, request.branch, at, origins)
+            look = partial(self.bridge.unary, partial(self._subscribed, *asked))
+            page = await self.events.look(seq, asked, look)
             for info in page:
                 at = info.seq
                 reached = await self.reach(repo, info.commit.id, infos.state_of(request.state))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Wake(Protocol):
@@ -32,6 +35,7 @@ class Events:
         self._loop = loop
         self._seq = wake.seq
         self._next: asyncio.Future[None] | None = None
+        self._looks: dict[tuple[int, Hashable], asyncio.Future[Any]] = {}
         self._end = wake.subscribe(self._told)
 
     @property
@@ -46,6 +50,23 @@ class Events:
                 self._next = self._loop.create_future()
             await asyncio.shield(self._next)
         return self._seq
+
+    async def look(self, seq: int, key: Hashable, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `look` finds; watchers who took the same `seq` and ask the same `key` at once share one look.
+
+        A thousand of them wake together, and would otherwise read the same rows a thousand times.
+        """
+        found: asyncio.Future[T] | None = self._looks.get((seq, key))
+        if found is None:
+            found = asyncio.ensure_future(look())
+            self._looks[seq, key] = found
+            found.add_done_callback(partial(self._seen, (seq, key)))
+        return await asyncio.shield(found)
+
+    def _seen(self, name: tuple[int, Hashable], done: asyncio.Future[Any]) -> None:
+        self._looks.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # looked at, so that asyncio does not complain if all who waited have left
 
     def close(self) -> None:
         """Hear no more."""

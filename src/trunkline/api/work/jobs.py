@@ -49,7 +49,7 @@ class JobDoor:
     async def _reach(self, job: Job, *, wait: bool) -> JobInfo:
         while True:
             seq = self.events.seq
-            info = await self.bridge.unary(partial(self._inspect, job))
+            info = await self.events.look(seq, job, partial(self.bridge.unary, partial(self._inspect, job)))
             if info.state.terminal or not wait:
                 return info
             await self.events.after(seq)
