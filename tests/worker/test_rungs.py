@@ -155,6 +155,8 @@ def test_an_image_is_laid_beside_what_the_machine_has_and_taken_away_again(folde
     assert (folder / "top/alone").read_text() == "image/alone"
     assert (folder / "top/opt/theirs").read_text() == "top/opt/theirs"
     assert os.readlink(folder / "top/.venv") == str(folder)
+    laid.lay("", "", building=True)
+    (folder / "top/.venv/half").write_text("half an environment")
     LaidImage(folder / "note", folder / "top").lay("", "")  # a worker after one that was killed
     assert sorted((folder / "top").rglob("*")) == before
 

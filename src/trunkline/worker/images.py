@@ -145,7 +145,7 @@ class Images:
         requirements.unlink(missing_ok=True)
         requirements.write_text(image.requirements, encoding="utf-8")
         if not sandbox.namespaces:
-            self.laid.lay(sandbox.image, str(folder))
+            self.laid.lay(sandbox.image, "", building=True)
         python = f"python{image.python}" if image.python and image.python[0].isdigit() else image.python or "python3"
         runner = self._building = AgentRunner(scratch, replace(sandbox, venv=str(folder), venv_writable=True))
         try:
@@ -157,6 +157,8 @@ class Images:
                 staging = STAGING_INSIDE if sandbox.namespaces else str(scratch.staging)
                 install += ["--no-input", "--no-cache-dir", "-r", f"{staging}/requirements.txt"]
                 self._step(runner, image, "installing its requirements", install, _TRIES)
+            if not sandbox.namespaces:
+                shutil.copytree(self.laid.venv_place, folder, symlinks=True, dirs_exist_ok=True)
         finally:
             self._building = None
             runner.close()

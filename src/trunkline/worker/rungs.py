@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,15 +149,17 @@ class LaidImage:
     def __init__(self, note: Path, top: Path = Path("/")) -> None:
         self._note = note
         self._top = top
+        self.venv_place = top / VENV_INSIDE.lstrip("/")
 
-    def lay(self, image: str, venv: str) -> None:
+    def lay(self, image: str, venv: str, building: bool = False) -> None:
         """Have the entries of the folder `image`, and the environment `venv`, appear; "" for none.
 
+        building: an empty folder stands in the environment's place, since Python makes none where a link is.
         Raises FailedPrecondition if something of that name is there already.
         """
         links: dict[str, str] = {}
-        if venv:
-            links[str(self._top) + VENV_INSIDE] = venv
+        if venv or building:
+            links[str(self.venv_place)] = venv
         if image:
             links |= self._missing(Path(image), self._top)
         if links == self._laid():
@@ -169,13 +172,18 @@ class LaidImage:
             )
         self._note.write_text(json.dumps(links))
         for place, target in links.items():
-            os.symlink(target, place)
+            if target:
+                os.symlink(target, place)
+            else:
+                os.mkdir(place)
 
     def clear(self) -> None:
         """Take away what was laid, by us or by one who was killed."""
         for place, target in self._laid().items():
             with contextlib.suppress(OSError):
-                if os.readlink(place) == target:
+                if not target:
+                    shutil.rmtree(place)
+                elif os.readlink(place) == target:
                     os.unlink(place)
         self._note.unlink(missing_ok=True)
 
