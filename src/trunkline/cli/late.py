@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from google.protobuf import json_format
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.empty_pb2 import Empty
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from trunkline.cli import progress
     from trunkline.cli.show import commits as commit_view
     from trunkline.cli.show import dag, diffs
     from trunkline.cli.show import jobs as job_view
     from trunkline.cli.show import pipelines as pipeline_view
-    from trunkline.cli.show import raw as raw_view
     from trunkline.cli.show import repos as repo_view
     from trunkline.client import downloads, images, names, sources, uploads
     from trunkline.model.specs import writing
@@ -51,14 +49,12 @@ else:
     json_format = _Late("google.protobuf.json_format")
     Duration = _Late("google.protobuf.duration_pb2", "Duration")
     Empty = _Late("google.protobuf.empty_pb2", "Empty")
-    Timestamp = _Late("google.protobuf.timestamp_pb2", "Timestamp")
     progress = _Late("trunkline.cli.progress")
     commit_view = _Late("trunkline.cli.show.commits")
     dag = _Late("trunkline.cli.show.dag")
     diffs = _Late("trunkline.cli.show.diffs")
     job_view = _Late("trunkline.cli.show.jobs")
     pipeline_view = _Late("trunkline.cli.show.pipelines")
-    raw_view = _Late("trunkline.cli.show.raw")
     repo_view = _Late("trunkline.cli.show.repos")
     downloads = _Late("trunkline.client.downloads")
     images = _Late("trunkline.client.images")
@@ -76,7 +72,6 @@ else:
 __all__ = [
     "Duration",
     "Empty",
-    "Timestamp",
     "admin",
     "commit_view",
     "dag",
@@ -91,7 +86,6 @@ __all__ = [
     "pipeline_view",
     "pps",
     "progress",
-    "raw_view",
     "repo_view",
     "sources",
     "transactions",
