@@ -187,6 +187,23 @@ def test_a_deleted_job_is_no_base_and_gives_nothing_to_adopt(world: World) -> No
     assert world.content("edges") == {"/a": b"1", "/b": b"2"}
 
 
+def test_a_base_whose_record_is_deleted_takes_no_output_with_it(world: World) -> None:
+    world.put({"/a": b"1", "/b": b"2"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump()
+    base = world.last("edges").job
+    world.put({"/c": b"3"})
+    for number in range(40):
+        world.controller.step()
+        world.worker.work()
+        if number % 2 and world.last("edges").job != base and world.last("edges").state is JobState.FINISHING:
+            break
+    world.files.catalog.transact(lambda tx: jobs.delete_job(tx, base))
+    world.pump()
+    assert world.last("edges").state is JobState.SUCCESS
+    assert world.content("edges") == {"/a": b"1", "/b": b"2", "/c": b"3"}
+
+
 def test_a_job_that_runs_can_be_deleted(world: World) -> None:
     world.put({"/a": b"1"})
     world.pipeline("edges", copy, glob("/*"))

@@ -31,6 +31,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.pps import events as ev
 from trunkline.pps.decide import fits
+from trunkline.pps.events import Work
 from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, core_of, feed, spec_of
 from trunkline.pps.tables import JobTable, Tables, with_reports
 from trunkline.storage import Sealed
@@ -91,6 +92,10 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
             outputs.add_layers(tx, session, now.output_commit, [*dropped, *made])
             _put_away(tx, session, now, saved)
             feed(tx, do.job, event)
+            # Closed at once: the layers are true only of the base that they were made for, and now it is still there.
+            following = job_rows.find_instruction(tx, do.job, Work.FINISH.value)
+            if following is not None:
+                _close(tx, following)
 
         session.finish(work)
 

@@ -6,12 +6,11 @@ one transaction with the decision that follows from it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-
-import structlog
 
 from trunkline.catalog import outbox
 from trunkline.catalog.engine import Tx
@@ -26,7 +25,7 @@ from trunkline.pps.claims import Leases
 from trunkline.pps.events import Work
 from trunkline.pps.tables import Tables
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 CURSOR = "pps"
 PAGE = 100
@@ -143,7 +142,7 @@ class Controller:
             WORK[Work(one.work)](self._files, self._pps.tables, one)
         except Exception as error:
             if not isinstance(error, TrunklineError):
-                log.exception("work for a job failed", job=one.job, work=one.work)
+                log.exception("work for job %s failed: %s", one.job, one.work)
             why = str(error) or type(error).__name__
             self._files.catalog.transact(lambda tx: _failed(tx, one, why))
 
@@ -172,10 +171,10 @@ class Controller:
                     continue
                 pause = self._pause()
             except TrunklineError as error:
-                log.warning("a round failed; it is tried again", round=name, error=str(error))
+                log.warning("a round of %s failed; it is tried again: %s", name, error)
                 pause = TICK_S
             except Exception:
-                log.exception("a round failed; it is tried again", round=name)
+                log.exception("a round of %s failed; it is tried again", name)
                 pause = TICK_S
             wake.wait(seen, pause)
 
@@ -196,7 +195,7 @@ class Controller:
             try:
                 self._pps.leases.tick()
             except TrunklineError as error:
-                log.warning("leases could not be counted; the next tick does", error=str(error))
+                log.warning("leases could not be counted; the next tick does: %s", error)
             except Exception:
                 log.exception("leases could not be counted; the next tick does")
 

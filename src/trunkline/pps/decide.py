@@ -171,15 +171,19 @@ def _base(job: JobCore, event: ev.BaseChosen | ev.BasePlanned | ev.BaseEnded) ->
         case ev.BaseEnded(ending=ending):
             fell = job.base_ending is Ending.GOOD and ending is Ending.BAD
             job = replace(job, base_ending=ending)
-            if fell and job.phase in REPLANNED:
+            if (fell and job.phase in REPLANNED) or (ending is Ending.BAD and job.phase is Phase.PLANNING):
                 return _replan(job)
     return _use_base(job)
 
 
 def _replan(job: JobCore) -> Outcome:
-    """A base that had ended well was taken away, and what was skipped with it: start over, in a new generation."""
-    fresh = JobCore(state=job.state, phase=Phase.BASE, gen=job.gen + 1, egress=job.egress, restart=job.restart + 1)
-    return fresh, [ev.CloseClaims("planned anew, since the job it built on was removed"), ev.ChooseBase(fresh.gen)]
+    """The ground of the plan has gone: start over, in a new generation.
+
+    Either the base ended badly while the plan was made, or one that had ended well was removed, and with it what was
+    skipped from it.
+    """
+    fresh = JobCore(state=job.state, phase=Phase.BASE, gen=job.gen + 1, egress=job.egress, restart=job.restart)
+    return fresh, [ev.CloseClaims("planned anew: the job it was to build on has no output"), ev.ChooseBase(fresh.gen)]
 
 
 def _use_base(job: JobCore) -> Outcome:
@@ -219,7 +223,7 @@ def _placed(job: JobCore, event: ev.Planned | ev.Settled) -> Outcome:
         job = _enter(job, Phase.RUNNING)
     # A plan made while its base still ran was made without the base's results: settle, if they are in by now. After
     # a settlement against a running base the rest waits for the base's end, unless that came meanwhile.
-    if job.base_ending is Ending.BAD or (job.undecided and (job.base is None or job.base_ending is Ending.GOOD)):
+    if job.undecided and (job.base is None or job.base_ending is Ending.GOOD):
         job, more = _use_base(job)
     else:
         job, more = _used_up(job)

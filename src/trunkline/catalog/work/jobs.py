@@ -271,6 +271,13 @@ def strike_older(tx: Tx, job: int, gen: int) -> None:
     tx.execute(delete(instructions).where(and_(instructions.c.job == job, instructions.c.gen < gen)))
 
 
+def find_instruction(tx: Tx, job: int, work: str) -> InstructionRow | None:
+    """Work of one kind that stands for a job."""
+    where = and_(instructions.c.job == job, instructions.c.work == work)
+    row = tx.execute(select(instructions).where(where)).first()
+    return InstructionRow(*row) if row else None
+
+
 def list_instructions(tx: Tx) -> list[InstructionRow]:
     """All slow work that stands, oldest first."""
     return [InstructionRow(*row) for row in tx.execute(select(instructions).order_by(instructions.c.serial)).all()]
