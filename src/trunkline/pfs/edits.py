@@ -6,11 +6,10 @@ adopts the layers: nobody ever sees half of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-
-import structlog
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
@@ -29,7 +28,7 @@ from trunkline.pfs.graph.refs import need_commit, need_repo
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 COMPACT_ABOVE = 16
 """Layers of an open commit beyond this number are merged, so that reading it stays cheap."""
@@ -284,7 +283,7 @@ def compact_layers(files: Files, commit: Commit) -> None:
     except Aborted:
         return  # somebody else merged them meanwhile, or the commit was cleared or deleted
     except TrunklineError as error:
-        log.warning("merging the layers of an open commit failed", commit=str(commit), error=str(error))
+        log.warning("merging the layers of the open commit %s failed: %s", commit, error)
 
 
 def _layers(tx: Tx, commit: Commit) -> tuple[CommitRow | None, list[str]]:

@@ -6,11 +6,10 @@ prepared outside any transaction and adopted only if the commit is still as it w
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import structlog
 
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
@@ -24,7 +23,7 @@ from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Finished, Sealed
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 IDLE_S = 5.0
 """How long the finisher sleeps when nobody wakes it."""
@@ -177,7 +176,7 @@ class Finisher:
             try:
                 finish_waiting(self._files)
             except TrunklineError as error:
-                log.warning("finishing a commit failed; it is tried again", error=str(error))
+                log.warning("finishing a commit failed; it is tried again: %s", error)
                 self._stop.wait(0.2)
             except Exception:
                 log.exception("finishing a commit failed; it is tried again")
