@@ -179,3 +179,12 @@ def test_every_job_never_skips(world: World) -> None:
     world.pump()
     assert world.counts("edges") == "SUCCESS 4+0/4"
     assert world.content("edges") == {**OLD, "/d": b"4"}
+
+
+def test_every_job_adopts_nothing_either(world: World) -> None:
+    world.put({"/a": b"1", "/b": b"bad"})
+    world.pipeline("edges", failing_on(b"bad"), glob("/*"), every_job=True)
+    world.pump()
+    world.put({"/b": b"good"})
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 2+0/2"

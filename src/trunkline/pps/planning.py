@@ -66,9 +66,9 @@ def survey(tx: Tx, do: InstructionRow) -> Ground | None:
     base = job_rows.get_job(tx, do.base) if do.base is not None else None
     if do.base is not None and (base is None or base.datums is None):
         raise Aborted(f"job {do.base}, on which {job.job} was to build, has gone")
-    donor = adoption_source(tx, job)
-    layers = tuple(commit_rows.layers(tx, donor.output_commit)) if donor else ()
     spec = spec_of(tx, job.pipeline, job.version)
+    donor = adoption_source(tx, job) if spec.skips else None
+    layers = tuple(commit_rows.layers(tx, donor.output_commit)) if donor else ()
     return Ground(job, spec, inputs, base, donor, layers)
 
 
