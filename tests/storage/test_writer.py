@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from trunkline.ambient import chance
+from trunkline.ambient import SimulatedAmbient, chance
 from trunkline.errors import Aborted, ResourceExhausted
-from trunkline.storage import changes, entries
-from trunkline.storage.blobs import Call, InjectedCrash
+from trunkline.storage import Sealed, Store, changes, entries
+from trunkline.storage.blobs import Call, InjectedCrash, LocalBlobs
 from trunkline.storage.writing import writer as writer_module
+from trunkline.testing.sessions import MemoryChunks
 from trunkline.testing.stores import World, contents
 
 MIB = 1 << 20
@@ -171,6 +174,24 @@ def test_an_append_of_thousands_of_lines_does_not_carry_thousands_of_pieces(worl
     assert file is not None
     assert file.bytes() == text
     assert len(file.pieces) <= 65
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    files = tree(500) | {"/big": chance(12).randbytes(3 * MIB)}
+    blobs = LocalBlobs(tmp_path / "blobs")
+    rows = MemoryChunks(blobs)
+    store = Store(blobs, tmp_path / "cache", SimulatedAmbient())
+    writer = store.writer(rows.open())
+    for path, data in files.items():
+        writer.put(path, data)
+    done = store.finish(rows.open(), [], writer.seal(), 1)
+    kept = [Sealed.from_bytes(one.to_bytes()) for one in done.manifest]
+    store.close()
+    blobs.close()
+    again = Store(LocalBlobs(tmp_path / "blobs"), tmp_path / "other cache", SimulatedAmbient(2))
+    assert contents(again.view(kept)) == {path: {"": data} for path, data in files.items()}
+    assert again.view(kept).hash == store.view(done.manifest).hash
+    again.close()
 
 
 def test_copies_move_no_bytes(world: World) -> None:

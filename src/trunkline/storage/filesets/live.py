@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trunkline.storage.filesets.runs import NOTHING, Run, slice_of
 from trunkline.storage.filesets.schema import (
     ADD,
     DELTREE,
     DIR,
-    Mask,
+    among,
     column,
     in_order,
+    interleaved,
     keep,
     ops,
-    same_as_before,
     under,
 )
 
@@ -49,22 +47,15 @@ def newest(found: Sequence[pa.RecordBatch], trees: Sequence[pa.Array], *, hides:
 
 
 def _topmost(runs: Sequence[pa.RecordBatch], hides: bool) -> pa.RecordBatch:
-    rows = pa.concat_batches(runs)
-    level = np.repeat(np.arange(len(runs)), [run.num_rows for run in runs])
-    order = pc.sort_indices(rows.column("path")).to_numpy().astype(np.int64)  # stable: newer runs stay first
-    paths = rows.column("path").take(pa.array(order))
-    first = np.flatnonzero(~same_as_before(paths))
-    counts = np.diff(np.append(first, len(order)))
-    level = level[order]
-    top: Mask = level == np.repeat(level[first], counts)
-    if hides:
-        # A newer run's rows for a path say nothing about its older subtree: only a newer subtree hide replaces one.
-        op = ops(rows)[order]
-        lower_trees = ~top & (op == DELTREE)
-        if lower_trees.any():
-            kept = rows.take(pa.array(order[top | lower_trees]))
-            return in_order(kept)
-    return rows.take(pa.array(order[top]))
+    """Rows of the newest run for each path, newest run first."""
+    rows = runs[0]
+    for older in runs[1:]:
+        lower = ~among(older.column("path"), rows.column("path"))
+        if hides:
+            # Rows for a path say nothing about its older subtree: only a newer subtree hide replaces one.
+            lower |= ops(older) == DELTREE
+        rows = interleaved(rows, keep(older, lower))
+    return in_order(rows) if hides else rows
 
 
 def windows(

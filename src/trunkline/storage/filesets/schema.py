@@ -194,12 +194,38 @@ def search(sorted_column: pa.Array, texts: pa.Array | str) -> Ints:
 
 def under(paths: pa.Array, directories: pa.Array) -> Mask:
     """For each path (they ascend), whether one of the directories is it or is above it."""
+    if not len(directories) or not len(paths):
+        return np.zeros(len(paths), dtype=np.bool_)
     marks = np.zeros(len(paths) + 1, dtype=np.int64)
-    if len(directories) and len(paths):
-        ends = pc.binary_join_element_wise(pc.utf8_slice_codeunits(directories, 0, -1), "0", "")
-        np.add.at(marks, search(paths, directories), 1)
-        np.add.at(marks, search(paths, ends), -1)
+    ends = pc.binary_join_element_wise(pc.utf8_slice_codeunits(directories, 0, -1), "0", "")
+    np.add.at(marks, search(paths, directories), 1)
+    np.add.at(marks, search(paths, ends), -1)
     return np.cumsum(marks)[:-1] > 0
+
+
+def among(paths: pa.Array, others: pa.Array) -> Mask:
+    """For each path (they ascend), whether it is one of the others. Quick when the others are few."""
+    found = np.zeros(len(paths), dtype=np.bool_)
+    if not len(others) or not len(paths):
+        return found
+    first = search(paths, others)
+    counts = pc.search_sorted(paths, others, side="right").to_numpy().astype(np.int64) - first
+    for nth in range(int(counts.max())):
+        found[first[counts > nth] + nth] = True
+    return found
+
+
+def interleaved(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows of both, each ascending by path, in order of path; of equal paths the first's rows come first."""
+    if not first.num_rows or not second.num_rows:
+        return first if first.num_rows else second
+    one, other = np.arange(first.num_rows), np.arange(second.num_rows) + first.num_rows
+    if len(other) <= len(one):
+        at = pc.search_sorted(first.column("path"), second.column("path"), side="right").to_numpy()
+        order = np.insert(one, at.astype(np.int64), other)
+    else:
+        order = np.insert(other, search(second.column("path"), first.column("path")), one)
+    return pa.concat_batches([first, second]).take(pa.array(order))
 
 
 def depth_of(paths: pa.Array) -> npt.NDArray[np.uint16]:

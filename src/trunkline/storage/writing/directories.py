@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,10 +17,12 @@ from trunkline.storage.filesets.schema import (
     SCHEMA,
     Ints,
     Mask,
+    among,
     column,
     depth_of,
     fixed_bytes,
     hash_of_directory,
+    interleaved,
     keep,
     no_rows,
     search,
@@ -128,19 +132,17 @@ def _on_base(base: View, changes: Changes, sums: _Sums) -> _Sums:
 def _hashes(base: View, changes: Changes, names: pa.Array, depth: int, below: pa.RecordBatch) -> pa.Array:
     """Hashes of these directories, all of one depth; `below`: touched directories one level down, computed already."""
     old = _children(base, names, depth + 1)
+    fresh = keep(changes.here, column(changes.here, "depth") == depth + 1)
     if old.num_rows:
         paths = old.column("path")
         drop = under(paths, changes.trees)
-        for other in (changes.gone.column("path"), changes.here.column("path"), below.column("path")):
-            drop |= truths(pc.is_in(paths, value_set=other))
+        for other in (changes.gone, fresh, below):
+            drop |= among(paths, other.column("path"))
         old = keep(old, ~drop)
-    fresh = keep(changes.here, column(changes.here, "depth") == depth + 1)
     living = keep(below, column(below, "files") > 0)
-    some = [rows.select(["path", "hash"]) for rows in (old, fresh, living) if rows.num_rows]
-    if not some:
-        return pa.array([None] * len(names), pa.binary(32))
-    children = pa.concat_batches(some)
-    children = children.take(pc.sort_indices(children.column("path")))
+    children = old.select(["path", "hash"])
+    for rows in (fresh, living):
+        children = interleaved(children, rows.select(["path", "hash"]))
     return _hash_groups(names, children)
 
 
@@ -149,30 +151,42 @@ def _hash_groups(names: pa.Array, children: pa.RecordBatch) -> pa.Array:
     paths = children.column("path")
     ends = pc.binary_join_element_wise(pc.utf8_slice_codeunits(names, 0, -1), "0", "")
     first, last = search(paths, names), search(paths, ends)
-    lengths = pc.binary_length(names).to_numpy()
-    counts = last - first
-    named, edges = _names_after(paths, np.repeat(lengths, counts))
+    named, edges = _names_after(paths, names, last - first)
+    begins, stops = edges[first].tolist(), edges[last].tolist()
     hashes = fixed_bytes(children.column("hash"))
-    view = memoryview(named)
     found: list[bytes | None] = [
-        hash_of_directory(view[edges[start] : edges[end]], hashes[32 * start : 32 * end]) if count else None
-        for start, end, count in zip(first.tolist(), last.tolist(), counts.tolist(), strict=True)
+        hash_of_directory(named[begin:stop], hashes[32 * start : 32 * end]) if end > start else None
+        for start, end, begin, stop in zip(first.tolist(), last.tolist(), begins, stops, strict=True)
     ]
     return pa.array(found, pa.binary(32))
 
 
-def _names_after(paths: pa.Array, skip: Ints) -> tuple[bytes, list[int]]:
-    """Each path without its first `skip` bytes, a NUL after it, all in a row; and where each begins, and the end."""
-    whole = pc.binary_join_element_wise(paths, "", "\0")
-    offsets = np.frombuffer(whole.buffers()[1], dtype=np.int32)[whole.offset : whole.offset + len(whole) + 1]
-    data = np.frombuffer(whole.buffers()[2], dtype=np.uint8)
-    lengths = np.diff(offsets).astype(np.int64)
-    marks = np.zeros(int(offsets[-1] - offsets[0]) + 1, dtype=np.int8)
+def _names_after(paths: pa.Array, names: pa.Array, counts: Ints) -> tuple[memoryview, npt.NDArray[np.integer[Any]]]:
+    """Paths without their directory, a NUL after each, all in a row; and where each begins, and the end.
+
+    The first counts[0] paths are in the directory names[0], the next counts[1] in names[1], and so on.
+    """
+    if len(names) == 1:
+        own = pc.utf8_slice_codeunits(paths, len(names[0].as_py()))
+        offsets, data = _buffers(pc.binary_join_element_wise(own, "", "\0"))
+        return data.data, offsets - offsets[0]
+    offsets, data = _buffers(pc.binary_join_element_wise(paths, "", "\0"))
+    skip: Ints = pc.binary_length(names).to_numpy()
+    each = np.repeat(skip, counts)
     starts = (offsets[:-1] - offsets[0]).astype(np.int64)
-    marks[starts + skip] = 1
+    lengths = np.diff(offsets).astype(np.int64)
+    marks = np.zeros(len(data) + 1, dtype=np.int8)
+    marks[starts + each] = 1
     marks[starts + lengths] = -1  # the end of one text; names are not empty, so it is no other's beginning
-    kept = data[offsets[0] : offsets[-1]][np.cumsum(marks[:-1], dtype=np.int8).view(np.bool_)]
-    return kept.tobytes(), np.concatenate(([0], np.cumsum(lengths - skip))).tolist()
+    kept = data[np.cumsum(marks[:-1], dtype=np.int8).view(np.bool_)]
+    return kept.data, np.concatenate(([0], np.cumsum(lengths - each)))
+
+
+def _buffers(texts: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Offsets of texts, one more than there are, and the bytes they share, cut to what is used."""
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"", dtype=np.uint8)
+    return offsets, data[offsets[0] : offsets[-1]]
 
 
 def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:

@@ -12,6 +12,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trunkline.errors import ResourceExhausted
 from trunkline.storage.filesets.merge import merge_layers
 from trunkline.storage.filesets.runs import Run, plain
 from trunkline.storage.filesets.schema import SCHEMA, joined, search
@@ -90,8 +91,14 @@ class Spool:
             self._file.close()
 
     def put(self, rows: pa.RecordBatch) -> None:
-        """One more batch of `SCHEMA`."""
+        """One more batch of `SCHEMA`. Raises ResourceExhausted when the disk is full."""
         self._kept.append(rows)
+        try:
+            self._write()
+        except OSError as error:
+            raise ResourceExhausted(f"rows of a commit could not be put aside in {self._folder}: {error}") from error
+
+    def _write(self) -> None:
         if self._folder is not None and self._file is None and len(self._kept) > 1:
             self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by __exit__
             self._writer = pa.ipc.new_file(self._path, SCHEMA)
