@@ -90,6 +90,17 @@ def test_one_changed_file_of_many_stores_only_itself(world: World) -> None:
     assert contents(world.view(second.manifest)) == {path: {"": data} for path, data in files.items()}
 
 
+def test_a_damaged_chunk_is_healed_by_putting_its_files_again(world: World) -> None:
+    files = tree(100)
+    first = world.commit([], files)
+    (key,) = world.store.chunk_keys(first.manifest[0])
+    world.blobs.damage(key.blob, -1)
+    del world.rows.live[key.hash]  # as the catalog marks it: no look-up finds it
+    second = world.commit(first.manifest, files)
+    assert contents(world.view(second.manifest)) == {path: {"": data} for path, data in files.items()}
+    assert key not in world.store.chunk_keys(second.manifest[-1])
+
+
 def test_moved_files_are_found_by_their_content(world: World) -> None:
     files = tree(1000)
     first = world.commit([], files)

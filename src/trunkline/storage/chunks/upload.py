@@ -72,6 +72,13 @@ class Uploader:
             self._finish_oldest()
         return ticket
 
+    def known(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """As `WriteSession.known`; asks the session for each chunk once."""
+        unknown = list({digest: None for digest in hashes if digest not in self._gens})
+        if unknown:
+            self._gens.update(self._session.known(unknown))
+        return {digest: self._gens[digest] for digest in hashes if digest in self._gens}
+
     def flush(self) -> None:
         """Return when everything added is durable and recorded. Raises what went wrong with any of it."""
         self._look_up()
@@ -95,9 +102,7 @@ class Uploader:
     def _look_up(self) -> None:
         batch = [(ticket, hashing.result()) for ticket, hashing in self._hashing]
         self._hashing.clear()
-        unknown = list({digest: None for _, digest in batch if digest not in self._gens})
-        if unknown:
-            self._gens.update(self._session.known(unknown))
+        self.known([digest for _, digest in batch])
         for ticket, digest in batch:
             ticket.hash = digest
             plain, bounds = ticket.plain, ticket.bounds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,10 +15,16 @@ _ROWS_FOR_FREE = 20_000
 _ROWS_A_BYTE = 1 / 8  # reading 8 rows' hashes costs about what storing 64 bytes does
 
 
-def stored_already(base: View | None, paths: pa.Array, sizes: pa.Array, hashes: pa.Array) -> tuple[Mask, pa.ListArray]:
+Known = Callable[[Sequence[bytes]], dict[bytes, int]]
+
+
+def stored_already(
+    base: View | None, known: Known, paths: pa.Array, sizes: pa.Array, hashes: pa.Array
+) -> tuple[Mask, pa.ListArray]:
     """Which of these files, ascending by path, the base has; and the pieces of those, in order.
 
     First by path, size and hash; then, where there is enough new content to be worth it, by size and hash alone.
+    known: what the session says of chunks. It passes over damaged ones, so that a file put again is stored again.
     """
     found = np.zeros(len(paths), dtype=np.bool_)
     nothing = pa.array([], PIECES)
@@ -29,8 +37,26 @@ def stored_already(base: View | None, paths: pa.Array, sizes: pa.Array, hashes: 
     if missing.sum() and rows <= _ROWS_FOR_FREE + int(missing.sum()) * _ROWS_A_BYTE:
         pools += _by_hash(base, sizes, hashes, at, len(pools[0]))
     found = at >= 0
-    pool = pa.concat_arrays([nothing, *pools])
-    return found, pool.take(pa.array(at[found]))
+    pieces = pa.concat_arrays([nothing, *pools]).take(pa.array(at[found]))
+    usable = _usable(pieces, known)
+    found[np.flatnonzero(found)[~usable]] = False
+    return found, pieces.filter(pa.array(usable))
+
+
+def _usable(pieces: pa.ListArray, known: Known) -> Mask:
+    """For each file's pieces, whether the session may use all of their chunks."""
+    values = pieces.flatten()
+    usable = np.ones(len(pieces), dtype=np.bool_)
+    stored = truths(values.field("chunk").is_valid())
+    if not stored.any():
+        return usable
+    chunks = values.field("chunk").filter(pa.array(stored)).dictionary_encode()
+    names = chunks.dictionary.to_pylist()
+    gens = known(names)
+    right = np.array([gens.get(name, -1) for name in names], dtype=np.int64)[chunks.indices.to_numpy()]
+    owner = np.repeat(np.arange(len(pieces)), pieces.value_lengths().to_numpy())[stored]
+    usable[owner[right != values.field("gen").to_numpy()[stored]]] = False
+    return usable
 
 
 def _by_path(base: View, paths: pa.Array, sizes: pa.Array, hashes: pa.Array, at: np.ndarray) -> pa.ListArray:

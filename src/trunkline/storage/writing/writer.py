@@ -27,7 +27,7 @@ from trunkline.storage.ports import Sealed
 from trunkline.storage.reading.view import View
 from trunkline.storage.writing.edits import Edits, Key, content_rows, hides_of
 from trunkline.storage.writing.intake import Bit, Feed, Intake, file_columns, hash_of_bits, pack_inline
-from trunkline.storage.writing.reuse import stored_already
+from trunkline.storage.writing.reuse import Known, stored_already
 
 SPILL_BYTES = 64 << 20
 SPILL_EDITS = 250_000
@@ -194,7 +194,8 @@ class Writer:
         if not segments:
             return
         self._intake.uploader.flush()
-        plans = [_Plan(one, self._base) if isinstance(one, Edits) else one for one in segments]
+        known = self._intake.uploader.known
+        plans = [_Plan(one, self._base, known) if isinstance(one, Edits) else one for one in segments]
         new = [plan for plan in plans if isinstance(plan, _Plan)]
         fresh = sorted(chain.from_iterable(plan.fresh() for plan in new), key=lambda one: one[0])
         self._intake.place([bit for _, bits in fresh for bit in bits], inline=not self._sealed)
@@ -210,7 +211,7 @@ class Writer:
 class _Plan:
     """One buffer of edits: which of its files the base has already, and which need a place."""
 
-    def __init__(self, edits: Edits, base: View | None) -> None:
+    def __init__(self, edits: Edits, base: View | None, known: Known) -> None:
         self._edits = edits
         keys = sorted(edits.contents)
         for bits in edits.contents.values():
@@ -221,7 +222,7 @@ class _Plan:
         paths = pa.array([path for path, _ in keys], pa.string())
         self._sizes = pa.array([sum([bit.length for bit in bits]) for bits in files], pa.int64())
         self._hashes = pa.array([hash_of_bits(bits) for bits in files], DIGEST)
-        found, self._pieces = stored_already(base, paths, self._sizes, self._hashes)
+        found, self._pieces = stored_already(base, known, paths, self._sizes, self._hashes)
         self._found = pa.array(found)
         self._old = [key for key, there in zip(keys, found.tolist(), strict=True) if there]
         self._new = [key for key, there in zip(keys, found.tolist(), strict=True) if not there]
