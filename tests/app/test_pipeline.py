@@ -117,6 +117,16 @@ def test_datums_and_logs_of_a_job(client: Client) -> None:
     assert [one.data[0].file.path for one in preview] == ["/x", "/y"]
 
 
+def test_what_cannot_be_asked_of_datums_and_logs_is_refused(client: Client) -> None:
+    for wanted in (pps.Input(), pps.Input(pfs=pps.PFSInput(repo="x")), pps.Input(cross=[pps.Input()])):
+        with pytest.raises(grpc.RpcError) as caught:
+            list(client.pipelines.ListDatum(pps.ListDatumRequest(input=wanted)))
+        assert (caught.value.code(), "input" in caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(client.pipelines.GetLogs(pps.GetLogsRequest(tail=-1)))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_a_spec_as_json_comes_back_with_its_defaults(client: Client) -> None:
     client.repo("json")
     spec = {

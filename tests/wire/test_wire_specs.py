@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 
+from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import (
     DatumFile,
     DatumInfo,
@@ -56,6 +57,12 @@ def test_what_is_about_the_call_is_not_in_the_form() -> None:
     request = pps.CreatePipelineRequest(update=True, reprocess=True, dry_run=True, details_json="{}")
     request.pipeline.name = "edges"
     assert specs.form_of(request) == {"pipeline": {"name": "edges"}}
+
+
+def test_a_span_that_cannot_be_is_refused_by_its_field() -> None:
+    request = pps.CreatePipelineRequest(datum_timeout=Duration(seconds=1 << 62))
+    with pytest.raises(InvalidArgument, match="datum_timeout"):
+        specs.form_of(request)
 
 
 def test_an_empty_spout_is_still_there() -> None:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, SerializeToJsonError
 from google.protobuf.message import Message
 
+from trunkline.errors import InvalidArgument
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
 M = TypeVar("M", bound=Message)
@@ -23,8 +24,8 @@ NOT_SPEC = ("update", "reprocess", "dry_run", "details_json", "spec_commit", "tf
 
 
 def form_of(request: pps.CreatePipelineRequest) -> Form:
-    """The spec in a request, in the canonical form's names; not checked."""
-    form = MessageToDict(request, preserving_proto_field_name=True)
+    """The spec in a request, in the canonical form's names; not checked. Raises InvalidArgument: a time that cannot be."""
+    form = _dict_of(request)
     for name in NOT_SPEC:
         form.pop(name, None)
     return form
@@ -49,5 +50,12 @@ def _filled(form: Mapping[str, Any], message: M) -> M:
 
 
 def input_of(message: pps.Input) -> Form:
-    """An input in the canonical form's names; not checked."""
-    return MessageToDict(message, preserving_proto_field_name=True)
+    """An input in the canonical form's names; not checked. Raises InvalidArgument: a time that cannot be."""
+    return _dict_of(message)
+
+
+def _dict_of(message: Message) -> Form:
+    try:
+        return MessageToDict(message, preserving_proto_field_name=True)
+    except SerializeToJsonError as error:  # a span or an instant that no calendar has
+        raise InvalidArgument(f"the pipeline spec is invalid: {error}") from None

@@ -12,7 +12,7 @@ from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import DatumFile, DatumInfo
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Commit, Job, Pipeline
-from trunkline.model.specs.forms import input_from
+from trunkline.model.specs.writing import read_spec
 from trunkline.pps import datums as pps_datums
 from trunkline.pps.controller import Pps
 from trunkline.wire import infos_pps, nouns, specs
@@ -71,7 +71,14 @@ class DatumDoor:
     def _of_input(self, message: pps.Input) -> Iterator[DatumInfo]:
         # No pipeline is named here, so an input without a project means the default one.
         nowhere = Pipeline("default", "")
-        table = pps_datums.preview(self.system.files, input_from(specs.input_of(message), nowhere), nowhere.project)
+        around = {
+            "pipeline": {"name": "preview-of-datums"},
+            "transform": {"cmd": ["true"]},
+        }  # rules are checked
+        wanted = read_spec({**around, "input": specs.input_of(message)}).spec.input
+        if wanted is None:
+            raise InvalidArgument("the input is empty: give one of pfs, cross, union, join, group")
+        table = pps_datums.preview(self.system.files, wanted, nowhere.project)
         for first in range(0, len(table), PAGE):
             elements = table.datums(first, first + PAGE)
             for at, datum in enumerate(elements):

@@ -33,6 +33,8 @@ class LogDoor:
 
     async def GetLogs(self, request: pps.GetLogsRequest, _call: Call) -> AsyncGenerator[pps.LogMessage, None]:
         """Lines in order; with `tail` only the last ones of those that are there, with `follow` those that come."""
+        if request.tail < 0:
+            raise InvalidArgument(f"tail is how many of the last lines are wanted, 0 meaning all; not {request.tail}")
         query = await self.bridge.unary(partial(self._query, request))
         kept: deque[LogLine] = deque(maxlen=request.tail or None)
         after, reading = 0, request.tail > 0
