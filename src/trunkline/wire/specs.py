@@ -24,7 +24,7 @@ NOT_SPEC = ("update", "reprocess", "dry_run", "details_json", "spec_commit", "tf
 
 
 def form_of(request: pps.CreatePipelineRequest) -> Form:
-    """The spec in a request, in the canonical form's names; not checked. Raises InvalidArgument: a time that cannot be."""
+    """The spec in a request, in the canonical form's names, not checked. Raises InvalidArgument for impossible times."""
     form = _dict_of(request)
     for name in NOT_SPEC:
         form.pop(name, None)
@@ -50,7 +50,7 @@ def _filled(form: Mapping[str, Any], message: M) -> M:
 
 
 def input_of(message: pps.Input) -> Form:
-    """An input in the canonical form's names; not checked. Raises InvalidArgument: a time that cannot be."""
+    """An input in the canonical form's names, not checked. Raises InvalidArgument for impossible times."""
     return _dict_of(message)
 
 

@@ -71,11 +71,9 @@ class DatumDoor:
     def _of_input(self, message: pps.Input) -> Iterator[DatumInfo]:
         # No pipeline is named here, so an input without a project means the default one.
         nowhere = Pipeline("default", "")
-        around = {
-            "pipeline": {"name": "preview-of-datums"},
-            "transform": {"cmd": ["true"]},
-        }  # rules are checked
-        wanted = read_spec({**around, "input": specs.input_of(message)}).spec.input
+        # The rules of inputs are those of a spec.
+        form = {"pipeline": {"name": "preview-of-datums"}, "transform": {"cmd": ["true"]}}
+        wanted = read_spec({**form, "input": specs.input_of(message)}).spec.input
         if wanted is None:
             raise InvalidArgument("the input is empty: give one of pfs, cross, union, join, group")
         table = pps_datums.preview(self.system.files, wanted, nowhere.project)
