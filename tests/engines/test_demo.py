@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from trunkline.testing.refusals import own_root
+
 pytestmark = pytest.mark.engines
 ROOT = Path(__file__).parent.parent.parent
+WORLDS = ["this machine", "no namespaces, a real /pfs"] if os.getuid() == 0 else ["this machine"]
 
 
-def test_the_demo_shows_what_it_promises(tmp_path: Path) -> None:
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_demo_shows_what_it_promises(world: str, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    prefix = () if world == "this machine" else own_root(tmp_path / "root")
     checkout = tmp_path / "a checkout"  # with a space
     shutil.copytree(ROOT / "examples", checkout / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     config = tmp_path / "config.json"
