@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.events import Events
 from trunkline.api.work.jobs import JobDoor
+from trunkline.catalog.engine import Wake
 from trunkline.model.infos_pps import JobInfo, ProcessStats
 from trunkline.model.jobs import JobState
 from trunkline.model.names import Commit, Job, Pipeline
@@ -36,9 +39,13 @@ def info(reason: str) -> JobInfo:
 def test_dead_workers_are_the_reason(monkeypatch: pytest.MonkeyPatch, reason: str, trouble: str, told: str) -> None:
     monkeypatch.setattr(pps_jobs, "inspect_job", lambda tx, job: info(reason))
     files: Any = SimpleNamespace(catalog=SimpleNamespace(read=lambda f: f(None)))
-    bridge = Bridge()
-    door = JobDoor(files, bridge, events=SimpleNamespace(seq=0), trouble=lambda: trouble)  # type: ignore[arg-type]
     request = pps.InspectJobRequest(job=pps.Job(pipeline=pps.Pipeline(name="edges"), id=JOB.id))
-    answer = asyncio.run(door.InspectJob(request, SimpleNamespace()))  # type: ignore[arg-type]
-    bridge.close()
-    assert answer.reason == told
+
+    async def ask() -> pps.JobInfo:
+        bridge = Bridge()
+        door = JobDoor(files, bridge, Events(Wake(), asyncio.get_running_loop()), trouble=lambda: trouble)
+        answer = await door.InspectJob(request, Call("/pps_v2.API/InspectJob"))
+        bridge.close()
+        return answer
+
+    assert asyncio.run(ask()).reason == told
