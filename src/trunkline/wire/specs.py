@@ -24,7 +24,7 @@ NOT_SPEC = ("update", "reprocess", "dry_run", "details_json", "spec_commit", "tf
 
 
 def form_of(request: pps.CreatePipelineRequest) -> Form:
-    """The spec in a request, in the canonical form's names, not checked. Raises InvalidArgument for impossible times."""
+    """The spec in a request, in the canonical form's names, not checked. Raises InvalidArgument: impossible times."""
     form = _dict_of(request)
     for name in NOT_SPEC:
         form.pop(name, None)
