@@ -65,6 +65,30 @@ def test_an_empty_diff_shares_the_manifest(world: World) -> None:
     assert (done.size_bytes, done.files) == (1, 1)
 
 
+def test_putting_a_file_again_as_it_is_changes_nothing(world: World) -> None:
+    random = chance(5)
+    files = {f"/d/f{number}": random.randbytes(900 * number) for number in range(40)} | {"/empty": b""}
+    first = world.commit([], files)
+    again = world.commit(first.manifest, files)
+    assert again.diff is None
+    assert again.manifest == first.manifest
+    one = world.commit(first.manifest, files | {"/d/f7": b"other"})
+    assert one.diff is not None
+    assert one.diff.rows == 4, "a hide, a content, two directories"
+    appended = world.writer()
+    appended.put("/d/f3", files["/d/f3"], append=True)
+    assert contents(world.view(world.finish(first.manifest, appended.seal()).manifest))["/d/f3"] == {
+        "": files["/d/f3"] * 2
+    }
+    writer = world.writer()
+    writer.delete("/d/")
+    writer.put("/d/f3", files["/d/f3"])
+    done = world.finish(first.manifest, writer.seal())
+    assert done.files == 2
+    tagged = world.finish(first.manifest, world.layer({"/d/f3": files["/d/f3"]}, datum="d1"))
+    assert "two datums" in tagged.error
+
+
 def test_since_says_which_commit_changed_what(world: World) -> None:
     manifest = world.commit([], {"/a/x": b"1", "/b/y": b"1"}).manifest
     manifest = world.commit(manifest, {"/b/z": b"2"}).manifest

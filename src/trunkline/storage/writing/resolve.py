@@ -18,6 +18,7 @@ from trunkline.storage.filesets.schema import (
     DELTREE,
     SCHEMA,
     Mask,
+    among,
     in_order,
     joined,
     keep,
@@ -34,6 +35,7 @@ from trunkline.storage.reading.view import View
 from trunkline.storage.writing.directories import Changes, directory_rows
 from trunkline.storage.writing.layers import Layers, Range, Spool
 from trunkline.storage.writing.sound import complaint
+from trunkline.storage.writing.unchanged import unchanged
 
 Change = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -121,6 +123,11 @@ class _Laying:
         under_it = base.at(touched) if len(touched) and base.runs else NOTHING
         under_it = keep(under_it, ops(under_it) == ADD)
         covered = under(under_it.column("path"), self.trees)
+        if not scoped.num_rows:
+            idle = unchanged(diff, keep(under_it, ~covered))
+            diff = keep(diff, ~(among(diff.column("path"), idle) & (ops(diff) != DELTREE)))
+            left = ~among(under_it.column("path"), idle)
+            under_it, covered = keep(under_it, left), covered[left]
         survivors = keep(under_it, ~(covered | _hidden(under_it, diff, scoped)))
         added = keep(diff, ops(diff) == ADD)
         stay = ~_in(survivors, added)
