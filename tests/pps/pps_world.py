@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trunkline.ambient import Ambient, SimulatedAmbient
 from trunkline.catalog.engine import Catalog
+from trunkline.catalog.work import checks
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.errors import Aborted, TrunklineError
@@ -144,8 +145,14 @@ class World:
         self.controller = Controller(self.pps)
         self.worker = Worker(self, "w1")
 
+    def check(self) -> None:
+        """Every promise about jobs holds."""
+        wrong = self.files.catalog.read(lambda tx: list(checks.violations(tx)))
+        assert not wrong, wrong
+
     def close(self) -> None:
-        """Let go of everything but blobs and rows."""
+        """Let go of everything but blobs and rows, which must be sound."""
+        self.check()
         self.files.store.close()
         assert_sound(self.files.catalog)
         self.files.catalog.close()
@@ -196,6 +203,7 @@ class World:
             except Aborted:  # its claim was closed meanwhile
                 moved = True
             if not moved:
+                self.check()
                 return
         raise AssertionError("it does not come to rest")
 

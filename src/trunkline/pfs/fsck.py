@@ -18,6 +18,7 @@ from trunkline.catalog.collection import checks
 from trunkline.catalog.collection.chunks import Key
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import checks as job_checks
 from trunkline.errors import TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
@@ -30,6 +31,7 @@ PAGE = 200
 def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
     """Everything found wrong. read_bytes: also read every held file and compare it with its hash (slow)."""
     yield from files.catalog.read(lambda tx: list(checks.violations(tx)))
+    yield from files.catalog.read(lambda tx: list(job_checks.violations(tx)))
     yield from _in_pages(files, _commit_page)
     yield from files.catalog.read(lambda tx: list(_branches(tx)))
     after = ""
