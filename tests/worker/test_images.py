@@ -112,6 +112,19 @@ def test_mounts_of_the_host_below_an_overlay_stay(folder: Path, who: str) -> Non
         runner.close()
 
 
+def test_an_images_modules_are_not_the_agents(open_runner: Callable[..., AgentRunner], folder: Path) -> None:
+    """An image that replaces Python's own library: the agent, which has more rights than the code, never loads it."""
+    library = Path(os.__file__).parent.relative_to("/")
+    trap = "import os; os.open('/tmp/trapped', os.O_CREAT)"
+    names = ("encodings/unicode_escape.py", "encodings/latin_1.py", "traceback.py", "linecache.py", "tokenize.py")
+    image = make(folder / "image", {str(library / name): trap for name in names})
+    runner = open_runner(image=str(image))
+    assert runner.run(Command([], ENV), lambda *_: None).not_started == "no command given"
+    assert runner.run(Command(["x"], ENV, user="nobody-at-all"), lambda *_: None).not_started is not None
+    assert runner.wipe("/no/such/folder") == "/no/such/folder: No such file or directory"
+    assert said(runner, "ls /tmp") == "home\n"
+
+
 def test_links_and_absent_parents(open_runner: Callable[..., AgentRunner], folder: Path) -> None:
     image = make(folder / "image", {"app/run": "-> /usr/bin/env", "data": "-> app", "app/x": "x", "run/y": "y"})
     runner = open_runner(image=str(image))

@@ -70,6 +70,10 @@ def _leave(own_pids: bool) -> None:
 
 def _work(plan: Plan, own_pids: bool) -> int:
     """The agent proper."""
+    # From here on the files at Python's own paths may be an image's, and this process still has its capabilities: what
+    # was not imported by now shall fail rather than be somebody else's code.
+    sys.path.clear()
+    sys.meta_path.clear()
     try:
         if plan.view is not None:
             root.build(root.View(**plan.view), own_pids)  # type: ignore[arg-type]
