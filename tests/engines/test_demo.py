@@ -26,7 +26,7 @@ def test_the_demo_shows_what_it_promises(world: str, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     env = {key: value for key, value in os.environ.items() if key != "KEEP"} | {"PACH_CONFIG": str(config)}
     done = subprocess.run(
-        [sys.executable, str(checkout / "examples/opencv/demo.py")],
+        [*prefix, sys.executable, str(checkout / "examples/opencv/demo.py")],
         env=env,
         capture_output=True,
         text=True,
