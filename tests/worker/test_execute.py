@@ -155,7 +155,7 @@ def test_cannot_build_is_a_reason_too(folder: Path) -> None:
     bench = bench_for(sandbox_for("self", exposed=("/no/such/path",)), folder)
     try:
         with pytest.raises(CannotBuild):
-            bench.runner(claim(Step(("true",)), [datum(0)]))
+            bench.runner(claim(Step(("true",)), [datum(0)]), print)
         (result,) = World(bench).one("true").all_results()
         assert result.state is State.FAILED
         assert "/no/such/path" in result.reason

@@ -233,16 +233,22 @@ chmod 755 "$3/bin/python"
 
 def test_a_requirement_that_does_not_exist_is_tried_again_and_then_named(folder: Path) -> None:
     """An interpreter of the test's own, whose environments have an installer that always fails."""
+    heard: list[str] = []
     ambient = SimulatedAmbient()
     began_s = ambient.ticks_s()
     source = MemoryImages(abc=[ImageFile("failing/python", FAILING_PYTHON, 0o755)])
     images = Images(folder / "cache", source, ambient)
     scratch = Scratch(folder / "scratch").make()
+    image = Image("abc", "t", {}, "", "", "/failing/python", "nope\n")
     with pytest.raises(ImageFailed) as told:
-        images.venv(Image("abc", "t", {}, "", "", "/failing/python", "nope\n"), scratch, sandbox_for("self"))
+        images.venv(image, scratch, sandbox_for("self"), heard.append)
     assert str(told.value) == (
         'image "t": installing its requirements failed: exit 1\n  ERROR: No matching distribution found for nope'
     )
+    assert heard == [
+        'image "t": making an environment with /failing/python; this happens once',
+        'image "t": installing its requirements',
+    ]
     assert round(ambient.ticks_s() - began_s) == 4  # two waits of 2 s between three tries
     assert [path.name for path in (folder / "cache" / "venvs").iterdir() if path.is_dir()] == []
 

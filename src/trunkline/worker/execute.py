@@ -65,7 +65,7 @@ def open_bench(
         sandbox=rung.sandbox,
         pfs=Pfs(scratch.pfs, inside),
         collector=Collector(str(scratch.pfs), str(scratch.staging), inside),
-        runner=lambda claim: housing.runner(claim.step.image),
+        runner=lambda claim, tell: housing.runner(claim.step.image, tell),
         kill=housing.kill,
         close=housing.close,
         ambient=ambient,
@@ -82,7 +82,8 @@ class Cancelled(Exception):
 class Bench:
     """What a worker executes datums with.
 
-    runner: the runner for a claim's image, opened anew after one was lost. kill: end what runs, from any thread.
+    runner: the runner for a claim's image, opened anew after one was lost; tells what takes long. kill: end what runs,
+    from any thread.
     close: end the agents.
     """
 
@@ -90,7 +91,7 @@ class Bench:
     sandbox: Sandbox
     pfs: Pfs
     collector: Collector
-    runner: Callable[[Claim], Runner]
+    runner: Callable[[Claim, Callable[[str], None]], Runner]
     kill: Callable[[], None]
     close: Callable[[], None]
     ambient: Ambient
@@ -174,7 +175,7 @@ class Execution:
     def _housing_problem(self) -> str:
         """Why code of this image cannot run here at all, in which case trying again changes nothing; or ""."""
         try:
-            self._bench.runner(self._claim)
+            self._runner()
         except FailedPrecondition as error:
             return str(error)
         finally:
@@ -182,14 +183,17 @@ class Execution:
                 raise Cancelled(self._interrupt.cancelled)
         return ""
 
+    def _runner(self) -> Runner:
+        return self._bench.runner(self._claim, self._journal.system)
+
     def _attempt(self, prepared: Prepared, env: dict[str, str], timing: _Timing) -> tuple[Attempt, Found]:
         """cmd once, then what it left or, if that went wrong, err_cmd."""
-        claim, step = self._claim, self._claim.step
+        step = self._claim.step
         lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
         found, err = Found(), None
         began_s = self._bench.ambient.ticks_s()
         try:
-            runner = self._bench.runner(claim)
+            runner = self._runner()
             ended = self._execute(runner, step.cmd, self._stdin, env, lines)
             if outcome.accepted(step, ended):
                 found = self._look(runner, prepared)
@@ -241,7 +245,7 @@ class Execution:
         """/pfs as it was before; what we may not remove the agent removes, with the code's rights."""
         for path in self._bench.pfs.clear():
             folder = path if path == f"{PFS_INSIDE}/out" else os.path.dirname(path)
-            self._bench.runner(self._claim).wipe(folder)
+            self._runner().wipe(folder)
 
     def _write_stdin(self, name: str, text: tuple[str, ...]) -> str:
         """Standard input as a file in staging, which the code can read and not change; "" for none."""

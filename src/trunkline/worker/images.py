@@ -41,6 +41,10 @@ _PIP_PREFIXES = (
 )
 
 
+def _unheard(sentence: str) -> None:
+    """For who does not want to hear it."""
+
+
 class ImageFailed(FailedPrecondition):
     """An image cannot be made ready; the message says what failed and its last lines."""
 
@@ -91,7 +95,7 @@ class Images:
                     raise ImageFailed(f'image "{image.name}" is not registered here any more: {error}') from None
         return str(target)
 
-    def venv(self, image: Image, scratch: Scratch, sandbox: Sandbox) -> str:
+    def venv(self, image: Image, scratch: Scratch, sandbox: Sandbox, tell: Callable[[str], None] = _unheard) -> str:
         """The virtual environment that `image` asks for, built inside the namespace at its final path; "" for none.
 
         Raises ImageFailed with the installer's last lines.
@@ -102,7 +106,7 @@ class Images:
         target = self._folder / "venvs" / hashlib.sha256(text.encode()).hexdigest()[:32]
         with self._making(target) as partial:
             if partial:
-                self._build(image, partial, scratch, replace(sandbox, image=self.root(image)))
+                self._build(image, partial, scratch, replace(sandbox, image=self.root(image)), tell)
         return str(target)
 
     def interrupt(self) -> None:
@@ -139,7 +143,9 @@ class Images:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
-    def _build(self, image: Image, folder: Path, scratch: Scratch, sandbox: Sandbox) -> None:
+    def _build(
+        self, image: Image, folder: Path, scratch: Scratch, sandbox: Sandbox, tell: Callable[[str], None]
+    ) -> None:
         folder.mkdir()
         requirements = scratch.staging / "requirements.txt"
         requirements.unlink(missing_ok=True)
@@ -151,11 +157,13 @@ class Images:
         try:
             wanted = bool(image.requirements.strip())
             make = [python, "-m", "venv", *([] if wanted else ["--without-pip"]), VENV_INSIDE]
+            tell(f'image "{image.name}": making an environment with {python}; this happens once')
             self._step(runner, image, f"making an environment with {python}", make, 1)
             if wanted:
                 install = [f"{VENV_INSIDE}/bin/python", "-m", "pip", "install", "--disable-pip-version-check"]
                 staging = STAGING_INSIDE if sandbox.namespaces else str(scratch.staging)
                 install += ["--no-input", "--no-cache-dir", "-r", f"{staging}/requirements.txt"]
+                tell(f'image "{image.name}": installing its requirements')
                 self._step(runner, image, "installing its requirements", install, _TRIES)
             if not sandbox.namespaces:
                 shutil.copytree(self.laid.venv_place, folder, symlinks=True, dirs_exist_ok=True)
@@ -204,19 +212,22 @@ class Housing:
         self._ambient = ambient
         self._failed: dict[str, tuple[float, FailedPrecondition | None]] = {}
 
-    def runner(self, image: Image) -> Runner:
-        """A living runner that shows `image`. Raises FailedPrecondition, the same one again for a while."""
+    def runner(self, image: Image, tell: Callable[[str], None] = _unheard) -> Runner:
+        """A living runner that shows `image`. Raises FailedPrecondition, the same one again for a while.
+
+        tell: takes a sentence for each step that takes long.
+        """
         since_s, error = self._failed.get(image.name + image.digest, (0.0, None))
         if error and self._ambient.ticks_s() - since_s < _FAILED_S:
             raise error
         try:
-            return self._runner(image)
+            return self._runner(image, tell)
         except FailedPrecondition as failed:
             self._failed[image.name + image.digest] = (self._ambient.ticks_s(), failed)
             raise
 
-    def _runner(self, image: Image) -> Runner:
-        key = (self._images.root(image), self._images.venv(image, self._scratch, self._sandbox))
+    def _runner(self, image: Image, tell: Callable[[str], None]) -> Runner:
+        key = (self._images.root(image), self._images.venv(image, self._scratch, self._sandbox, tell))
         if not self._sandbox.namespaces:
             self._images.laid.lay(*key)
         runner = self._open.pop(key, None)
