@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from blake3 import blake3
 
 from trunkline.ambient import chance
 from trunkline.storage import Sealed, entries
 from trunkline.storage.filesets.schema import hash_of_directory, hash_of_pieces
+from trunkline.storage.writing import layers
 from trunkline.storage.writing.levels import FACTOR, FREE_ROWS, MAX_RUNS, how_many_to_merge
 from trunkline.testing.stores import World, contents
 
@@ -97,21 +99,21 @@ def test_since_says_which_commit_changed_what(world: World) -> None:
 
 
 def test_one_path_from_two_datums_is_an_error_that_names_all(world: World) -> None:
-    layers = world.layer({"/out/a": b"1"}, datum="d1") + world.layer({"/out/a": b"2"}, datum="d2")
-    done = world.finish([], layers)
+    over = world.layer({"/out/a": b"1"}, datum="d1") + world.layer({"/out/a": b"2"}, datum="d2")
+    done = world.finish([], over)
     assert "/out/a was written by two datums, d1 and d2" in done.error
     assert done.diff is None
-    view = world.view(layers)
+    view = world.view(over)
     assert [(e.path, e.datum) for e in entries(view.list("/out"))] == [("/out/a", "d1"), ("/out/a", "d2")]
     assert view.file("/out/a").bytes() == b"1"  # type: ignore[union-attr]
 
 
 def test_a_datum_that_meets_the_bases_datum_is_an_error(world: World) -> None:
     base = world.finish([], world.layer({"/a": b"1"}, datum="d1"))
-    layers = world.layer({"/a": b"2"}, datum="d2")
-    done = world.finish(base.manifest, layers)
+    over = world.layer({"/a": b"2"}, datum="d2")
+    done = world.finish(base.manifest, over)
     assert "/a was written by two datums, d1 and d2" in done.error
-    assert contents(world.view([*base.manifest, *layers])) == {"/a": {"d1": b"1", "d2": b"2"}}
+    assert contents(world.view([*base.manifest, *over])) == {"/a": {"d1": b"1", "d2": b"2"}}
     direct = world.finish(base.manifest, world.layer({"/a/b": b"2"}))
     assert "/a would be both a file and a directory" in direct.error
     assert "datum d1" in direct.error
@@ -139,6 +141,21 @@ def test_a_hide_of_an_absent_datum_hides_nothing(world: World) -> None:
     writer.delete("/b/", "d1")
     done = world.finish(done.manifest, writer.seal())
     assert contents(world.view(done.manifest)) == {"/a": {"d1": b"1"}}
+
+
+def test_a_subtree_hide_of_one_datum_reaches_ranges_without_a_hide(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "SLICE_ROWS", 2)
+    base = world.finish([], world.layer({"/a/b": b"1"}) + world.layer({"/m.txt": b"2", "/z": b"3"}, datum="d2"))
+    writer = world.writer()
+    for path in ("/a/c", "/b", "/n"):
+        writer.put(path, b"")
+    writer.delete("/", "d2")
+    over = writer.seal()
+    expected = {path: {"": b""} for path in ("/a/c", "/b", "/n")} | {"/a/b": {"": b"1"}}
+    assert contents(world.view([*base.manifest, *over])) == expected
+    assert contents(world.view(world.finish(base.manifest, over).manifest)) == expected
 
 
 def test_file_and_directory_of_one_name_is_an_error_both_ways(world: World) -> None:

@@ -221,7 +221,7 @@ def _hides(diff: pa.RecordBatch, wide: pa.Array, survivors: pa.RecordBatch) -> t
     """The run's hides, all for everybody; and whether they are the diff's own."""
     rows = keep(diff, ops(diff) < ADD)
     mine = truths(pc.is_valid(rows.column("datum")))
-    if not mine.any():
+    if not mine.any() and not len(wide):
         return rows, True
     # In a run a row decides its whole path, so a hide of one datum goes when another's content stays.
     single = keep(rows, ~mine | ((ops(rows) == DEL) & ~_in(rows, survivors)))
