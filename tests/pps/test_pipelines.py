@@ -139,14 +139,16 @@ def test_a_stopped_pipeline_rests_until_it_is_started(world: World) -> None:
     assert world.counts("edges") == "SUCCESS 2+0/2"
 
 
-def test_what_a_stop_ended_runs_after_the_start_and_what_was_done_does_not(world: World) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_stop_ended_runs_after_the_start_and_what_was_done_does_not(world: World, at_once: bool) -> None:
     world.put({"/a": b"1", "/b": b"2"})
     world.pipeline("edges", copy, glob("/*"))
     world.pump(work=False)
     world.worker.work(1)
     change(world, pipelines.stop_pipeline)
     world.worker.handed = None
-    world.pump()
+    if not at_once:
+        world.pump()
     change(world, pipelines.start_pipeline)
     world.pump()
     assert world.counts("edges") == "SUCCESS 1+1/2"

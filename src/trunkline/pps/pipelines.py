@@ -21,7 +21,7 @@ from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
 from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound, Unimplemented
 from trunkline.model.datums import code_digest
 from trunkline.model.infos import Origin
-from trunkline.model.jobs import PipelineState, next_pipeline_state
+from trunkline.model.jobs import JobState, PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
 from trunkline.model.specs import CronInput, PfsInput, PipelineSpec
 from trunkline.pfs import outputs
@@ -298,12 +298,14 @@ def start_pipeline(change: Change, pipeline: Pipeline) -> None:
 
 
 def _again_if_bad(change: Change, known: PipelineRow, spec: PipelineSpec) -> None:
-    output = branch_rows.find_branch(change.tx, Branch(known.pipeline.output, spec.output_branch))
-    head = commit_rows.get_commit(change.tx, output.head) if output else None
-    if head is None or not head.error:
+    tx = change.tx
+    output = branch_rows.find_branch(tx, Branch(known.pipeline.output, spec.output_branch))
+    job = job_rows.by_commits(tx, [output.head]).get(output.head) if output else None
+    # The commit of a job that was stopped a moment ago may still be open: the job knows first that it ended badly.
+    if job is None or not (job.core["error"] or job.state == JobState.KILLED.value):
         return
     for repo in (known.pipeline.output, known.pipeline.meta):
-        branch = branch_rows.find_branch(change.tx, Branch(repo, spec.output_branch))
+        branch = branch_rows.find_branch(tx, Branch(repo, spec.output_branch))
         if branch is not None:
             change.touch(branch.key, anew=True)
 
