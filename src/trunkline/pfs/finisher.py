@@ -15,7 +15,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
-from trunkline.errors import Aborted, TrunklineError
+from trunkline.errors import Aborted, Kind, TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import tell
@@ -27,6 +27,13 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 5.0
 """How long the finisher sleeps when nobody wakes it."""
+RETRY_S = 1.0
+"""How long it leaves a commit alone that it could not finish."""
+TRIES = 3
+"""After so many failures that time does not mend, a commit is closed with the failure as its error."""
+PAGE = 100
+PASSING = (Kind.ABORTED, Kind.UNAVAILABLE, Kind.RESOURCE_EXHAUSTED)
+"""Kinds of errors that another try may not meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,17 @@ def finish_one(files: Files, seq: int) -> None:
             session.finish(lambda tx: _finish_bad(tx, session, work, [*base, *layers], result.error))
         else:
             session.finish(lambda tx: _finish_good(tx, session, work, result))
+
+
+def give_up(files: Files, seq: int, why: str) -> None:
+    """Close a commit that cannot be finished, with the reason as its error: what waits for it hears of it."""
+    work = files.catalog.read(lambda tx: _work(tx, seq))
+    if work is None:
+        return
+    with files.session("finish") as session:
+        content = [*files.held(session, work.base_runs), *files.held(session, work.layers)]
+        error = work.row.error or f"this commit could not be finished: {why}"
+        session.finish(lambda tx: _finish_bad(tx, session, work, content, error))
 
 
 def _work(tx: Tx, seq: int) -> _Work | None:
@@ -155,6 +173,8 @@ class Finisher:
         self._files = files
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
+        self._failures: dict[int, tuple[int, float]] = {}  # seq -> how often in vain, and when to try again
+        self._why: dict[int, str] = {}
 
     def start(self) -> None:
         """Begin, with what a previous run of the server left."""
@@ -173,12 +193,27 @@ class Finisher:
         wake = self._files.catalog.wake
         seen = 0
         while not self._stop.is_set():
-            try:
-                finish_waiting(self._files)
-            except TrunklineError as error:
-                log.warning("finishing a commit failed; it is tried again: %s", error)
-                self._stop.wait(0.2)
-            except Exception:
-                log.exception("finishing a commit failed; it is tried again")
-                self._stop.wait(1.0)
-            seen = wake.wait(seen, IDLE_S)
+            rows = self._files.catalog.read(lambda tx: commit_rows.next_finishing(tx, 0, PAGE))
+            tried = [self._try(row) for row in rows]
+            if not any(tried):
+                seen = wake.wait(seen, RETRY_S if self._failures else IDLE_S)
+
+    def _try(self, row: CommitRow) -> bool:
+        """Finish one commit, unless it failed a moment ago: one that cannot be finished holds up no other."""
+        tries, due_s = self._failures.get(row.seq, (0, 0.0))
+        if self._stop.is_set() or self._files.ambient.ticks_s() < due_s:
+            return False
+        try:
+            if tries < TRIES:
+                finish_one(self._files, row.seq)
+            else:
+                give_up(self._files, row.seq, self._why.pop(row.seq))
+            self._failures.pop(row.seq, None)
+        except Exception as error:
+            passing = isinstance(error, TrunklineError) and error.kind in PASSING
+            if not isinstance(error, TrunklineError):
+                log.exception("finishing %s failed", row.commit)
+            log.warning("commit %s could not be finished and is tried again: %s", row.commit, error)
+            self._failures[row.seq] = (tries + (not passing), self._files.ambient.ticks_s() + RETRY_S)
+            self._why[row.seq] = f"{error}" if isinstance(error, TrunklineError) else f"a bug: {error!r}"
+        return True
