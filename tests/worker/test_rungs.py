@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +61,7 @@ def command_lines() -> Iterator[bytes]:
     """Of every process, as `ps` would show them, which a minimal machine lacks."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            yield path.read_bytes().replace(b"\0", b" ")
+            yield path.read_bytes().rstrip(b"\0").replace(b"\0", b" ")
 
 
 def refusing(*reasons: str) -> Callable[[Sandbox, Scratch], str]:
