@@ -217,6 +217,27 @@ def test_pipelines_take_turns_and_keep_to_their_bound(world: World) -> None:
     assert sorted(names[:2]) == ["bound", "edges"]
 
 
+def test_a_long_range_ends_early_for_a_pipeline_that_nobody_serves(world: World) -> None:
+    start(world, 100)
+    busy = [Worker(world, name) for name in ("v1", "v2")]
+    assert all(worker.claim() for worker in busy)
+    start(world, 100, "other")
+    world.clock.advance(2)
+    tick(world, LEASE_TICKS - 1)  # nobody else is there, and one of the ranges is halved until little is left of it
+    for worker in (*busy, *busy):
+        worker.work(1)
+    free = [worker for worker in busy if worker.handed is None]
+    assert len(free) == 1
+    assert free[0].claim()
+    assert free[0].handed is not None
+    assert free[0].handed.leased.job.job.pipeline.name == "other"
+    for worker in busy:
+        while worker.handed is not None:
+            worker.work()
+    world.pump()
+    assert (world.counts("edges"), world.counts("other")) == ("SUCCESS 100+0/100", "SUCCESS 100+0/100")
+
+
 def test_a_stopped_job_cancels_what_its_workers_do(world: World) -> None:
     start(world, 4)
     assert world.worker.claim()

@@ -9,6 +9,7 @@ holds; that one finds out at its next report. Leases are counted in ticks of thi
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -163,10 +164,25 @@ def _tick(tx: Tx, renewed: dict[str, Renewal], sessions: set[int]) -> None:
         claim_rows.renew(tx, one.claim, LEASE_TICKS + 1, one.row)
     for row in claim_rows.tick(tx):
         lost(tx, row, SILENT.format(LEASE_TICKS))
+    _give_way(tx)
     # Who found nothing to do before a worker counted as slow would not look again by himself.
     slow = [row for row in claim_rows.all_claims(tx) if _age(tx, row) < SLOW_US + 2 * TICK_US and _tail(tx, row)]
     for pipeline in sorted({row.pipeline for row in slow}):
         tx.emit(CLAIMS_TOPIC, {"pipeline": pipeline})
+
+
+def _give_way(tx: Tx) -> None:
+    """Where a pipeline has several workers and another none, one of its ranges is halved until it ends soon."""
+    rows = claim_rows.all_claims(tx)
+    served = Counter(row.pipeline for row in rows if row.worker is not None)
+    slow = [row for row in rows if served[row.pipeline] > 1 and _tail(tx, row)]
+    if not slow or all(served[row.pipeline] for row in rows):
+        return
+    victim = min(slow, key=lambda row: (row.left, row.job))
+    middle = _tail(tx, victim) or victim.last
+    if _age(tx, victim) * victim.left > LEASE_US // 2 * max(1, victim.done - victim.first):
+        claim_rows.set_last(tx, victim.id, middle)
+        claim_rows.insert_claim(tx, victim.job, victim.pipeline, victim.gen, middle, victim.last)
 
 
 def _age(tx: Tx, row: ClaimRow) -> Micros:
@@ -213,8 +229,7 @@ def _tail(tx: Tx, row: ClaimRow) -> int | None:
 
 
 def _lease(tx: Tx, row: ClaimRow, job: JobRow, worker: str, gen: int, max_datums: int) -> Leased:
-    take = min(max(SMALLEST_LEASE, row.left // SHARES), LARGEST_LEASE)
-    take = min(take, max_datums or take, row.left)
+    take = min(max(SMALLEST_LEASE, row.left // SHARES), LARGEST_LEASE, max_datums or row.left, row.left)
     last = row.done + take
     if last < row.last:
         claim_rows.insert_claim(tx, row.job, row.pipeline, row.gen, last, row.last)
