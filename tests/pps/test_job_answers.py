@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from pps_world import DATA, Failed, Worker, World, copy, cross, glob
 
+from trunkline.catalog import outbox
 from trunkline.catalog.collection.filesets import held_by
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.names import MASTER, Branch, Commit, Job, Pipeline
-from trunkline.pfs.graph import branches, commits
+from trunkline.pfs.graph import branches, commits, repos
 from trunkline.pps import datums, jobs, logs
 from trunkline.pps.logs import LogQuery, Segment
 from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER
@@ -218,6 +220,25 @@ def test_a_job_that_runs_can_be_deleted(world: World) -> None:
     assert world.content("edges") == {"/a": b"1", "/b": b"2"}
     with pytest.raises(NotFound):
         world.files.catalog.read(lambda tx: jobs.inspect_job(tx, job))
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_job_whose_input_is_deleted_ends_and_says_so(world: World, waiting: bool) -> None:
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pipeline("down", copy, glob("/*", "edges"))
+    world.pump(work=False)
+    if waiting:
+        world.pump()
+        begin(world)
+        world.pump()
+    seen = world.files.catalog.read(outbox.newest)
+    world.files.change(lambda change: repos.delete_repo(change, DATA, force=True))
+    assert world.files.catalog.read(outbox.newest) > seen  # who waits for a commit of it looks again
+    world.pump()
+    assert world.last("edges").state is JobState.KILLED
+    assert re.fullmatch(r"its input commit data@[0-9a-f]{32} was deleted", world.last("edges").reason)
+    assert world.last("down").state is JobState.UNRUNNABLE
 
 
 def test_jobs_are_listed_by_pipeline_input_state_and_history(world: World) -> None:

@@ -106,7 +106,7 @@ class Controller:
 
         def work(tx: Tx) -> outbox.Cursor:
             for event in commits:
-                machine.commit_moved(tx, event.payload["seq"])
+                _moved(tx, event.payload["seq"], event.payload.get("lost", ""))
             return outbox.advance(tx, cursor, found[-1].seq)
 
         try:
@@ -223,3 +223,10 @@ WORK: dict[Work, Callable[[Files, Tables, InstructionRow], None]] = {
     Work.FINISH: assemble.finish,
     Work.EGRESS: _egress,
 }
+
+
+def _moved(tx: Tx, commit: int, lost: str) -> None:
+    machine.commit_moved(tx, commit)
+    job = job_rows.by_commits(tx, [commit]).get(commit) if lost else None
+    if job is not None and not job.ended:
+        machine.stop(tx, job, f"its input commit {lost} was deleted")

@@ -17,10 +17,13 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.repos import RepoRow
 from trunkline.errors import FailedPrecondition, Internal
 from trunkline.model.infos import Origin
-from trunkline.model.names import SPEC_REPO, USER_REPO, Branch
+from trunkline.model.names import SPEC_REPO, USER_REPO, Branch, Commit
 
 COMMIT_TOPIC = "commit"
-"""Events of this topic: {"seq", "id", "repo_key", "state"}; sent when a commit reaches a state."""
+"""Events of this topic: {"seq", "id", "repo_key", "state"}; sent when a commit reaches a state, or is gone.
+
+"lost" names a commit that it is made from and that was deleted.
+"""
 
 
 class OutputCommitPort(Protocol):
@@ -160,9 +163,11 @@ class Change:
         return any(not edge.never and heads[edge.upstream] not in current for edge in ups)
 
 
-def tell(tx: Tx, row: CommitRow) -> None:
-    """Send the event that a commit is in its present state."""
+def tell(tx: Tx, row: CommitRow, *, lost: Commit | None = None) -> None:
+    """Send the event that a commit is in its present state. lost: a commit that it is made from was deleted."""
     payload = {"seq": row.seq, "id": row.commit.id, "repo_key": row.repo_key, "state": row.state.value}
+    if lost is not None:
+        payload["lost"] = f"{lost.repo.name}@{lost.id}"
     tx.emit(COMMIT_TOPIC, payload)
 
 

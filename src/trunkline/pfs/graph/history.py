@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets
 from trunkline.catalog.engine import Tx
+from trunkline.pfs.graph.changes import COMMIT_TOPIC, tell
 
 DIFF_HOLDER = "commit diff"
 """Holds the file sets of a commit's diff; the holder's key is the commit's seq."""
 RUNS_HOLDER = "manifest"
 """Holds the runs of a finished commit's content; the key is the commit's seq."""
+
+GONE = "gone"
+"""The state in the event of a commit that was removed."""
 
 
 def drop_repo_commits(tx: Tx, repo_key: int) -> None:
@@ -24,9 +28,21 @@ def drop_repo_commits(tx: Tx, repo_key: int) -> None:
 
 
 def drop_commits(tx: Tx, seqs: Sequence[int]) -> None:
-    """Remove commits and let their file sets go. Children lose their parent; who composed on them loses the base."""
+    """Remove commits and let their file sets go. Children lose their parent; who composed on them loses the base.
+
+    Who waits for one of them hears of it, and so does who makes an open commit from one.
+    """
+    rows = commit_rows.get_commits(tx, seqs)
+    below = commit_rows.downstream_of(tx, seqs)
     for seq in seqs:
         filesets.drop_holder(tx, DIFF_HOLDER, str(seq))
         filesets.drop_holder(tx, RUNS_HOLDER, str(seq))
     commit_rows.forget_parents(tx, seqs)
     commit_rows.delete_commits(tx, seqs)
+    for seq, row in rows.items():
+        if not row.finished or seq == seqs[-1]:  # one event wakes all who wait
+            tx.emit(COMMIT_TOPIC, {"seq": seq, "id": row.commit.id, "repo_key": row.repo_key, "state": GONE})
+    lost = {down: rows[seq].commit for seq, downs in below.items() for down in downs}
+    for down, row in commit_rows.get_commits(tx, lost).items():
+        if row.open:
+            tell(tx, row, lost=lost[down])
