@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 from pps_world import DATA, Failed, Worker, World, copy, cross, glob
 
-from trunkline.catalog import outbox
 from trunkline.catalog.collection.filesets import held_by
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
-from trunkline.model.names import MASTER, Branch, Commit, Job, Pipeline
-from trunkline.pfs.graph import branches, commits, repos
+from trunkline.model.names import MASTER, Commit, Job, Pipeline
+from trunkline.pfs.graph import commits
 from trunkline.pps import datums, jobs, logs
 from trunkline.pps.logs import LogQuery, Segment
 from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER
@@ -28,9 +26,9 @@ def begin(world: World, repo: str = "data") -> str:
     return world.files.change(lambda change: commits.start_commit(change, branch)).id
 
 
-def end(world: World, repo: str = "data", error: str = "") -> None:
+def end(world: World, repo: str = "data") -> None:
     """Close the open commit."""
-    world.files.catalog.transact(lambda tx: commits.finish_commit(tx, world.branch(repo).repo, MASTER, error=error))
+    world.files.catalog.transact(lambda tx: commits.finish_commit(tx, world.branch(repo).repo, MASTER))
 
 
 def test_a_job_waits_for_its_inputs_and_says_so(world: World) -> None:
@@ -128,39 +126,6 @@ def test_a_failure_upstream_makes_everything_downstream_unrunnable(world: World)
     assert world.last("end").reason == world.last("mid").reason  # what went wrong, once, however far away
 
 
-def test_one_error_behind_many_inputs_is_named_once(world: World) -> None:
-    """A chain of diamonds: the number of ways to the error doubles with each."""
-    above = "data"
-    for level in range(6):
-        for side in "lr":
-            world.pipeline(f"{side}{level}", copy, glob("/*", above))
-        world.pipeline(f"m{level}", copy, cross(glob("/*", f"l{level}"), glob("/", f"r{level}")))
-        above = f"m{level}"
-    world.pump()
-    commit = begin(world)
-    end(world, error="bad data")
-    world.pump()
-    assert world.last("m5").state is JobState.UNRUNNABLE
-    assert world.last("m5").reason == f"unrunnable because the input commit data@{commit} has an error (bad data)"
-
-
-def test_a_job_is_not_finished_later_because_one_that_it_does_not_build_on_waits(world: World) -> None:
-    world.put({"/a": b"1"})
-    world.pipeline("edges", copy, glob("/*"))
-    world.pump()
-    first = world.files.catalog.read(lambda tx: commits.inspect_commit(tx, DATA, "master")).commit.id
-    begin(world)
-    world.pump()
-
-    def back(change):
-        branches.create_branch(change, Branch(DATA, "master"), head=(DATA, first))
-
-    world.files.change(back)
-    world.pump()
-    assert world.counts("edges") == "SUCCESS 0+1/1"
-    assert world.jobs("edges")[1].state is JobState.STARTING
-
-
 def test_a_stopped_set_is_stopped_as_a_whole(world: World) -> None:
     world.pipeline("edges", copy, glob("/*"))
     world.pipeline("down", copy, glob("/*", "edges"))
@@ -220,25 +185,6 @@ def test_a_job_that_runs_can_be_deleted(world: World) -> None:
     assert world.content("edges") == {"/a": b"1", "/b": b"2"}
     with pytest.raises(NotFound):
         world.files.catalog.read(lambda tx: jobs.inspect_job(tx, job))
-
-
-@pytest.mark.parametrize("waiting", [True, False])
-def test_a_job_whose_input_is_deleted_ends_and_says_so(world: World, waiting: bool) -> None:
-    world.put({"/a": b"1"})
-    world.pipeline("edges", copy, glob("/*"))
-    world.pipeline("down", copy, glob("/*", "edges"))
-    world.pump(work=False)
-    if waiting:
-        world.pump()
-        begin(world)
-        world.pump()
-    seen = world.files.catalog.read(outbox.newest)
-    world.files.change(lambda change: repos.delete_repo(change, DATA, force=True))
-    assert world.files.catalog.read(outbox.newest) > seen  # who waits for a commit of it looks again
-    world.pump()
-    assert world.last("edges").state is JobState.KILLED
-    assert re.fullmatch(r"its input commit data@[0-9a-f]{32} was deleted", world.last("edges").reason)
-    assert world.last("down").state is JobState.UNRUNNABLE
 
 
 def test_jobs_are_listed_by_pipeline_input_state_and_history(world: World) -> None:
