@@ -56,7 +56,7 @@ def in_model(tree, source, changes):
     return tree
 
 
-def as_edits(changes, source_ref):
+def as_edits(changes, source_ref, source):
     for what, path, value in changes:
         if what == "put":
             yield Delete(path)
@@ -67,7 +67,7 @@ def as_edits(changes, source_ref):
             yield Add(path, value)
         elif what == "delete":
             yield Delete(path)
-        elif source_ref is not None:
+        elif value in source:  # a copy of what is not there is refused
             yield Copy(path, REPO, source_ref, value)
 
 
@@ -104,7 +104,9 @@ class RepoMachine(RuleBasedStateMachine):
         source = self.heads.get(branch)
         under = self.open.get(branch, self.below(branch))
         tree = in_model(under, self.trees.get(source, {}), changes)
-        commit = edits.modify(self.files, Target(REPO, branch=branch), as_edits(changes, source))
+        commit = edits.modify(
+            self.files, Target(REPO, branch=branch), as_edits(changes, source, self.trees.get(source, {}))
+        )
         if branch in self.open:
             self.open[branch] = tree
             assert self.read(commit.id) == tree
