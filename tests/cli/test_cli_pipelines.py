@@ -9,6 +9,7 @@ import pytest
 from cli_things import ID, SPEC, pipeline, reads
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.errors import NotFound
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.notes import note
@@ -153,6 +154,19 @@ def test_several_specs_in_any_form(pachctl, server, context):
     assert [spec["pipeline"]["name"] for spec in sent(server)] == ["edges", "b", "edges", "b", "c", "c"]
     assert sent(server)[1]["pipeline"]["project"] == {"name": "p"}
     assert all(call.request.reprocess for call in server.calls)
+
+
+def test_of_several_specs_the_one_that_is_refused_is_named(pachctl, server, context):
+    def answer(request):
+        if '"b"' in request.create_pipeline_request_json:
+            return NotFound("repo default/nope not found")
+        return pps.CreatePipelineV2Response()
+
+    server.script["pps.CreatePipelineV2"] = answer
+    two = {**SPEC, "pipeline": {"name": "b"}}
+    done = pachctl("create", "pipeline", stdin=json.dumps([SPEC, two]).encode())
+    assert done.status == 1
+    assert "spec 2 of 2: repo default/nope not found; the 1 before it in the file went in" in done.err
 
 
 def test_project_of_a_spec(pachctl, server, context):

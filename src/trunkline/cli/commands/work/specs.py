@@ -13,7 +13,7 @@ from trunkline.cli.commands.work import specfile
 from trunkline.cli.late import json_format, names, pps
 from trunkline.cli.options import command, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.errors import FailedPrecondition, InvalidArgument, TrunklineError
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,11 +82,17 @@ def _specs(
 def _send(
     session: Session, found: list[specfile.Spec], *, update: bool, reprocess: bool, dry_run: bool, raw: str
 ) -> None:
-    for spec in found:
+    for number, spec in enumerate(found):
         request = pps.CreatePipelineV2Request(
             create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
         )
-        answer = session.client.pps.CreatePipelineV2(request)
+        try:
+            answer = session.client.pps.CreatePipelineV2(request)
+        except TrunklineError as error:
+            if len(found) == 1:
+                raise
+            left = f"; the {number} before it in the file went in, those after it were not sent" if number else ""
+            raise type(error)(f"spec {number + 1} of {len(found)}: {error}{left}") from None
         if dry_run:
             _print(answer.effective_create_pipeline_request_json, raw)
     if not dry_run:
