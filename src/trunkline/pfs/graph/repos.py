@@ -143,7 +143,8 @@ def _refuse_dependents(tx: Tx, row: RepoRow, together: Iterable[int]) -> None:
     mine = {branch.key for branch in branch_rows.list_branches(tx, row.key)}
     down = {edge.branch for edge in branch_rows.all_edges(tx) if edge.upstream in mine} - mine
     rows = branch_rows.get_branches(tx, down).values()
-    others = sorted(str(branch.branch) for branch in rows if branch.repo_key not in set(together))
+    outside = [branch.branch for branch in rows if branch.repo_key not in set(together)]
+    others = sorted(str(one) for one in outside if one.repo.type == USER_REPO) or sorted(map(str, outside))
     if others:
         raise FailedPrecondition(
             f"cannot delete repo {row.repo}: {', '.join(others[:5])} depend on it; delete what depends on it first, "
