@@ -37,9 +37,8 @@ def inspect_pipeline(tx: Tx, pipeline: Pipeline, *, back: int = 0) -> PipelineIn
     known = need_pipeline(tx, pipeline)
     version = pipeline_rows.get_version(tx, known.key, known.version - back)
     if version is None:
-        raise NotFound(
-            f"pipeline {pipeline} has {known.version} version{'s' * (known.version > 1)}: there is none {back} before the last"
-        )
+        count = f"{known.version} version{'s' * (known.version > 1)}"
+        raise NotFound(f"pipeline {pipeline} has {count}: there is none {back} before the last")
     return _pipeline_info(tx, known, version)
 
 
