@@ -63,7 +63,7 @@ class WriteSessionContract:
 
     def test_many_chunks_at_once(self, rows: Rows) -> None:
         session = rows.open().session
-        chunks = [upload(rows, session, b"chunk %d" % number) for number in range(1500)]
+        chunks = [upload(rows, session, b"chunk %d" % number) for number in range(1001)]
         assert set(session.register(chunks).values()) == {session.gen}
         assert rows.open().session.known([chunk.hash for chunk in chunks]).keys() == {one.hash for one in chunks}
 
