@@ -19,7 +19,7 @@ test: env-dev ## Run the tests that need nothing but this machine (no root; what
 test-engines: env-dev ## Run the tests with real parts, such as the public Python client; here a skip is a failure
 	@tools/engines.sh "$(PY)"
 
-soak: env-dev ## Run the long, seeded tests (SEED=1 MINUTES=20); writes soak/RESULT.md
+soak: env-dev ## Run the long, seeded tests (SEED=1 MINUTES=20 TESTS=tests); writes soak/RESULT.md
 	@"$(PY)" soak/run.py
 
 bench: env-dev ## Measure beside cp, git and xargs (ROW=name RUNS=5 SCALE=1.0); writes bench/RESULTS.md

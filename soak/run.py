@@ -1,6 +1,6 @@
 """`make soak`: run the tests marked `soak` again and again, each round from the next seed, and keep what came out.
 
-SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun. Writes soak/RESULT.md. A failed round ends
+SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun, TESTS="tests" which files they are from. Writes soak/RESULT.md. A failed round ends
 it: its seed replays it (`SEED=n MINUTES=0 make soak`).
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+TESTS = (os.environ.get("TESTS") or "tests").split()
 CLOSING = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 
 
@@ -39,7 +40,7 @@ def play(seed: int) -> Round:
     command = [sys.executable, "-m", "pytest", "-m", "soak", "-p", "no:cacheprovider", f"--hypothesis-seed={seed}"]
     start = time.monotonic()
     with subprocess.Popen(
-        [*command, "--timeout", "1800", "tests"],
+        [*command, "--timeout", "1800", *TESTS],
         cwd=ROOT,
         env=os.environ | {"TRUNKLINE_SOAK_SEED": str(seed)},
         stdout=subprocess.PIPE,
@@ -66,7 +67,7 @@ def report(rounds: list[Round]) -> str:
         "# The last long run",
         "",
         f"Written by `make soak` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores: "
-        f"{len(rounds)} rounds in {minutes:.0f} minutes. {verdict}",
+        f"{len(rounds)} round{'s' * (len(rounds) > 1)} of {' '.join(TESTS)} in {minutes:.0f} minutes. {verdict}",
         "",
         "| seed | tests | time |",
         "|---|---|---|",
