@@ -1,7 +1,7 @@
 """`make soak`: run the tests marked `soak` again and again, each round from the next seed, and keep what came out.
 
-SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun, TESTS="tests" which files they are from. Writes soak/RESULT.md. A failed round ends
-it: its seed replays it (`SEED=n MINUTES=0 make soak`).
+SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun, TESTS=tests which tests they are of. Writes
+soak/RESULT.md. A failed round ends it: its seed replays it (`SEED=n MINUTES=0 make soak`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def report(rounds: list[Round]) -> str:
         "# The last long run",
         "",
         f"Written by `make soak` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores: "
-        f"{len(rounds)} round{'s' * (len(rounds) > 1)} of {' '.join(TESTS)} in {minutes:.0f} minutes. {verdict}",
+        f"{len(rounds)} rounds in {minutes:.0f} minutes, of {' '.join(TESTS)}. {verdict}",
         "",
         "| seed | tests | time |",
         "|---|---|---|",
