@@ -1,12 +1,9 @@
-"""Datums of a job as people see them: listed by ID, inspected, run again; and what datums an input would make."""
+"""Datums of a job as people see them: listed by ID, inspected."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import bisect
-import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
@@ -17,21 +14,15 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.jobs import JobRow
-from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
-from trunkline.model.datums import DatumTable
+from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.datums import Element as DatumElement
 from trunkline.model.infos_pps import DatumFile, DatumInfo, ProcessStats
-from trunkline.model.inputs import evaluate
 from trunkline.model.jobs import DatumState
-from trunkline.model.names import Commit, Job, Repo
+from trunkline.model.names import Commit, Job
 from trunkline.model.results import CODE, STATES
-from trunkline.model.specs import Input, leaves_of
-from trunkline.pfs import reads
 from trunkline.pfs.files import Files
 from trunkline.pps.assemble import Harvest, full_table, gather
-from trunkline.pps.claims import restart_rows
 from trunkline.pps.machine import need_job
-from trunkline.pps.planning import match, with_commits
 from trunkline.pps.tables import JobTable, Tables
 from trunkline.pps.tables import replace as with_columns
 
@@ -53,7 +44,7 @@ def list_datums(
 
     Raises NotFound, InvalidArgument.
     """
-    found = _table(files, tables, job)
+    found = table_of(files, tables, job)
     if found is None:
         return []
     harvest, table, busy = found
@@ -75,7 +66,7 @@ def list_datums(
 
 def inspect_datum(files: Files, tables: Tables, job: Job, datum: str) -> DatumInfo:
     """One datum. Raises NotFound, InvalidArgument."""
-    found = _table(files, tables, job)
+    found = table_of(files, tables, job)
     if found is not None:
         harvest, table, busy = found
         ids = table.rows["id"].combine_chunks()
@@ -95,7 +86,7 @@ def _raw(datum: str) -> bytes:
     return raw
 
 
-def _table(files: Files, tables: Tables, job: Job) -> tuple[Harvest, JobTable, set[int]] | None:
+def table_of(files: Files, tables: Tables, job: Job) -> tuple[Harvest, JobTable, set[int]] | None:
     """A job's table with all that is known of its rows by now, and the positions in progress; None: it has none yet."""
 
     def look(tx: Tx) -> tuple[Harvest | None, set[int]]:
@@ -150,63 +141,3 @@ def _file(element: DatumElement, committed: dict[Commit, int | None]) -> DatumFi
     commit = Commit(element.slot.source, element.slot.commit)
     path = f"{element.path}/" if element.is_dir and element.path != "/" else element.path
     return DatumFile(element.slot.name, commit, path, element.size_bytes, element.hash, committed.get(commit))
-
-
-def matching(table: JobTable, filters: Sequence[str]) -> np.ndarray:
-    """Which rows have, for each filter, an element with that path or content hash (hex or base64)."""
-    datums = table.datums
-    lengths = pc.list_value_length(datums.rows).to_numpy(zero_copy_only=False)
-    owners = np.repeat(np.arange(len(datums)), lengths)
-    found = np.ones(len(datums), bool)
-    for text in filters:
-        wanted = pc.equal(datums.elements["path"], text.rstrip("/") or "/")
-        for digest in _digests(text):
-            wanted = pc.or_(wanted, pc.equal(datums.elements["hash"], pa.scalar(digest, pa.binary())))
-        hits = wanted.combine_chunks().take(datums.rows.flatten()).to_numpy(zero_copy_only=False)
-        found &= np.bincount(owners[hits], minlength=len(datums)) > 0
-    return found
-
-
-def _digests(text: str) -> list[bytes]:
-    found = []
-    with contextlib.suppress(ValueError):
-        found.append(bytes.fromhex(text))
-    with contextlib.suppress(binascii.Error, ValueError):
-        found.append(base64.b64decode(text, validate=True))
-    return [one for one in found if len(one) == 32]
-
-
-def matching_ids(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> frozenset[str]:
-    """IDs of the datums that match filters as `matching` has them, for logs. Raises NotFound."""
-    found = _table(files, tables, job)
-    if found is None:
-        return frozenset()
-    rows = np.flatnonzero(matching(found[1], filters))
-    return frozenset(one.hex() for one in found[1].rows["id"].take(pa.array(rows)).to_pylist())
-
-
-def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> None:
-    """End the running datums whose inputs match all filters, and run them again.
-
-    Raises NotFound, FailedPrecondition when no worker has such a datum.
-    """
-    found = _table(files, tables, job)
-    row = files.catalog.read(lambda tx: need_job(tx, job))
-    places = found[1].rows["place"].to_numpy()[matching(found[1], filters)] if found else np.empty(0, np.int64)
-    positions = [int(place) for place in places if place >= 0]
-    if not files.catalog.transact(lambda tx: restart_rows(tx, row, positions)):
-        named = ", ".join(filters)
-        raise FailedPrecondition(
-            f"no worker runs a datum of job {job.pipeline.name}@{job.id} with the inputs {named} now"
-        )
-
-
-def preview(files: Files, root: Input, project: str) -> DatumTable:
-    """The datums that an input would make of what its branches hold now. Raises NotFound, FailedPrecondition."""
-    sources = {}
-    commits: dict[Repo, str] = {}
-    for leaf in leaves_of(root):
-        sources[leaf.source] = reads.need_source(files, leaf.source, leaf.commit or leaf.branch)
-        commits[leaf.source] = sources[leaf.source].commit.id
-    matches = [match(sources[leaf.source].view, leaf) for leaf in leaves_of(root)]
-    return evaluate(with_commits(root, commits), matches, project)

@@ -13,31 +13,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from trunkline.ambient import Micros
-from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import jobs as job_rows
-from trunkline.catalog.work import pipelines as pipeline_rows
-from trunkline.catalog.work.claims import ClaimRow, ReportRow
+from trunkline.catalog.work.claims import ClaimRow
 from trunkline.catalog.work.jobs import JobRow
-from trunkline.errors import Aborted, InvalidArgument
-from trunkline.model.datums import DatumTable
-from trunkline.model.jobs import DatumState
-from trunkline.model.names import Commit, Pipeline
-from trunkline.model.results import CODE, RESULTS, from_ipc, to_ipc
-from trunkline.model.specs import PipelineSpec
-from trunkline.pfs import outputs
+from trunkline.errors import Aborted
+from trunkline.model.names import Pipeline
 from trunkline.pfs.files import Files
-from trunkline.pfs.images import ImageInfo, inspect_image
-from trunkline.pps import events as ev
-from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, JOB_HOLDER, feed, lost
-from trunkline.pps.tables import Tables, slice_of
-from trunkline.storage import Sealed
+from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, lost
 
 LEASE_TICKS = 10
 """A lease lasts this many ticks without a renewal."""
@@ -88,19 +74,6 @@ class Leased:
 
     claim: ClaimRow
     job: JobRow
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A finished prefix of a claim: rows before `done`. output: file sets with what they wrote; results: `RESULTS`."""
-
-    worker: str
-    gen: int
-    claim: str
-    fence: int
-    done: int
-    output: tuple[Sealed, ...]
-    results: pa.Table
 
 
 @dataclass
@@ -216,7 +189,7 @@ def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipel
     middle = _tail(tx, victim) or victim.last
     claim_rows.set_last(tx, victim.id, middle)
     fresh = claim_rows.insert_claim(tx, victim.job, victim.pipeline, victim.gen, middle, victim.last)
-    row = _need(tx, fresh)
+    row = need_claim(tx, fresh)
     return _lease(tx, row, jobs[row.job], worker, gen, max_datums)
 
 
@@ -234,77 +207,15 @@ def _lease(tx: Tx, row: ClaimRow, job: JobRow, worker: str, gen: int, max_datums
     if last < row.last:
         claim_rows.insert_claim(tx, row.job, row.pipeline, row.gen, last, row.last)
     claim_rows.lease(tx, row.id, worker, gen, last, LEASE_TICKS + 1)
-    return Leased(_need(tx, row.id), job)
+    return Leased(need_claim(tx, row.id), job)
 
 
-def _need(tx: Tx, claim_id: str) -> ClaimRow:
+def need_claim(tx: Tx, claim_id: str) -> ClaimRow:
+    """One claim. Raises Aborted when it is closed."""
     row = claim_rows.get_claim(tx, claim_id)
     if row is None:
         raise Aborted(f"claim {claim_id} is closed: its job was stopped, or the range is all reported")
     return row
-
-
-def report(tx: Tx, one: Report) -> tuple[int, int]:
-    """Adopt a finished prefix; the range that is still the worker's, empty when all is reported.
-
-    Raises Aborted when the claim is not this worker's any more, or its session is over: nothing of it counts.
-    """
-    row = _need(tx, one.claim)
-    if row.worker != one.worker or row.fence != one.fence:
-        raise Aborted(f"claim {one.claim} belongs to another worker by now; this result comes too late")
-    if one.done > row.last:
-        lost(tx, row, "it went past the end of its range", counts=False)
-        return row.done, row.done
-    _check(one, row)
-    fileset_rows.seal(tx, one.gen, one.output)
-    ids = [sealed.id for sealed in one.output]
-    if ids:
-        fileset_rows.adopt(tx, one.gen, ids, JOB_HOLDER, str(row.job))
-    else:
-        session_rows.require_open(tx, one.gen)
-    if one.done > row.done:
-        claim_rows.insert_report(tx, ReportRow(row.job, row.gen, row.done, one.done, tuple(ids), to_ipc(one.results)))
-        _count(tx, row, one)
-    if one.done == row.last:
-        claim_rows.delete_claim(tx, row.id)
-        tx.emit(CLAIMS_TOPIC, {"pipeline": row.pipeline})
-    else:
-        claim_rows.advance(tx, row.id, one.done)
-        claim_rows.renew(tx, row.id, LEASE_TICKS + 1, None)
-    _feed(tx, row, one)
-    return one.done, row.last
-
-
-def _check(one: Report, row: ClaimRow) -> None:
-    if one.done < row.done:
-        raise InvalidArgument(
-            f"claim {one.claim}: rows before {row.done} are reported already, not only before {one.done}"
-        )
-    if not one.results.schema.equals(RESULTS, check_metadata=False):
-        raise InvalidArgument(f"claim {one.claim}: the results have columns {one.results.schema.names}")
-    wanted = pa.array(range(row.done, one.done), pa.int64())
-    if one.results["row"].combine_chunks() != wanted:
-        raise InvalidArgument(
-            f"claim {one.claim}: a report of rows {row.done} to {one.done} must have one result for each"
-        )
-
-
-def _count(tx: Tx, row: ClaimRow, one: Report) -> None:
-    sums = {name: pc.sum(one.results[name]).as_py() or 0 for name in job_rows.STATS}
-    job_rows.add_stats(tx, row.job, sums)
-
-
-def _feed(tx: Tx, row: ClaimRow, one: Report) -> None:
-    if one.done == row.done:
-        return
-    states = one.results["state"]
-    failed = pc.equal(states, CODE[DatumState.FAILED])
-    recovered = pc.sum(pc.equal(states, CODE[DatumState.RECOVERED])).as_py() or 0
-    bad = one.results.filter(failed)
-    first = bad["reason"][0].as_py() if bad.num_rows else ""
-    event = ev.RangeDone(row.gen, one.done - row.done, bad.num_rows, recovered, first)
-    if not feed(tx, row.job, event):
-        raise Aborted(f"claim {one.claim} is closed: its job does not run any more")
 
 
 def worker_gone(tx: Tx, worker: str, why: str, *, counts: bool = True) -> None:
@@ -323,63 +234,6 @@ def all_gone(tx: Tx) -> None:
             lost(tx, row, "the server was started again", counts=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """All that a worker needs for a range that it has leased. datums: those of the range, in order of running.
-
-    inputs: the file sets of each input's commit. deaths: for rows on which workers died, how many. image: where the
-    code runs, None for the host's own files.
-    """
-
-    leased: Leased
-    spec: PipelineSpec
-    spec_commit: str
-    image: ImageInfo | None
-    inputs: tuple[Input, ...]
-    datums: DatumTable
-    deaths: dict[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A commit that the datums read, and the file sets it is made of, oldest first."""
-
-    commit: Commit
-    filesets: tuple[str, ...]
-
-
-def hand_out(
-    files: Files, tables: Tables, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None
-) -> Handed | None:
-    """`claim`, with everything that the worker needs for the range."""
-    leased = files.catalog.transact(lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline))
-    if leased is None or leased.job.datums is None:
-        return None
-    table = tables.load(leased.job.datums)
-    part = slice_of(table, leased.claim.done, leased.claim.last)
-    return files.catalog.read(lambda tx: _handed(tx, leased, part))
-
-
-def _handed(tx: Tx, leased: Leased, datums: DatumTable) -> Handed:
-    job = leased.job
-    version = pipeline_rows.get_version(tx, job.pipeline, job.version)
-    if version is None:
-        raise Aborted(f"the pipeline of job {job.job} was deleted")
-    inputs = tuple(
-        Input(commit.commit, tuple(outputs.content_filesets(tx, commit.seq)))
-        for commit in outputs.inputs_of(tx, job.output_commit)
-    )
-    return Handed(
-        leased=leased,
-        spec=PipelineSpec.from_json(version.effective_spec),
-        spec_commit=version.spec_commit,
-        image=inspect_image(tx, version.image_digest) if version.image_digest else None,
-        inputs=inputs,
-        datums=datums,
-        deaths=claim_rows.deaths_in(tx, job.seq, leased.claim.gen, leased.claim.done, leased.claim.last),
-    )
-
-
 def restart_rows(tx: Tx, job: JobRow, rows: Sequence[int]) -> int:
     """Ask workers to end those of these rows that they run, and run them again; how many lie in a leased range."""
     count = 0
@@ -390,11 +244,3 @@ def restart_rows(tx: Tx, job: JobRow, rows: Sequence[int]) -> int:
             tx.emit(COMMAND_TOPIC, {"worker": row.worker, "claim": row.id, "restart": mine})
             count += len(mine)
     return count
-
-
-def parse_results(data: bytes) -> pa.Table:
-    """The results in a report as it came over the wire. Raises InvalidArgument."""
-    try:
-        return from_ipc(data)
-    except pa.ArrowInvalid as error:
-        raise InvalidArgument(f"the results of a report cannot be read: {error}") from None

@@ -1,0 +1,38 @@
+"""Datums handed to workers: leased, kept, reported."""
+
+from trunkline.pps.claims.handout import Handed, hand_out
+from trunkline.pps.claims.leases import (
+    LEASE_TICKS,
+    LEASE_US,
+    Cancel,
+    Command,
+    Leased,
+    Leases,
+    Renewal,
+    Restart,
+    all_gone,
+    claim,
+    restart_rows,
+    worker_gone,
+)
+from trunkline.pps.claims.reports import Report, parse_results, report
+
+__all__ = [
+    "LEASE_TICKS",
+    "LEASE_US",
+    "Cancel",
+    "Command",
+    "Handed",
+    "Leased",
+    "Leases",
+    "Renewal",
+    "Report",
+    "Restart",
+    "all_gone",
+    "claim",
+    "hand_out",
+    "parse_results",
+    "report",
+    "restart_rows",
+    "worker_gone",
+]

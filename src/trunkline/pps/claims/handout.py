@@ -1,0 +1,75 @@
+"""A leased range with everything that its worker needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
+from trunkline.errors import Aborted
+from trunkline.model.datums import DatumTable
+from trunkline.model.names import Commit, Pipeline
+from trunkline.model.specs import PipelineSpec
+from trunkline.pfs import outputs
+from trunkline.pfs.files import Files
+from trunkline.pfs.images import ImageInfo, inspect_image
+from trunkline.pps.claims.leases import Leased, claim
+from trunkline.pps.tables import Tables, slice_of
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """All that a worker needs for a range that it has leased. datums: those of the range, in order of running.
+
+    inputs: the file sets of each input's commit. deaths: for rows on which workers died, how many. image: where the
+    code runs, None for the host's own files.
+    """
+
+    leased: Leased
+    spec: PipelineSpec
+    spec_commit: str
+    image: ImageInfo | None
+    inputs: tuple[Input, ...]
+    datums: DatumTable
+    deaths: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A commit that the datums read, and the file sets it is made of, oldest first."""
+
+    commit: Commit
+    filesets: tuple[str, ...]
+
+
+def hand_out(
+    files: Files, tables: Tables, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None
+) -> Handed | None:
+    """`claim`, with everything that the worker needs for the range."""
+    leased = files.catalog.transact(lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline))
+    if leased is None or leased.job.datums is None:
+        return None
+    table = tables.load(leased.job.datums)
+    part = slice_of(table, leased.claim.done, leased.claim.last)
+    return files.catalog.read(lambda tx: _handed(tx, leased, part))
+
+
+def _handed(tx: Tx, leased: Leased, datums: DatumTable) -> Handed:
+    job = leased.job
+    version = pipeline_rows.get_version(tx, job.pipeline, job.version)
+    if version is None:
+        raise Aborted(f"the pipeline of job {job.job} was deleted")
+    inputs = tuple(
+        Input(commit.commit, tuple(outputs.content_filesets(tx, commit.seq)))
+        for commit in outputs.inputs_of(tx, job.output_commit)
+    )
+    return Handed(
+        leased=leased,
+        spec=PipelineSpec.from_json(version.effective_spec),
+        spec_commit=version.spec_commit,
+        image=inspect_image(tx, version.image_digest) if version.image_digest else None,
+        inputs=inputs,
+        datums=datums,
+        deaths=claim_rows.deaths_in(tx, job.seq, leased.claim.gen, leased.claim.done, leased.claim.last),
+    )

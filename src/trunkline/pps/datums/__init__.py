@@ -1,0 +1,7 @@
+"""Datums of a job as people see them: listed, inspected, chosen by their files; and what datums an input would make."""
+
+from trunkline.pps.datums.chosen import matching, matching_ids, restart_datum
+from trunkline.pps.datums.listing import inspect_datum, list_datums
+from trunkline.pps.datums.preview import preview
+
+__all__ = ["inspect_datum", "list_datums", "matching", "matching_ids", "preview", "restart_datum"]

@@ -1,0 +1,69 @@
+"""Datums of a job chosen by the files they are made of: for their logs, and to be run again."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.errors import FailedPrecondition
+from trunkline.model.names import Job
+from trunkline.pfs.files import Files
+from trunkline.pps.claims import restart_rows
+from trunkline.pps.datums.listing import table_of
+from trunkline.pps.machine import need_job
+from trunkline.pps.tables import JobTable, Tables
+
+
+def matching(table: JobTable, filters: Sequence[str]) -> np.ndarray:
+    """Which rows have, for each filter, an element with that path or content hash (hex or base64)."""
+    datums = table.datums
+    lengths = pc.list_value_length(datums.rows).to_numpy(zero_copy_only=False)
+    owners = np.repeat(np.arange(len(datums)), lengths)
+    found = np.ones(len(datums), bool)
+    for text in filters:
+        wanted = pc.equal(datums.elements["path"], text.rstrip("/") or "/")
+        for digest in _digests(text):
+            wanted = pc.or_(wanted, pc.equal(datums.elements["hash"], pa.scalar(digest, pa.binary())))
+        hits = wanted.combine_chunks().take(datums.rows.flatten()).to_numpy(zero_copy_only=False)
+        found &= np.bincount(owners[hits], minlength=len(datums)) > 0
+    return found
+
+
+def _digests(text: str) -> list[bytes]:
+    found = []
+    with contextlib.suppress(ValueError):
+        found.append(bytes.fromhex(text))
+    with contextlib.suppress(binascii.Error, ValueError):
+        found.append(base64.b64decode(text, validate=True))
+    return [one for one in found if len(one) == 32]
+
+
+def matching_ids(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> frozenset[str]:
+    """IDs of the datums that match filters as `matching` has them, for logs. Raises NotFound."""
+    found = table_of(files, tables, job)
+    if found is None:
+        return frozenset()
+    rows = np.flatnonzero(matching(found[1], filters))
+    return frozenset(one.hex() for one in found[1].rows["id"].take(pa.array(rows)).to_pylist())
+
+
+def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> None:
+    """End the running datums whose inputs match all filters, and run them again.
+
+    Raises NotFound, FailedPrecondition when no worker has such a datum.
+    """
+    found = table_of(files, tables, job)
+    row = files.catalog.read(lambda tx: need_job(tx, job))
+    places = found[1].rows["place"].to_numpy()[matching(found[1], filters)] if found else np.empty(0, np.int64)
+    positions = [int(place) for place in places if place >= 0]
+    if not files.catalog.transact(lambda tx: restart_rows(tx, row, positions)):
+        named = ", ".join(filters)
+        raise FailedPrecondition(
+            f"no worker runs a datum of job {job.pipeline.name}@{job.id} with the inputs {named} now"
+        )
