@@ -32,7 +32,8 @@ from trunkline.pfs.sessions import Session
 from trunkline.pps import events as ev
 from trunkline.pps.decide import fits
 from trunkline.pps.events import Work
-from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, core_of, feed, spec_of
+from trunkline.pps.lineage import core_of, spec_of
+from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, feed
 from trunkline.pps.tables import JobTable, Tables, with_reports
 from trunkline.storage import Sealed
 

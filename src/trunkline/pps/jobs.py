@@ -25,7 +25,7 @@ from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import Branch, Commit, Job, Pipeline, is_id
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
-from trunkline.pps import machine
+from trunkline.pps import lineage, machine
 from trunkline.pps.machine import need_job
 from trunkline.pps.pipelines import need_pipeline, spec_commit_of
 
@@ -104,7 +104,7 @@ def _condition(tx: Tx, row: PipelineRow) -> tuple[PipelineState, str]:
     state = PipelineState(row.state)
     if row.stopped:
         return state, row.reason
-    spec = machine.spec_of(tx, row.key, row.version)
+    spec = lineage.spec_of(tx, row.key, row.version)
     output = branch_rows.find_branch(tx, Branch(row.pipeline.output, spec.output_branch))
     reads = set(branch_rows.direct_provenance(tx, output.key)) if output else set()
     for leaf in spec.leaves:

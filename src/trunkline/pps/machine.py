@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict
-from typing import Any
 
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.branches import BranchRow
@@ -22,14 +21,13 @@ from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ClaimRow, ReportRow
 from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import NotFound
-from trunkline.model.jobs import JobState
-from trunkline.model.names import SPEC_REPO, Commit, Job, Pipeline
+from trunkline.model.names import Commit, Job, Pipeline
 from trunkline.model.specs import PipelineSpec
-from trunkline.pfs import outputs
 from trunkline.pps import events as ev
 from trunkline.pps import logs
 from trunkline.pps.decide import JobCore, Phase, decide, fits
 from trunkline.pps.events import Do, Ending, Instruction, JobEvent
+from trunkline.pps.lineage import choose_base, core_of, look_at_inputs
 from trunkline.pps.tables import failed_result
 
 JOB_TOPIC = "job"
@@ -46,27 +44,7 @@ JOB_HOLDER = "job"
 TABLE_HOLDER = "datum table"
 """Holds a job's datum table; the key is the job's seq."""
 
-PAGE = 50
-BLAMED = 3
-"""How many causes a job that cannot run names."""
 Told = list[tuple[int, JobEvent]]
-
-
-def core_of(row: JobRow) -> JobCore:
-    """What the rules know of a job."""
-    ending = row.core["base_ending"]
-    values: dict[str, Any] = dict(row.core)
-    return JobCore(
-        **values
-        | {
-            "state": JobState(row.core["state"]),
-            "phase": Phase(row.core["phase"]),
-            "base_ending": Ending(ending) if ending else None,
-            "base_planned": bool(row.core["base_planned"]),
-            "settling": bool(row.core["settling"]),
-            "egress": bool(row.core["egress"]),
-        }
-    )
 
 
 def columns_of(core: JobCore) -> dict[str, object]:
@@ -78,14 +56,6 @@ def columns_of(core: JobCore) -> dict[str, object]:
         "phase": core.phase.value,
         "base_ending": ending.value if ending else None,
     }
-
-
-def spec_of(tx: Tx, pipeline: int, version: int) -> PipelineSpec:
-    """What one version of a pipeline is to do."""
-    row = pipeline_rows.get_version(tx, pipeline, version)
-    if row is None:
-        raise NotFound(f"version {version} of the pipeline is gone: the pipeline was deleted")
-    return PipelineSpec.from_json(row.effective_spec)
 
 
 def create_job(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
@@ -182,10 +152,10 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
     """Do what only touches rows; what must be heard by which job because of it."""
     match instruction:
         case ev.CheckInputs():
-            found = _look_at_inputs(tx, row)
+            found = look_at_inputs(tx, row)
             return [(row.seq, found)] if found else []
         case ev.ChooseBase(gen, older_than):
-            return [(row.seq, _choose_base(tx, row, gen, older_than))]
+            return [(row.seq, choose_base(tx, row, gen, older_than))]
         case ev.Open(first, last):
             claim_rows.insert_claim(tx, row.seq, row.pipeline, core.gen, first, last)
             tx.emit(CLAIMS_TOPIC, {"pipeline": row.pipeline})
@@ -206,89 +176,6 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
             job_rows.put_instruction(tx, row.seq, work.value, gen, base, error, not_before)
             tx.emit(WORK_TOPIC, {"job": row.seq})
     return []
-
-
-def _look_at_inputs(tx: Tx, row: JobRow) -> JobEvent | None:
-    """Whether every input commit is finished, and well; None: not yet."""
-    inputs = outputs.inputs_of(tx, row.output_commit)
-    if not all(commit.finished for commit in inputs):
-        return None
-    bad = [commit for commit in inputs if commit.error]
-    if not bad:
-        return ev.InputsReady()
-    return ev.InputsFailed(tuple(_blame(tx, commit) for commit in _first_causes(tx, bad)))
-
-
-def _first_causes(tx: Tx, bad: list[CommitRow]) -> list[CommitRow]:
-    """Where errors began: behind an input that could not run are its bad inputs. Each once, the first few."""
-    causes: list[CommitRow] = []
-    waiting, seen = deque(bad), {commit.seq for commit in bad}
-    while waiting and len(causes) < BLAMED:
-        commit = waiting.popleft()
-        job = job_rows.by_commits(tx, [commit.seq]).get(commit.seq)
-        above = outputs.inputs_of(tx, commit.seq) if job and job.state == JobState.UNRUNNABLE.value else []
-        behind = [one for one in above if one.error]
-        if not behind:
-            causes.append(commit)
-        waiting.extend(one for one in behind if one.seq not in seen)
-        seen.update(one.seq for one in behind)
-    return causes
-
-
-def _blame(tx: Tx, commit: CommitRow) -> str:
-    repo = commit.commit.repo
-    if repo.type != SPEC_REPO and pipeline_rows.find_pipeline(tx, Pipeline(repo.project, repo.name)):
-        return f"the upstream pipeline {repo.name} failed in commit {repo.name}@{commit.commit.id} ({commit.error})"
-    return f"the input commit {repo.name}@{commit.commit.id} has an error ({commit.error})"
-
-
-def _choose_base(tx: Tx, row: JobRow, gen: int, older_than: int | None) -> ev.BaseChosen:
-    """The nearest older job of this pipeline that is good, or may become it, along the history of the output branch."""
-    nothing = ev.BaseChosen(gen, None)
-    if not spec_of(tx, row.pipeline, row.version).skips:
-        return nothing
-    for job in older_jobs(tx, row):
-        if older_than is not None and job.seq >= older_than:
-            continue
-        if job.salt != row.salt:
-            return nothing  # every datum's hash differs: nothing could be skipped
-        core = core_of(job)
-        if core.state is JobState.SUCCESS and core.over:
-            return ev.BaseChosen(gen, job.seq, planned=True, ending=Ending.GOOD)
-        lost_cause = bool(core.error) and (job.datums is None or job.version != row.version)  # and nothing to adopt
-        if core.over or core.phase is Phase.INPUTS or lost_cause:
-            continue
-        return ev.BaseChosen(gen, job.seq, planned=job.datums is not None)
-    return nothing
-
-
-def older_jobs(tx: Tx, row: JobRow) -> list[JobRow]:
-    """Jobs whose output commits are ancestors of this job's, nearest first, back to the nearest good one."""
-    found: list[JobRow] = []
-    start: int | None = row.output_commit
-    while start is not None:
-        line = commit_rows.line(tx, start, PAGE)
-        jobs = job_rows.by_commits(tx, [commit.seq for commit in line])
-        for commit in line:
-            job = jobs.get(commit.seq)
-            if job is None or job.seq == row.seq:
-                continue
-            found.append(job)
-            if job.state == JobState.SUCCESS.value and job.ended:
-                return found
-        start = line[-1].parent if len(line) == PAGE else None
-    return found
-
-
-def adoption_source(tx: Tx, row: JobRow) -> JobRow | None:
-    """The nearest job since the last good one that ended badly with a datum table, if its code and salt are the same.
-
-    What that one adopted is part of its own output, so there is no need to look further back.
-    """
-    for job in older_jobs(tx, row):
-        if job.ended and job.state != JobState.SUCCESS.value and job.datums is not None:
-            return job if (job.version, job.salt) == (row.version, row.salt) else None
-    return None
 
 
 def _reopen(tx: Tx, claim_id: str, halve: bool) -> None:

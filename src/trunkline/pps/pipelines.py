@@ -29,7 +29,7 @@ from trunkline.pfs.graph import branches, repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pfs.images import find_image
-from trunkline.pps import machine
+from trunkline.pps import lineage, machine
 
 PIPELINE_TOPIC = "pipeline"
 """Events of this topic: {"pipeline", "state"}; a pipeline was created, changed or deleted (state "")."""
@@ -266,7 +266,7 @@ def need_pipeline(tx: Tx, pipeline: Pipeline) -> PipelineRow:
 
 def current_spec(tx: Tx, known: PipelineRow) -> PipelineSpec:
     """What a pipeline is to do now."""
-    return machine.spec_of(tx, known.key, known.version)
+    return lineage.spec_of(tx, known.key, known.version)
 
 
 def stop_pipeline(change: Change, pipeline: Pipeline) -> None:

@@ -33,7 +33,8 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.pps import events as ev
 from trunkline.pps.decide import fits
-from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, adoption_source, core_of, feed, spec_of
+from trunkline.pps.lineage import adoption_source, core_of, spec_of
+from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, feed
 from trunkline.pps.tables import RECORDED, JobTable, Tables, fresh, place_next, scatter
 from trunkline.pps.tables import replace as with_columns
 from trunkline.storage import Sealed, View
