@@ -10,43 +10,72 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from blake3 import blake3
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.empty_pb2 import Empty
 
 from trunkline.ambient import RealAmbient
+from trunkline.api.rpc.call import call_of
 from trunkline.api.work.handout import datums_of
 from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
+from trunkline.app.engine import Engine, open_engine
+from trunkline.client.address import parse
+from trunkline.client.connection import Client
+from trunkline.errors import Kind, TrunklineError
 from trunkline.model.datums import ELEMENTS, DatumTable, Slot
 from trunkline.storage import Sealed
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
-from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc, worker_pb2_grpc
+from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import worker_pb2 as wire
 from trunkline.wire.work import DATUMS, WorkStep, table_from_bytes
 
 
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
-        yield opened
-    engine.stop()
-    engine.close()
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    opened = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
+    opened.start(("127.0.0.1", 0))
+    yield opened
+    opened.stop()
+    opened.close()
 
 
 @pytest.fixture(scope="module")
-def workers(channel: grpc.Channel) -> Any:
-    return worker_pb2_grpc.WorkersStub(channel)
+def channel(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
+    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
+        yield opened
 
 
-def code_of(call: Any, request: Any) -> grpc.StatusCode:
-    with pytest.raises(grpc.RpcError) as raised:
+@pytest.fixture(scope="module")
+def workers(engine: Engine, channel: grpc.Channel) -> Any:
+    return Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.worker_token).workers
+
+
+def kind_of(call: Any, request: Any) -> Kind:
+    with pytest.raises(TrunklineError) as raised:
         call(request)
-    assert raised.value.details()
-    code: grpc.StatusCode = raised.value.code()
-    return code
+    assert str(raised.value)
+    return raised.value.kind
+
+
+METHODS = list(wire.DESCRIPTOR.services_by_name["Workers"].methods)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_only_who_shows_the_token_may_call(channel: grpc.Channel, method: MethodDescriptor) -> None:
+    request = message_factory.GetMessageClass(method.input_type)()
+    for token, kind in (("", Kind.UNAUTHENTICATED), ("0" * 64, Kind.PERMISSION_DENIED)):
+        other = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=token).workers
+        ask = getattr(other, method.name)
+        said = kind_of(lambda asked, ask=ask: next(ask(asked)) if method.server_streaming else ask(asked), request)
+        assert said is kind
+
+
+def test_the_token_is_not_in_what_is_shown(engine: Engine) -> None:
+    call = call_of("/x/Y", [("worker-token", engine.worker_token)])
+    assert call.worker_token == engine.worker_token
+    assert engine.worker_token not in repr(call)
 
 
 def session(workers: Any) -> int:
@@ -59,8 +88,8 @@ def test_a_session_is_open_until_it_ends(workers: Any) -> None:
     gen = session(workers)
     workers.Refresh(wire.RefreshRequest(gen=gen))
     workers.EndSession(wire.EndSessionRequest(gen=gen))
-    assert code_of(workers.Refresh, wire.RefreshRequest(gen=gen)) is grpc.StatusCode.FAILED_PRECONDITION
-    assert code_of(workers.Known, wire.KnownRequest(gen=gen, hashes=[b"h" * 32])) is grpc.StatusCode.ABORTED
+    assert kind_of(workers.Refresh, wire.RefreshRequest(gen=gen)) is Kind.FAILED_PRECONDITION
+    assert kind_of(workers.Known, wire.KnownRequest(gen=gen, hashes=[b"h" * 32])) is Kind.ABORTED
 
 
 def test_chunks_are_known_once_they_are_registered(workers: Any) -> None:
@@ -83,14 +112,14 @@ def test_sealed_file_sets_can_be_held(workers: Any) -> None:
     workers.Seal(wire.SealRequest(gen=gen, sealed=[sealed.to_bytes()]))
     held = workers.Hold(wire.HoldRequest(gen=gen, filesets=[sealed.id]))
     assert [Sealed.from_bytes(body) for body in held.sealed] == [sealed]
-    assert code_of(workers.Hold, wire.HoldRequest(gen=gen, filesets=["b" * 32])) is grpc.StatusCode.ABORTED
+    assert kind_of(workers.Hold, wire.HoldRequest(gen=gen, filesets=["b" * 32])) is Kind.ABORTED
 
 
 def test_what_cannot_be_read_is_refused(workers: Any) -> None:
     gen = session(workers)
-    assert code_of(workers.Seal, wire.SealRequest(gen=gen, sealed=[b"junk"])) is grpc.StatusCode.INVALID_ARGUMENT
+    assert kind_of(workers.Seal, wire.SealRequest(gen=gen, sealed=[b"junk"])) is Kind.INVALID_ARGUMENT
     report = wire.ReportRequest(worker="w", gen=gen, claim="1.a", stats=b"junk")
-    assert code_of(workers.Report, report) is grpc.StatusCode.INVALID_ARGUMENT
+    assert kind_of(workers.Report, report) is Kind.INVALID_ARGUMENT
 
 
 def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any) -> None:

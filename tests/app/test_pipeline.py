@@ -219,3 +219,12 @@ def test_code_is_told_where_it_is(client: Client) -> None:
     assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
     assert worker.startswith("worker-0-")
     assert namespace == "default"
+
+
+def test_code_does_not_find_the_token_of_its_worker(client: Client) -> None:
+    client.put(client.repo("looked"), a="1")
+    script = "env > /pfs/out/env; cat /proc/[0-9]*/environ > /pfs/out/all 2>/dev/null; true"
+    client.pipelines.CreatePipeline(request("looks", "looked", script))
+    assert client.job("looks", client.jobs("looks")[0].job.id).state == pps.JOB_SUCCESS
+    assert "PACH_JOB_ID" in client.read("looks", "/env")
+    assert "TRUNKLINE_WORKER_TOKEN" not in client.read("looks", "/env") + client.read("looks", "/all")

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.ambient import SimulatedAmbient
+from trunkline.ambient import RealAmbient, SimulatedAmbient
+from trunkline.app.config import Config
+from trunkline.app.engine import open_engine
 from trunkline.catalog.engine import Catalog
-from trunkline.client.connection import Client, connect
+from trunkline.client.address import parse
+from trunkline.client.connection import Client
 from trunkline.client.sessions import RemoteSession
 from trunkline.pfs.sessions import Session
 from trunkline.storage.blobs import BlobStore, LocalBlobs, MemoryBlobs
 from trunkline.testing.contracts.sessions import WriteSessionContract
-from trunkline.testing.serving import PachdProcess
+from trunkline.testing.doors import serving
 from trunkline.testing.sessions import MemoryChunks, MemorySession
 
 
@@ -86,12 +89,15 @@ class WireRows:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
-    with PachdProcess(tmp_path_factory.mktemp("pachd"), ("--workers", "0")) as server:
-        yield server
+    engine = open_engine(Config(data=tmp_path_factory.mktemp("data"), workers=0), RealAmbient())
+    with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
+        client = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.worker_token)
+        yield WireRows(LocalBlobs(tmp_path_factory.mktemp("blobs")), client)
+    engine.stop()
+    engine.close()
 
 
 class TestRemoteSessions(WriteSessionContract):
     @pytest.fixture
-    def rows(self, server: PachdProcess):
-        with connect(server.address) as client:
-            yield WireRows(LocalBlobs(server.data / "blobs"), client)
+    def rows(self, server: WireRows):
+        return server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 
 from trunkline.ambient import Ambient
@@ -60,6 +61,8 @@ class Engine:
         self._controller = Controller(self._pps)
         self._upkeep = Upkeep(catalog)
         self._fleet: LocalFleet | None = None
+        self.worker_token = secrets.token_hex(32)
+        """What this server's own workers show it. Another one after each start, and never written down."""
         self._started = False
         catalog.transact(ensure_default_project)
 
@@ -82,7 +85,7 @@ class Engine:
             JobDoor(files, bridge, events, self._trouble),
             DatumDoor(self._pps),
             LogDoor(self._pps, bridge, events),
-            WorkerDoor(self._pps, bridge, events),
+            WorkerDoor(self._pps, bridge, events, self.worker_token),
             AllFilesDoor(files),
             AllPipelinesDoor(files),
             TransactionDoor(),
@@ -95,7 +98,9 @@ class Engine:
         self._controller.start()
         self._upkeep.start()
         if self._rung is not None:
-            self._fleet = open_pool(self._config, self._rung, address, self._ambient, self._worker_gone)
+            self._fleet = open_pool(
+                self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone
+            )
             self._fleet.start()
 
     def _trouble(self) -> str:

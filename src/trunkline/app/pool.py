@@ -55,10 +55,15 @@ def masked(config: Config) -> tuple[str, ...]:
 
 
 def open_pool(
-    config: Config, rung: Rung, address: tuple[str, int], ambient: Ambient, gone: Callable[[str, str], None]
+    config: Config,
+    rung: Rung,
+    address: tuple[str, int],
+    token: str,
+    ambient: Ambient,
+    gone: Callable[[str, str], None],
 ) -> LocalFleet:
-    """A pool that serves `address`. gone: told of each worker that died of itself."""
-    from trunkline.app.worker import WorkerSettings  # brings all that a worker needs
+    """A pool that serves `address`, where it shows `token`. gone: told of each worker that died of itself."""
+    from trunkline.app.worker import TOKEN, WorkerSettings  # brings all that a worker needs
 
     host, port = address
     shown = f"[{host}]" if ":" in host else host
@@ -91,4 +96,5 @@ def open_pool(
             _log.warning("%s: %s", name, error)
 
     count = min(config.worker_count, rung.max_workers or config.worker_count)
-    return LocalFleet(command, count, config.data / "workers" / "scratch", ambient, _log.warning, gone=told)
+    env = {**os.environ, TOKEN: token}
+    return LocalFleet(command, count, config.data / "workers" / "scratch", ambient, _log.warning, env, gone=told)

@@ -28,6 +28,9 @@ from trunkline.worker.launch import Sandbox, Scratch
 from trunkline.worker.loop import Worker
 from trunkline.worker.rungs import choose
 
+TOKEN = "TRUNKLINE_WORKER_TOKEN"
+"""The variable in which a worker finds what it shows to its server: a command line could be read by everybody."""
+
 READ_CACHE_BYTES = 32 << 20
 """Chunks that a worker keeps in memory; there is one worker for each core."""
 
@@ -70,8 +73,9 @@ def main() -> int:
 
 
 def _work(settings: WorkerSettings) -> int:
-    client = connect(settings.address)
-    server = RemoteServer(client, settings.name)
+    # Taken out, so that nothing which is started from here finds it.
+    client = connect(settings.address, worker_token=os.environ.pop(TOKEN, ""))
+    server = RemoteServer(client, settings.name, RealAmbient())
     store = Store(
         LocalBlobs(settings.blobs),
         settings.cache,

@@ -41,13 +41,15 @@ def connect(
     *,
     token: str = "",
     transaction: str = "",
+    worker_token: str = "",
     root_certificates: bytes | None = None,
     on_call: Observer | None = None,
     on_note: Observer | None = None,
 ) -> Client:
     """A client of the server at `address`; dialled at the first call. Raises InvalidArgument for a bad address.
 
-    token and transaction go with every call where they are set. root_certificates: PEM, instead of the machine's own.
+    token and transaction go with every call where they are set, as does worker_token, by which a server knows its own
+    workers. root_certificates: PEM, instead of the machine's own.
     on_call, on_note: told what is asked, and what the server adds to an answer for a person to read.
     """
     place = parse(address)
@@ -61,7 +63,15 @@ def connect(
         channel = grpc.secure_channel(place.target, grpc.ssl_channel_credentials(root_certificates), options)
     else:
         channel = grpc.insecure_channel(place.target, options)
-    return Client(channel, place, token=token, transaction=transaction, on_call=on_call, on_note=on_note)
+    return Client(
+        channel,
+        place,
+        token=token,
+        transaction=transaction,
+        worker_token=worker_token,
+        on_call=on_call,
+        on_note=on_note,
+    )
 
 
 class Client:
@@ -74,6 +84,7 @@ class Client:
         *,
         token: str = "",
         transaction: str = "",
+        worker_token: str = "",
         on_call: Observer | None = None,
         on_note: Observer | None = None,
     ) -> None:
@@ -81,6 +92,7 @@ class Client:
         self._channel = channel
         metadata = [("authn-token", token)] if token else []
         metadata += [("pach-transaction", transaction)] if transaction else []
+        metadata += [("worker-token", worker_token)] if worker_token else []
         self._calls = grpc.intercept_channel(channel, _Calls(address, metadata, on_call, on_note))
 
     @cached_property

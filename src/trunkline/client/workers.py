@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from trunkline.ambient import Ambient
 from trunkline.client.connection import Client
 from trunkline.client.sessions import RemoteSession
-from trunkline.errors import Aborted
+from trunkline.errors import Aborted, FailedPrecondition
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, to_ipc
@@ -16,22 +17,51 @@ from trunkline.wire.gen import worker_pb2 as messages
 from trunkline.wire.work import DATUMS, WorkImage, WorkStep, table_from_bytes
 from trunkline.worker import ports
 
+LEAVE_S = 60.0
+"""A session that has been used is left at the first claim after this time: it holds inputs that nobody reads now."""
+
+REFRESH_S = 600.0
+"""A session in use is refreshed so often, so that collection need not wait for it."""
+
 
 class RemoteServer:
-    """Fills `worker.ports.Server`. One write session serves it for as long as the server keeps it."""
+    """Fills `worker.ports.Server`, with a write session that is changed or refreshed in time."""
 
-    def __init__(self, client: Client, worker: str) -> None:
+    def __init__(self, client: Client, worker: str, ambient: Ambient) -> None:
         self.calls = client.workers
         self._worker = worker
-        self.session = RemoteSession(self.calls, worker)
+        self._ambient = ambient
         self.steps: dict[str, WorkStep] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self.session = RemoteSession(self.calls, self._worker)
+        self._opened_s = self._refreshed_s = self._ambient.ticks_s()
+
+    def _leave_in_time(self) -> None:
+        """Between two claims nothing is being written, so that the session can go."""
+        if self.session.used and self._ambient.ticks_s() - self._opened_s >= LEAVE_S:
+            former = self.session
+            self._open()
+            former.end()
+        else:
+            self._refresh_in_time()
+
+    def _refresh_in_time(self) -> None:
+        if self._ambient.ticks_s() - self._refreshed_s >= REFRESH_S:
+            try:
+                self.session.refresh()
+            except FailedPrecondition as error:
+                raise Aborted(str(error)) from None
+            self._refreshed_s = self._ambient.ticks_s()
 
     def claim(self) -> ports.Claim | None:
         """Lease a range of datums; None: nothing to do now."""
         try:
+            self._leave_in_time()
             answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self.session.gen))
         except Aborted:  # the server gave the session up; what it covered was reported or is lost
-            self.session = RemoteSession(self.calls, self._worker)
+            self._open()
             answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self.session.gen))
         if not answer.HasField("claim"):
             return None
@@ -54,6 +84,7 @@ class RemoteServer:
 
     def renew(self, claim: ports.Claim, row: int) -> Sequence[ports.Order]:
         """Keep a claim; `row` is in progress (-1: none)."""
+        self._refresh_in_time()
         renewal = messages.Renewal(claim=claim.id, fence=claim.fence, row=row)
         answer = self.calls.Renew(messages.RenewRequest(worker=self._worker, gen=self.session.gen, claims=[renewal]))
         return [order for command in answer.commands if (order := _order(command)) is not None]

@@ -9,6 +9,7 @@ from trunkline.errors import Unimplemented
 
 TOKEN = "authn-token"
 TRANSACTION = "pach-transaction"
+WORKER_TOKEN = "worker-token"
 USER_AGENT = "user-agent"
 
 
@@ -16,6 +17,7 @@ USER_AGENT = "user-agent"
 class Call:
     """Who calls what. `transaction` is empty outside of one; `token` is sent even to a server without auth.
 
+    worker_token: what one of the server's own workers shows.
     notes: sentences for the person behind the call, which a door may add and which travel beside a single answer.
     """
 
@@ -23,6 +25,7 @@ class Call:
     user_agent: str = ""
     token: str = ""
     transaction: str = ""
+    worker_token: str = field(default="", repr=False)
     notes: list[str] = field(default_factory=list, compare=False)
 
     @property
@@ -46,4 +49,10 @@ class Call:
 def call_of(method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Call:
     """The call behind some metadata. An empty header counts as none: clients leave it behind after a transaction."""
     found = {key: value for key, value in metadata or () if isinstance(value, str)}
-    return Call(method, found.get(USER_AGENT, ""), found.get(TOKEN, ""), found.get(TRANSACTION, ""))
+    return Call(
+        method,
+        found.get(USER_AGENT, ""),
+        found.get(TOKEN, ""),
+        found.get(TRANSACTION, ""),
+        found.get(WORKER_TOKEN, ""),
+    )

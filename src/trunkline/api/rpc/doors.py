@@ -2,7 +2,8 @@
 
 A door is an object with one method a call, named like it and taking (request, call); the way it is written says how
 it runs: a plain function in a thread, a plain generator in threads batch by batch, a coroutine or an asynchronous
-generator on the loop (for waiting). Calls that take a stream get a blocking iterator. What no door has answers
+generator on the loop (for waiting). A door that has a method `admit(call)` is asked before each call, and raises to
+refuse it. Calls that take a stream get a blocking iterator. What no door has answers
 UNIMPLEMENTED, with a sentence.
 """
 
@@ -138,7 +139,7 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
     async def answer(request: Any, context: Context) -> Message:
         call = call_of(name, context.invocation_metadata())
         try:
-            call.refuse_transaction()
+            _admit(work, call)
             result: Message = await _run(method, work, request, context, call, rooms.bridge)
             if call.notes:
                 context.set_trailing_metadata(tuple(note(text) for text in call.notes))
@@ -150,6 +151,14 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
             raise
 
     return answer
+
+
+def _admit(work: Callable[..., Any], call: Call) -> None:
+    """Raise if this caller may not make this call, or not in this way."""
+    ask = getattr(getattr(work, "__self__", None), "admit", None)
+    if ask is not None:
+        ask(call)
+    call.refuse_transaction()
 
 
 def _run(
@@ -172,7 +181,7 @@ def _streaming(name: str, method: MethodDescriptor, work: Callable[..., Any], ro
     async def answer(request: Any, context: Context) -> AsyncIterator[Message]:
         call = call_of(name, context.invocation_metadata())
         try:
-            call.refuse_transaction()
+            _admit(work, call)
             async with aclosing(_items(work, request, call, rooms.bridge)) as items:
                 async for item in items:
                     yield item

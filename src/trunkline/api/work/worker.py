@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.outbox import Event
-from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from trunkline.pfs.files import load
 from trunkline.pps import claims
 from trunkline.pps import logs as pps_logs
@@ -38,24 +39,46 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkerDoor:
-    """Sessions, claims, reports and logs of workers."""
+    """Sessions, claims, reports and logs of workers. token: what every one of them shows with each call."""
 
     system: Pps
     bridge: Bridge
     events: Events
+    token: str = field(repr=False)
     service: str = field(default="trunkline.worker.v1.Workers")
+
+    def admit(self, call: Call) -> None:
+        """Whoever may call this could write any result into any job: only the server's own workers may."""
+        if not call.worker_token:
+            raise Unauthenticated(
+                f"{call.method} is for this server's own workers, which show a token that it gave them, and this call "
+                "has none; use the public services instead"
+            )
+        if not hmac.compare_digest(call.worker_token.encode(), self.token.encode()):
+            raise PermissionDenied(
+                f"{call.method} is for this server's own workers, and this call's token is not theirs (that of an "
+                "earlier start is not either); use the public services instead"
+            )
 
     # --- write sessions
 
     def OpenSession(self, _request: wire.OpenSessionRequest, _call: Call) -> wire.OpenSessionResponse:
         """A new write session."""
-        gen = self.system.files.catalog.transact(lambda tx: session_rows.open_session(tx, KIND))
+        gen = self.system.files.catalog.transact(lambda tx: session_rows.open_session(tx, KIND, leased=True))
         return wire.OpenSessionResponse(gen=gen, lease_us=LEASE_US)
 
     def Refresh(self, request: wire.RefreshRequest, _call: Call) -> wire.RefreshResponse:
         """Keep a session."""
-        if not self.system.files.catalog.transact(lambda tx: session_rows.renew(tx, [request.gen])):
-            raise FailedPrecondition(f"write session {request.gen} is over; open another and start the write again")
+        if len(request.hashes) != len(request.gens):
+            raise InvalidArgument("the chunks of a refresh do not add up: give a generation for each hash")
+        hits = list(zip(request.hashes, request.gens, strict=True))
+
+        def work(tx: Tx) -> None:
+            if not session_rows.renew(tx, [request.gen]):
+                raise FailedPrecondition(f"write session {request.gen} is over; open another and start the write again")
+            chunk_rows.refresh(tx, request.gen, hits)
+
+        self.system.files.catalog.transact(work)
         return wire.RefreshResponse()
 
     def EndSession(self, request: wire.EndSessionRequest, _call: Call) -> wire.EndSessionResponse:
@@ -115,6 +138,7 @@ class WorkerDoor:
 
     def Claim(self, request: wire.ClaimRequest, _call: Call) -> wire.ClaimResponse:
         """Lease a range of datums."""
+        self.system.leases.renew(request.worker, request.gen, ())  # it lives, though it has no claim
         pipeline = nouns.pipeline_of(request.pipeline) if request.pipeline.name else None
         handed = claims.hand_out(
             self.system.files,

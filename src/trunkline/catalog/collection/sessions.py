@@ -75,9 +75,20 @@ def renew(tx: Tx, gens: Sequence[int]) -> set[int]:
     for some in slices(gens):
         found = select(sessions.c.gen).where(sessions.c.gen.in_(some), sessions.c.open)
         alive.update(tx.execute(found).scalars())
-        leased = sessions.c.gen.in_(some), sessions.c.open, sessions.c.renewed_tick.is_not(None)
+        leased = sessions.c.gen.in_(some), sessions.c.open, sessions.c.renewed_tick < tick
         tx.execute(update(sessions).where(*leased).values(renewed_tick=tick))
     return alive
+
+
+def needs_ticks(tx: Tx) -> bool:
+    """Whether there is anything that ends when it is not renewed."""
+    leased = select(sessions.c.gen).where(sessions.c.open, sessions.c.renewed_tick.is_not(None)).limit(1)
+    return bool(tx.execute(leased).first() or tx.execute(select(pins.c.process).limit(1)).first())
+
+
+def newest(tx: Tx) -> int:
+    """The last number that was given to a session; 0: none was."""
+    return int(tx.execute(select(func.coalesce(func.max(sessions.c.gen), 0))).scalar())
 
 
 def tick(tx: Tx, allowance: int) -> list[int]:

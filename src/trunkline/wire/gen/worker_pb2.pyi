@@ -4,6 +4,9 @@ isort:skip_file
 What a worker asks of the server. A worker never touches the catalog: it reads and writes blobs itself, and does
 everything that must be true for all through these calls.
 
+Every call shows, as metadata `worker-token`, what the server gave its workers when it started them; who does not is
+refused with UNAUTHENTICATED or PERMISSION_DENIED.
+
 Sealed file sets travel as bytes (storage.ports.Sealed), tables as Arrow IPC streams. Instants and spans of time
 are microseconds. Rows of a job's datum table count from 0; a range is [first, last).
 """
@@ -72,15 +75,25 @@ class RefreshRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GEN_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    GENS_FIELD_NUMBER: _builtins.int
     gen: _builtins.int
+    @_builtins.property
+    def hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Every chunk that the session was told of; gens[i] is that of hashes[i]. What is left out may be collected."""
+
+    @_builtins.property
+    def gens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
         gen: _builtins.int = ...,
+        hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        gens: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gen", b"gen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gen", b"gen", "gens", b"gens", "hashes", b"hashes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -107,7 +107,7 @@ class WorkersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Refresh(self, request, context):
-        """Keep a session; fails with FAILED_PRECONDITION once it is over.
+        """Keep a session, and have it count as newly opened: collection does not wait for it any longer. Fails with FAILED_PRECONDITION once it is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,6 +4,9 @@ isort:skip_file
 What a worker asks of the server. A worker never touches the catalog: it reads and writes blobs itself, and does
 everything that must be true for all through these calls.
 
+Every call shows, as metadata `worker-token`, what the server gave its workers when it started them; who does not is
+refused with UNAUTHENTICATED or PERMISSION_DENIED.
+
 Sealed file sets travel as bytes (storage.ports.Sealed), tables as Arrow IPC streams. Instants and spans of time
 are microseconds. Rows of a job's datum table count from 0; a range is [first, last).
 """
@@ -39,7 +42,7 @@ class WorkersStub:
     OpenSession: _grpc.UnaryUnaryMultiCallable[_worker_pb2.OpenSessionRequest, _worker_pb2.OpenSessionResponse]
     """A write session: what it writes is safe from collection until it ends or its lease runs out."""
     Refresh: _grpc.UnaryUnaryMultiCallable[_worker_pb2.RefreshRequest, _worker_pb2.RefreshResponse]
-    """Keep a session; fails with FAILED_PRECONDITION once it is over."""
+    """Keep a session, and have it count as newly opened: collection does not wait for it any longer. Fails with FAILED_PRECONDITION once it is over."""
     EndSession: _grpc.UnaryUnaryMultiCallable[_worker_pb2.EndSessionRequest, _worker_pb2.EndSessionResponse]
     Known: _grpc.UnaryUnaryMultiCallable[_worker_pb2.KnownRequest, _worker_pb2.Chunks]
     """Which chunks need no writing; condemned ones are brought back to life."""
@@ -66,7 +69,7 @@ class WorkersAsyncStub(WorkersStub):
     OpenSession: _aio.UnaryUnaryMultiCallable[_worker_pb2.OpenSessionRequest, _worker_pb2.OpenSessionResponse]  # type: ignore[assignment]
     """A write session: what it writes is safe from collection until it ends or its lease runs out."""
     Refresh: _aio.UnaryUnaryMultiCallable[_worker_pb2.RefreshRequest, _worker_pb2.RefreshResponse]  # type: ignore[assignment]
-    """Keep a session; fails with FAILED_PRECONDITION once it is over."""
+    """Keep a session, and have it count as newly opened: collection does not wait for it any longer. Fails with FAILED_PRECONDITION once it is over."""
     EndSession: _aio.UnaryUnaryMultiCallable[_worker_pb2.EndSessionRequest, _worker_pb2.EndSessionResponse]  # type: ignore[assignment]
     Known: _aio.UnaryUnaryMultiCallable[_worker_pb2.KnownRequest, _worker_pb2.Chunks]  # type: ignore[assignment]
     """Which chunks need no writing; condemned ones are brought back to life."""
@@ -102,7 +105,7 @@ class WorkersServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_pb2.RefreshRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.RefreshResponse, _abc.Awaitable[_worker_pb2.RefreshResponse]]:
-        """Keep a session; fails with FAILED_PRECONDITION once it is over."""
+        """Keep a session, and have it count as newly opened: collection does not wait for it any longer. Fails with FAILED_PRECONDITION once it is over."""
 
     @_abc_1.abstractmethod
     def EndSession(
