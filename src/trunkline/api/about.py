@@ -89,6 +89,12 @@ class LicenseDoor:
         """Active, without an end; the code is empty."""
         return license_v2_pb2.GetActivationCodeResponse(state=enterprise_v2_pb2.ACTIVE, info=_for_ever())
 
+    async def DeleteAll(
+        self, _request: license_v2_pb2.DeleteAllRequest, _call: Call
+    ) -> license_v2_pb2.DeleteAllResponse:
+        """No licence is kept, so none is left: older clients ask this first when they empty a server."""
+        return license_v2_pb2.DeleteAllResponse()
+
 
 class TransactionDoor:
     """There are no transactions yet, and so none to list or to delete."""

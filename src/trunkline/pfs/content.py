@@ -11,7 +11,7 @@ from trunkline.model import paths
 from trunkline.model.globs import Glob
 from trunkline.model.infos import FileInfo
 from trunkline.pfs.files import Files
-from trunkline.pfs.reads import Source, info_of
+from trunkline.pfs.reads import Source, info_of, missing
 from trunkline.storage import Content, Entry, changes, entries
 
 
@@ -25,7 +25,7 @@ def get_file(files: Files, source: Source, path: str, *, offset: int = 0) -> Ite
         raise InvalidArgument(f"offset must be 0 or more, not {offset}")
     content = source.view.file(_one_file(source, path))
     if content is None:
-        raise NotFound(f"file {path} not found in {source.commit}")
+        raise missing(source, path)
     if offset > content.size_bytes:
         raise InvalidArgument(f"offset {offset} lies beyond the {content.size_bytes} bytes of {content.path}")
     return _guarded(files, source, content, offset)
@@ -37,7 +37,7 @@ def _one_file(source: Source, path: str) -> str:
         pattern = Glob(path)
         found = list(islice(entries(source.view.glob(pattern, limit=2)), 2))
         if not found:
-            raise NotFound(f"file {path} not found in {source.commit}")
+            raise missing(source, path)
         if len(found) > 1:
             shown = " and ".join(one.path for one in found)
             raise InvalidArgument(f"{path} matched multiple files of {source.commit}: {shown}; name one")

@@ -222,7 +222,7 @@ def _copy(files: Files, session: Session, writer: Writer, edit: Copy) -> None:
     src, dst = paths.clean(edit.src_path), paths.clean(edit.dst)
     entry = view.find(src)
     if entry is None and src != paths.ROOT:  # an empty commit has no top to copy, and nothing is wrong with that
-        raise NotFound(f"file {src} not found in {edit.src_repo}@{edit.src_ref}")
+        raise NotFound(f"file {src} not found in repo {edit.src_repo} at commit {edit.src_ref}")
     if entry is not None and not entry.is_dir:
         dst = _file_path(edit.dst)
     writer.copy(view, src, dst, datum=edit.datum, append=edit.append)

@@ -93,11 +93,16 @@ def inspect_file(source: Source, path: str) -> FileInfo:
     return info_of(source, _need(source, path))
 
 
+def missing(source: Source, path: str) -> NotFound:
+    """The refusal of a path that a commit does not have. python-pachyderm matches on these words."""
+    return NotFound(f"file {path} not found in repo {source.commit.repo} at commit {source.commit.id}")
+
+
 def _need(source: Source, path: str) -> Entry:
     cleaned = paths.clean(path)
     entry = source.view.find(cleaned)
     if entry is None:
-        raise NotFound(f"file {cleaned} not found in {source.commit}")
+        raise missing(source, cleaned)
     return entry
 
 
@@ -135,7 +140,7 @@ def list_file(
     if entry is None:
         if cleaned == paths.ROOT:
             return
-        raise NotFound(f"file {cleaned} not found in {source.commit}")
+        raise missing(source, cleaned)
     if not entry.is_dir:
         yield info_of(source, entry)
         return
@@ -154,7 +159,7 @@ def walk_file(
     if entry is None:
         if cleaned == paths.ROOT:
             return
-        raise NotFound(f"file {cleaned} not found in {source.commit}")
+        raise missing(source, cleaned)
     after = paths.clean(marker) if marker else None
     yield from _infos(source, source.view.walk(cleaned, after=after, limit=limit, reverse=reverse))
 

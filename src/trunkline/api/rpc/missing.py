@@ -7,7 +7,7 @@ AUTH_IS_OFF = "the auth service is not activated"
 
 BY_SERVICE = {
     "auth_v2.API": f"{AUTH_IS_OFF}: {{call}} is not built; this server trusts whoever reaches its address",
-    "identity_v2.API": "{call} is not built: this server has no identity service; use it without logging in",
+    "identity_v2.API": f"{AUTH_IS_OFF}: {{call}} is not built, for nobody logs in here; use the server as it is",
     "license_v2.API": "{call} is not built: nothing here needs a licence; use the server as it is",
     "debug_v2.Debug": "{call} is not built; look into the server's log on its standard error instead",
     "proxy.API": "{call} is not built; follow commits with pfs_v2.API/SubscribeCommit instead",
