@@ -7,7 +7,7 @@ from pps_world import Worker, World, copy, glob
 
 from trunkline.catalog import outbox
 from trunkline.catalog.work import claims as claim_rows
-from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, results
@@ -255,14 +255,45 @@ def test_a_stopped_job_cancels_what_its_workers_do(world: World) -> None:
 def test_restart_datum_reaches_the_worker_that_runs_it(world: World) -> None:
     start(world, 4)
     job = world.last("edges").job
-    with pytest.raises(FailedPrecondition, match="no worker runs"):
-        datums.restart_datum(world.files, world.pps.tables, job, ["/002"])
+
+    def restart(path: str) -> None:
+        datums.restart_datum(world.files, world.pps.tables, job, [path])
+
+    def renew(row: int | None = None) -> list[Cancel | Restart]:
+        return world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, row)])
+
+    with pytest.raises(NotFound, match="no datum of job"):
+        restart("/nine")
+    with pytest.raises(FailedPrecondition, match="1 not begun"):
+        restart("/002")
     assert world.worker.claim()
-    datums.restart_datum(world.files, world.pps.tables, job, ["/002"])
-    found = world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker)])
+    renew(2)
+    world.pps.leases.tick()
+    with pytest.raises(FailedPrecondition, match="1 not begun"):
+        restart("/003")  # waits in the range, but there is nothing to end
+    assert renew(2) == []
+    restart("/002")
+    found = renew(2)
     assert isinstance(found[0], Restart)
     assert found[0].rows == (2,)
-    assert world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker)]) == []
+    assert renew(2) == []
+    world.worker.work()
+    world.pump()
+    with pytest.raises(FailedPrecondition, match="1 ended or skipped"):
+        restart("/002")
+
+
+def test_who_works_on_what_is_told(world: World) -> None:
+    start(world, 4)
+    assert world.worker.claim()
+    world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, 2)])
+    world.pps.leases.tick()
+    job = world.last("edges").job
+    info = world.files.catalog.read(lambda tx: jobs.inspect_job(tx, job))
+    worker = datums.with_progress(world.files, world.pps.tables, info).workers[0]
+    listed = datums.list_datums(world.files, world.pps.tables, job)
+    assert (worker.worker, worker.paths) == ("w1", ("/002",))
+    assert worker.datum == next(one.id for one in listed if one.files[0].path == "/002")
 
 
 def test_output_of_a_claim_is_held_from_the_report_on(world: World) -> None:

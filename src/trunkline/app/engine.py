@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, TransactionDoor, VersionDoor
@@ -35,6 +36,7 @@ from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
+from trunkline.pps.datums import with_progress
 from trunkline.pps.machine import create_job
 from trunkline.pps.pipelines import Rules
 from trunkline.storage import Store
@@ -82,8 +84,8 @@ class Engine:
             ImageDoor(files),
             CheckDoor(files),
             PipelineDoor(files, Rules(strict_images=self._config.strict_images)),
-            JobDoor(files, bridge, events, self._trouble),
-            DatumDoor(self._pps),
+            JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
+            DatumDoor(self._pps, bridge),
             LogDoor(self._pps, bridge, events),
             WorkerDoor(self._pps, bridge, events, self.worker_token),
             AllFilesDoor(files),

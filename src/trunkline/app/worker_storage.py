@@ -33,17 +33,22 @@ class WorkerStorage:
 
     def fetch(self, elements: Sequence[Element]) -> Iterator[Fetched]:
         """Every regular file of every element; those of one input come in path order: neighbours share reads."""
-        groups: dict[str, list[int]] = {}
-        for number, element in enumerate(elements):
-            groups.setdefault(element.input, []).append(number)
+        groups: dict[tuple[str, str, str, str, bool], list[int]] = {}
+        for number, one in enumerate(elements):
+            # Members of a union may share a name and lie in different repos.
+            groups.setdefault((one.input, one.project, one.repo, one.commit, one.empty_files), []).append(number)
         for numbers in groups.values():
             view = self._view_of(elements[numbers[0]])
-            yield from _fetch(self._store, view, elements, numbers)
+            if elements[numbers[0]].empty_files:
+                yield from _names(view, elements, numbers)
+            else:
+                yield from _fetch(self._store, view, elements, numbers)
 
     def _view_of(self, element: Element) -> View:
         for step in self._server.steps.values():
             for source in step.inputs:
-                if (source.name, source.commit, source.repo) == (element.input, element.commit, element.repo):
+                named = (source.name, source.project, source.repo, source.commit)
+                if named == (element.input, element.project, element.repo, element.commit):
                     return self._view(source.filesets)
         raise Internal(f"input {element.input} of commit {element.commit} is not in the claim")
 
@@ -99,6 +104,18 @@ def _fetch(store: Store, view: View, elements: Sequence[Element], numbers: Seque
         if element.is_dir:
             for content in view.contents(element.path.rstrip("/") + "/"):
                 yield Fetched(number, content.path, _data(content))
+
+
+def _names(view: View, elements: Sequence[Element], numbers: Sequence[int]) -> Iterator[Fetched]:
+    """Files of some elements of one input without what is in them."""
+    for number in numbers:
+        element = elements[number]
+        if not element.is_dir:
+            yield Fetched(number, element.path, b"")
+            continue
+        for page in view.files(element.path.rstrip("/") + "/"):
+            for path in dict.fromkeys(page["path"].to_pylist()):
+                yield Fetched(number, path, b"")
 
 
 def _data(content: Content) -> bytes | Iterable[bytes]:

@@ -64,13 +64,17 @@ class InputCommit:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """What a worker does now. datum: the id of the one in progress, "" for none; paths: what that consists of."""
+    """What a worker does now. datum: the id of the one in progress, "" for none; paths: what that consists of.
+
+    row: its position in the job's order of running, None for none.
+    """
 
     worker: str
     job: Job
     datum: str
     started_us: Micros | None
     paths: tuple[str, ...] = ()
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ def _inputs(tx: Tx, row: JobRow, version: VersionRow) -> tuple[InputCommit, ...]
 def _workers(tx: Tx, row: JobRow) -> tuple[WorkerStatus, ...]:
     claims = claim_rows.claims_of_job(tx, row.seq)
     return tuple(
-        WorkerStatus(claim.worker, row.job, "", claim.row_started_us or claim.leased_us)
+        WorkerStatus(claim.worker, row.job, "", claim.row_started_us or claim.leased_us, row=claim.row)
         for claim in claims
         if claim.worker is not None
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
+import numpy as np
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
-from trunkline.model.infos_pps import DatumFile, DatumInfo
-from trunkline.model.jobs import DatumState
-from trunkline.model.names import Commit, Job, Pipeline
+from trunkline.model.datums import DatumTable
+from trunkline.model.infos_pps import DatumInfo
+from trunkline.model.names import Pipeline
 from trunkline.model.specs.writing import read_spec
 from trunkline.pps import datums as pps_datums
 from trunkline.pps.controller import Pps
@@ -19,6 +23,10 @@ from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
 PAGE = 1000
+BATCH = 100
+"""How many datums CreateDatum gives at a time where the client leaves it to the server."""
+NOWHERE = Pipeline("default", "")
+"""Where no pipeline is named; an input without a project then means the default one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class DatumDoor:
     """Datums."""
 
     system: Pps
+    bridge: Bridge
     service: str = field(default="pps_v2.API")
 
     def InspectDatum(self, request: pps.InspectDatumRequest, _call: Call) -> pps.DatumInfo:
@@ -39,10 +48,12 @@ class DatumDoor:
         if request.job.id:
             found = self._of_job(request)
         elif request.HasField("input"):
-            found = self._of_input(request.input)
+            found = self._of_input(request)
         else:
             raise InvalidArgument("whose datums are wanted is not said: name a job, or give an input")
-        left = request.number if request.number > 0 else None
+        if request.number < 0:
+            raise InvalidArgument(f"number is how many datums are wanted, 0 meaning all; not {request.number}")
+        left = request.number or None
         for info in found:
             if left == 0:
                 return
@@ -68,30 +79,52 @@ class DatumDoor:
                 return
             after = page[-1].id
 
-    def _of_input(self, message: pps.Input) -> Iterator[DatumInfo]:
-        # No pipeline is named here, so an input without a project means the default one.
-        nowhere = Pipeline("default", "")
+    def _of_input(self, request: pps.ListDatumRequest) -> Iterator[DatumInfo]:
+        """By ID. A pipeline may be named as that of a job without an id: its project enters the IDs of datums."""
+        pipeline = nouns.pipeline_of(request.job.pipeline) if request.job.pipeline.name else NOWHERE
+        return pps_datums.list_preview(
+            self._preview(request.input, pipeline),
+            pipeline,
+            states=infos_pps.datum_states(request.filter.state),
+            after=request.paginationMarker,
+            reverse=request.reverse,
+        )
+
+    def _preview(self, message: pps.Input, pipeline: Pipeline) -> DatumTable:
         # The rules of inputs are those of a spec.
-        form = {"pipeline": {"name": "preview-of-datums"}, "transform": {"cmd": ["true"]}}
-        wanted = read_spec({**form, "input": specs.input_of(message)}).spec.input
+        named = {"name": pipeline.name or "preview-of-datums", "project": {"name": pipeline.project}}
+        form = {"pipeline": named, "transform": {"cmd": ["true"]}, "input": specs.input_of(message)}
+        wanted = read_spec(form).spec.input
         if wanted is None:
             raise InvalidArgument("the input is empty: give one of pfs, cross, union, join, group")
-        table = pps_datums.preview(self.system.files, wanted, nowhere.project)
-        for first in range(0, len(table), PAGE):
-            elements = table.datums(first, first + PAGE)
-            for at, datum in enumerate(elements):
-                files = tuple(
-                    DatumFile(
-                        one.slot.name,
-                        Commit(one.slot.source, one.slot.commit),
-                        f"{one.path}/" if one.is_dir and one.path != "/" else one.path,
-                        one.size_bytes,
-                        one.hash,
-                    )
-                    for one in datum
+        return pps_datums.preview(self.system.files, wanted, pipeline.project)
+
+    async def CreateDatum(
+        self, requests: AsyncIterator[pps.CreateDatumRequest], _call: Call
+    ) -> AsyncGenerator[pps.DatumInfo, None]:
+        """Datums of any input, in the order of running, as many at a time as the client asks for."""
+        table, at = None, 0
+        async for request in requests:
+            kind = request.WhichOneof("body")
+            if (kind == "start") is (table is not None) or kind is None:
+                raise InvalidArgument(
+                    "the first message is `start` with an input, every further one `continue`: "
+                    f"message {'one' if table is None else 'two or later'} is {kind or 'empty'}"
                 )
-                identity = table.ids[first + at].as_py().hex()
-                yield DatumInfo(Job(nowhere, ""), identity, first + at, DatumState.UNKNOWN, files=files)
+            asked = request.start.number if kind == "start" else getattr(request, "continue").number
+            if asked < 0:
+                raise InvalidArgument(f"number is how many datums are wanted, 0 meaning {BATCH}; not {asked}")
+            if table is None:
+                table = await self.bridge.unary(partial(self._preview, request.start.input, NOWHERE))
+            end = min(len(table), at + (asked or BATCH))
+            rows = np.arange(at, end)
+            start = partial(pps_datums.described, table, NOWHERE, rows)
+            async with aclosing(self.bridge.stream(start)) as found:
+                async for info in found:
+                    yield infos_pps.datum_info(info)
+            at = end
+            if at >= len(table):
+                return  # at once: the client waits for a full batch, or for the end
 
     def RestartDatum(self, request: pps.RestartDatumRequest, _call: Call) -> Empty:
         """End running datums and run them again."""

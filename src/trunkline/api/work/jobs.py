@@ -32,12 +32,13 @@ def refuse_jq(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class JobDoor:
-    """Jobs and job sets. trouble: why no worker at all runs, "" while one does."""
+    """Jobs and job sets. trouble: why no worker at all runs, "" while one does. progress: names datums in hand."""
 
     files: Files
     bridge: Bridge
     events: Events
     trouble: Callable[[], str] = lambda: ""
+    progress: Callable[[JobInfo], JobInfo] = lambda info: info
     service: str = field(default="pps_v2.API")
 
     async def InspectJob(self, request: pps.InspectJobRequest, _call: Call) -> pps.JobInfo:
@@ -55,7 +56,7 @@ class JobDoor:
             await self.events.after(seq)
 
     def _inspect(self, job: Job) -> JobInfo:
-        info = self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job))
+        info = self.progress(self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job)))
         if info.reason.startswith("waits for a worker") and (trouble := self.trouble()):
             return replace(info, reason=f"waits for a worker: {trouble}")
         return info

@@ -235,12 +235,14 @@ def all_gone(tx: Tx) -> None:
 
 
 def restart_rows(tx: Tx, job: JobRow, rows: Sequence[int]) -> int:
-    """Ask workers to end those of these rows that they run, and run them again; how many lie in a leased range."""
+    """Ask workers to end those of these rows that they run now, and run them again; how many there are.
+
+    A row that only waits in a leased range has nothing to end.
+    """
     count = 0
     for row in claim_rows.claims_of_job(tx, job.seq):
-        mine = [position for position in rows if row.worker is not None and row.done <= position < row.last]
-        if mine:
-            claim_rows.set_restart(tx, row.id, mine)
-            tx.emit(COMMAND_TOPIC, {"worker": row.worker, "claim": row.id, "restart": mine})
-            count += len(mine)
+        if row.worker is not None and row.row is not None and row.row in rows and row.done <= row.row < row.last:
+            claim_rows.set_restart(tx, row.id, [row.row])
+            tx.emit(COMMAND_TOPIC, {"worker": row.worker, "claim": row.id, "restart": [row.row]})
+            count += 1
     return count

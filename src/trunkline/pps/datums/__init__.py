@@ -1,7 +1,18 @@
 """Datums of a job as people see them: listed, inspected, chosen by their files; and what datums an input would make."""
 
+from trunkline.pps.datums.busy import with_progress
 from trunkline.pps.datums.chosen import matching, matching_ids, restart_datum
 from trunkline.pps.datums.listing import inspect_datum, list_datums
-from trunkline.pps.datums.preview import preview
+from trunkline.pps.datums.preview import described, list_preview, preview
 
-__all__ = ["inspect_datum", "list_datums", "matching", "matching_ids", "preview", "restart_datum"]
+__all__ = [
+    "described",
+    "inspect_datum",
+    "list_datums",
+    "list_preview",
+    "matching",
+    "matching_ids",
+    "preview",
+    "restart_datum",
+    "with_progress",
+]

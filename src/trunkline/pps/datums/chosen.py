@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.errors import FailedPrecondition
+from trunkline.errors import FailedPrecondition, NotFound
+from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job
+from trunkline.model.results import CODE
 from trunkline.pfs.files import Files
 from trunkline.pps.claims import restart_rows
 from trunkline.pps.datums.listing import table_of
@@ -56,14 +58,22 @@ def matching_ids(files: Files, tables: Tables, job: Job, filters: Sequence[str])
 def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> None:
     """End the running datums whose inputs match all filters, and run them again.
 
-    Raises NotFound, FailedPrecondition when no worker has such a datum.
+    Raises NotFound where no datum matches, FailedPrecondition when those that do are not running.
     """
     found = table_of(files, tables, job)
     row = files.catalog.read(lambda tx: need_job(tx, job))
-    places = found[1].rows["place"].to_numpy()[matching(found[1], filters)] if found else np.empty(0, np.int64)
-    positions = [int(place) for place in places if place >= 0]
+    named = f"datum of job {job.pipeline.name}@{job.id} with the inputs {', '.join(filters)}"
+    chosen = matching(found[1], filters) if found else np.empty(0, bool)
+    if not chosen.any():
+        raise NotFound(f"no {named}" if found else f"no {named}: the job has no datums yet")
+    states = found[1].rows["state"].to_numpy()[chosen] if found else np.empty(0, np.int8)
+    places = found[1].rows["place"].to_numpy()[chosen] if found else np.empty(0, np.int64)
+    waiting = np.isin(states, [CODE[DatumState.UNKNOWN], CODE[DatumState.STARTING]])
+    positions = [int(place) for place in places[waiting] if place >= 0]
     if not files.catalog.transact(lambda tx: restart_rows(tx, row, positions)):
-        named = ", ".join(filters)
+        ended = int(len(states) - waiting.sum())
+        parts = [f"{len(positions)} not begun"] * bool(positions) + [f"{ended} ended or skipped"] * bool(ended)
         raise FailedPrecondition(
-            f"no worker runs a datum of job {job.pipeline.name}@{job.id} with the inputs {named} now"
+            f"no worker runs a {named} now ({', '.join(parts) or 'all wait for the job before'}); "
+            "only a running one can be started over"
         )

@@ -50,14 +50,7 @@ def list_datums(
     harvest, table, busy = found
     rows = table.rows
     ids = rows["id"].combine_chunks()
-    order = np.asarray(pc.sort_indices(ids.cast(pa.binary())).to_numpy(), np.int64)
-    if after:
-        marker = _raw(after)
-        search = bisect.bisect_left if reverse else bisect.bisect_right
-        at = search(order, marker, key=lambda row: ids[int(row)].as_py())
-        order = order[:at] if reverse else order[at:]
-    if reverse:
-        order = order[::-1]
+    order = by_id(ids, raw_id(after) if after else None, reverse=reverse)
     if states:
         wanted = pa.array([CODE[state] for state in states], pa.int8())
         order = order[pc.is_in(rows["state"].combine_chunks().take(pa.array(order)), value_set=wanted).to_numpy(False)]
@@ -70,13 +63,24 @@ def inspect_datum(files: Files, tables: Tables, job: Job, datum: str) -> DatumIn
     if found is not None:
         harvest, table, busy = found
         ids = table.rows["id"].combine_chunks()
-        row = pc.index(ids, pa.scalar(_raw(datum), ids.type)).as_py()
+        row = pc.index(ids, pa.scalar(raw_id(datum), ids.type)).as_py()
         if row >= 0:
             return _infos(files, harvest, table, np.array([row], np.int64), busy)[0]
     raise NotFound(f"datum {datum} not found in job {job.pipeline.name}@{job.id}")
 
 
-def _raw(datum: str) -> bytes:
+def by_id(ids: pa.Array, after: bytes | None = None, *, reverse: bool = False) -> np.ndarray:
+    """Rows in the order of their IDs. after: only those beyond this ID (before it, with `reverse`)."""
+    order = np.asarray(pc.sort_indices(ids.cast(pa.binary())).to_numpy(), np.int64)
+    if after is not None:
+        search = bisect.bisect_left if reverse else bisect.bisect_right
+        at = search(order, after, key=lambda row: ids[int(row)].as_py())
+        order = order[:at] if reverse else order[at:]
+    return order[::-1] if reverse else order
+
+
+def raw_id(datum: str) -> bytes:
+    """The 32 bytes of a datum's ID. Raises InvalidArgument."""
     try:
         raw = bytes.fromhex(datum)
     except ValueError:

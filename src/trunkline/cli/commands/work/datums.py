@@ -26,9 +26,11 @@ def list_(session: Session, job: str | None, spec: str | None, project: str | No
     if job is not None:
         request.job.CopyFrom(names.job(places.job(job, session.project(project))))
     if spec is not None:
-        from trunkline.cli.commands.work.specs import single_input
+        from trunkline.cli.commands.work.specs import single_spec
 
-        request.input.CopyFrom(single_input(session, spec, session.project(project)))
+        described = single_spec(session, spec, session.project(project))
+        request.input.CopyFrom(described.input)
+        request.job.pipeline.CopyFrom(described.pipeline)
     infos = session.client.pps.ListDatum(request)
     if raw:
         session.raw(infos, raw)

@@ -153,10 +153,10 @@ def validate(session: Session, source: str | None, project: str | None) -> None:
     specfile.read_specs(session, source, project)
 
 
-def single_input(session: Session, source: str, project: str) -> pps.Input:
-    """The input of the one spec in `source`. Raises InvalidArgument."""
+def single_spec(session: Session, source: str, project: str) -> pps.CreatePipelineRequest:
+    """Name and input of the one spec in `source`. Raises InvalidArgument."""
     found = specfile.read_specs(session, source, project)
     if len(found) != 1:
         raise InvalidArgument(f"{source} holds {len(found)} specs; datums are listed for one")
     wanted: dict[str, Any] = {key: found[0][key] for key in ("pipeline", "input") if key in found[0]}
-    return json_format.ParseDict(wanted, pps.CreatePipelineRequest()).input
+    return json_format.ParseDict(wanted, pps.CreatePipelineRequest())
