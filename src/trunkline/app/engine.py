@@ -34,6 +34,7 @@ from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
+from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
@@ -61,6 +62,7 @@ class Engine:
         self._pps = Pps.of(self._files)
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)
+        self._ticker = Ticker(self._files, [TriggerSchedules(self._files)])
         self._upkeep = Upkeep(catalog)
         self._fleet: LocalFleet | None = None
         self.worker_token = secrets.token_hex(32)
@@ -98,6 +100,7 @@ class Engine:
         self._started = True
         self._finisher.start()
         self._controller.start()
+        self._ticker.start()
         self._upkeep.start()
         if self._rung is not None:
             self._fleet = open_pool(
@@ -116,6 +119,7 @@ class Engine:
         if self._fleet is not None:
             self._fleet.stop()
         self._upkeep.stop()
+        self._ticker.stop()
         self._controller.stop()
         self._finisher.stop()
 
@@ -123,6 +127,7 @@ class Engine:
         """Let go of the data folder."""
         self._catalog.wake.close()
         if self._started:
+            self._ticker.join(JOIN_S)
             self._controller.join(JOIN_S)
             self._finisher.join(JOIN_S)
         self._store.close()

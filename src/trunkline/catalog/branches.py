@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
@@ -83,10 +83,40 @@ def set_head(tx: Tx, key: int, head: int) -> None:
     tx.execute(update(branches).where(branches.c.id == key).values(head=head, updated_us=tx.now_us))
 
 
-def set_trigger(tx: Tx, key: int, trigger: Trigger | None) -> None:
-    """Set or clear a branch's trigger."""
-    text = json.dumps(asdict(trigger)) if trigger else None
-    tx.execute(update(branches).where(branches.c.id == key).values(trigger=text, updated_us=tx.now_us))
+def set_trigger(tx: Tx, key: int, trigger: Trigger | None, due_us: Micros | None = None) -> None:
+    """Set or clear a branch's trigger. due_us: its first tick, where it goes by a schedule."""
+    values = {
+        "trigger": json.dumps(asdict(trigger)) if trigger else None,
+        "trigger_source": trigger.branch if trigger else None,
+        "due_us": due_us,
+        "updated_us": tx.now_us,
+    }
+    tx.execute(update(branches).where(branches.c.id == key).values(**values))
+
+
+def triggered_by(tx: Tx, repo_key: int, source: str) -> list[BranchRow]:
+    """Branches of a repo whose trigger follows the branch `source`, in order of creation."""
+    where = and_(branches.c.repo == repo_key, branches.c.trigger_source == source)
+    query = select(*_COLUMNS).select_from(_JOINED).where(where).order_by(branches.c.id)
+    return [_branch(row) for row in tx.execute(query).all()]
+
+
+def due_triggers(tx: Tx, until_us: Micros, limit: int) -> list[tuple[int, Micros]]:
+    """Branches whose schedule has a tick that is due, the longest due first: key and tick."""
+    query = select(branches.c.id, branches.c.due_us).where(branches.c.due_us <= until_us)
+    return [(row[0], row[1]) for row in tx.execute(query.order_by(branches.c.due_us).limit(limit)).all()]
+
+
+def next_due(tx: Tx) -> Micros | None:
+    """The next tick of any branch's schedule; None: no branch has one."""
+    found = tx.execute(select(func.min(branches.c.due_us))).scalar()
+    return None if found is None else int(found)
+
+
+def tick(tx: Tx, key: int, tick_us: Micros, next_us: Micros | None) -> bool:
+    """Write down that a tick of a branch's schedule has been; false, with nothing changed, if it was not due."""
+    where = and_(branches.c.id == key, branches.c.due_us == tick_us)
+    return tx.execute(update(branches).where(where).values(due_us=next_us)).rowcount > 0
 
 
 def delete_branch(tx: Tx, key: int) -> None:

@@ -350,6 +350,22 @@ def line(tx: Tx, seq: int, limit: int) -> list[CommitRow]:
     return [rows[found] for found in seqs]
 
 
+def count_since(tx: Tx, seq: int, stop: int, most: int) -> int:
+    """How many commits there are from one back to its ancestor `stop`, exclusive, or to the root; `most` at most.
+
+    An empty root that the system made is not counted.
+    """
+    place = (commits.c.seq, commits.c.parent, commits.c.origin, commits.c.files)
+    chain = select(*place, literal(1).label("depth")).where(commits.c.seq == seq, commits.c.seq != stop)
+    rows = chain.cte(recursive=True)
+    older = select(*place, rows.c.depth + 1).where(
+        commits.c.seq == rows.c.parent, commits.c.seq != stop, rows.c.depth < most
+    )
+    rows = rows.union_all(older)
+    root = and_(rows.c.parent.is_(None), rows.c.origin == Origin.AUTO.value, func.coalesce(rows.c.files, 0) == 0)
+    return int(tx.execute(select(func.count()).select_from(rows).where(~root)).one()[0])
+
+
 def generation(tx: Tx, seq: int) -> int:
     """How many ancestors a commit has."""
     chain = select(commits.c.seq, commits.c.parent).where(commits.c.seq == seq).cte(recursive=True)

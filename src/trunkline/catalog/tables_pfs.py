@@ -47,9 +47,14 @@ branches = Table(
     Column("updated_us", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False, default=""),
     Column("trigger", Text),
+    # Of the trigger: the branch that it follows, and its next tick, where it goes by a schedule.
+    Column("trigger_source", String(255)),
+    Column("due_us", BigInteger),
     Column("metadata", Text, nullable=False, default="{}"),
     UniqueConstraint("repo", "name", name="branches_address"),
     Index("branches_by_head", "head"),
+    Index("branches_by_trigger", "repo", "trigger_source"),
+    Index("branches_due", "due_us"),
     sqlite_autoincrement=True,
 )
 

@@ -18,6 +18,7 @@ from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted, Kind, TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph import triggers
 from trunkline.pfs.graph.changes import tell
 from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
 from trunkline.pfs.sessions import Session
@@ -60,19 +61,19 @@ def finish_one(files: Files, seq: int) -> None:
     if work is None:
         return
     if not work.layers:
-        files.catalog.transact(lambda tx: _finish_empty(tx, work))
+        files.catalog.transact(lambda tx: _finish_empty(files, tx, work))
         return
     with files.session("finish") as session:
         base = files.held(session, work.base_runs)
         layers = files.held(session, work.layers)
         if work.row.error:
-            session.finish(lambda tx: _finish_bad(tx, session, work, [*base, *layers], work.row.error))
+            session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], work.row.error))
             return
         result = files.store.finish(session, base, layers, seq)
         if result.error:
-            session.finish(lambda tx: _finish_bad(tx, session, work, [*base, *layers], result.error))
+            session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], result.error))
         else:
-            session.finish(lambda tx: _finish_good(tx, session, work, result))
+            session.finish(lambda tx: _finish_good(files, tx, session, work, result))
 
 
 def give_up(files: Files, seq: int, why: str) -> None:
@@ -83,7 +84,7 @@ def give_up(files: Files, seq: int, why: str) -> None:
     with files.session("finish") as session:
         content = [*files.held(session, work.base_runs), *files.held(session, work.layers)]
         error = work.row.error or f"this commit could not be finished: {why}"
-        session.finish(lambda tx: _finish_bad(tx, session, work, content, error))
+        session.finish(lambda tx: _finish_bad(files, tx, session, work, content, error))
 
 
 def _work(tx: Tx, seq: int) -> _Work | None:
@@ -114,16 +115,16 @@ def _still(tx: Tx, work: _Work) -> CommitRow:
     return row
 
 
-def _finish_empty(tx: Tx, work: _Work) -> None:
+def _finish_empty(files: Files, tx: Tx, work: _Work) -> None:
     """An empty diff: the commit shares its base's runs."""
     _still(tx, work)
     base = commit_rows.get_commit(tx, work.base) if work.base is not None else None
-    size, files = (base.size_bytes or 0, base.files or 0) if base else (0, 0)
+    size, count = (base.size_bytes or 0, base.files or 0) if base else (0, 0)
     _hold_runs(tx, work.row.seq, work.base_runs)
-    _settle(tx, work, work.base_runs, work.row.error, size, files)
+    _settle(files, tx, work, work.base_runs, work.row.error, size, count)
 
 
-def _finish_good(tx: Tx, session: Session, work: _Work, result: Finished) -> None:
+def _finish_good(files: Files, tx: Tx, session: Session, work: _Work, result: Finished) -> None:
     _still(tx, work)
     seq = work.row.seq
     diff = [result.diff] if result.diff is not None else []
@@ -133,17 +134,17 @@ def _finish_good(tx: Tx, session: Session, work: _Work, result: Finished) -> Non
         if layer not in {one.id for one in diff}:
             fileset_rows.release(tx, layer, DIFF_HOLDER, str(seq))
     commit_rows.replace_layers(tx, seq, [one.id for one in diff])
-    _settle(tx, work, [one.id for one in result.manifest], "", result.size_bytes, result.files)
+    _settle(files, tx, work, [one.id for one in result.manifest], "", result.size_bytes, result.files)
 
 
-def _finish_bad(tx: Tx, session: Session, work: _Work, content: Sequence[Sealed], error: str) -> None:
+def _finish_bad(files: Files, tx: Tx, session: Session, work: _Work, content: Sequence[Sealed], error: str) -> None:
     """A commit with an error keeps its layers as they are: it can be read, and is nobody's base."""
     _still(tx, work)
     session.adopt(tx, content, RUNS_HOLDER, str(work.row.seq))
     base = commit_rows.get_commit(tx, work.base) if work.base is not None else None
     size = (base.size_bytes or 0) if base else 0
     size += sum(one.size_bytes for one in content[len(work.base_runs) :])
-    _settle(tx, work, [one.id for one in content], error, size, 0)
+    _settle(files, tx, work, [one.id for one in content], error, size, 0)
 
 
 def _hold_runs(tx: Tx, seq: int, runs: Sequence[str]) -> None:
@@ -151,12 +152,12 @@ def _hold_runs(tx: Tx, seq: int, runs: Sequence[str]) -> None:
         fileset_rows.share(tx, run, RUNS_HOLDER, str(seq))
 
 
-def _settle(tx: Tx, work: _Work, runs: Sequence[str], error: str, size_bytes: int, files: int) -> None:
+def _settle(files: Files, tx: Tx, work: _Work, runs: Sequence[str], error: str, size_bytes: int, count: int) -> None:
     seq = work.row.seq
     if not work.row.base_fixed:
         commit_rows.fix_base(tx, seq, work.base)
     commit_rows.set_runs(tx, seq, runs)
-    commit_rows.set_finished(tx, seq, error=error, size_bytes=size_bytes, files=files)
+    commit_rows.set_finished(tx, seq, error=error, size_bytes=size_bytes, files=count)
     for ready in commit_rows.input_finished(tx, seq):
         row = commit_rows.get_commit(tx, ready)
         if row is not None:
@@ -164,6 +165,9 @@ def _settle(tx: Tx, work: _Work, runs: Sequence[str], error: str, size_bytes: in
     row = commit_rows.get_commit(tx, seq)
     if row is not None:
         tell(tx, row)
+    change = files.change_in(tx)
+    triggers.fire(change, seq)
+    change.close()
 
 
 class Finisher:

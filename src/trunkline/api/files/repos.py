@@ -92,7 +92,7 @@ class RepoDoor:
         if target is None and request.head.id:  # an id alone: the branch's own repo is meant
             target = (branch.repo, request.head.id)
         provenance = [nouns.branch_of(up, "the provenance") for up in request.provenance]
-        trigger = infos.trigger_of(request.trigger) if request.HasField("trigger") else None
+        trigger = infos.trigger_of(request.trigger) if request.trigger.ByteSize() else None
         never = [
             nouns.branch_of(spec.branch, "a propagation spec")
             for spec in request.branch_propagation_specs

@@ -376,6 +376,8 @@ CREATE TABLE branches (
 	updated_us BIGINT NOT NULL,
 	created_by TEXT NOT NULL,
 	"trigger" TEXT,
+	trigger_source VARCHAR(255),
+	due_us BIGINT,
 	metadata TEXT NOT NULL,
 	CONSTRAINT branches_address UNIQUE (repo, name),
 	CONSTRAINT fk_branches_repo FOREIGN KEY(repo) REFERENCES repos (id),
@@ -383,6 +385,10 @@ CREATE TABLE branches (
 );
 
 CREATE INDEX branches_by_head ON branches (head);
+
+CREATE INDEX branches_by_trigger ON branches (repo, trigger_source);
+
+CREATE INDEX branches_due ON branches (due_us);
 
 CREATE TABLE commit_layers (
 	commit_seq INTEGER NOT NULL,

@@ -1,13 +1,27 @@
-"""Cron expressions: whether one can be read. When its ticks come is said elsewhere."""
+"""Cron expressions: whether one can be read, and when its ticks come. Times are UTC, so that no hour comes twice."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
+from trunkline.ambient import Micros
 from trunkline.model.paths import quoted
 from trunkline.model.specs.scalars import span_us
 
-NAMED = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@never")
+NEVER = "@never"
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+NAMED = (*_NICKNAMES, NEVER)
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
 _NAMES = {
@@ -20,6 +34,35 @@ _NAMES = {
     "day of the week": {name: n for n, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])},
 }
 _STEP = re.compile(r"([^/]+)(?:/([0-9]{1,4}))?\Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND_US = 1_000_000
+_FAR_DAYS = 366 * 9
+"""The 29th of February may be eight years off; what does not come within this never comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Every:
+    """Ticks one span after another."""
+
+    span_us: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """Ticks at these minutes of these hours. either: a day counts if its number or its weekday fits, else both must."""
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either: bool
+
+    def fits(self, day: date) -> bool:
+        """Whether it ticks on that day."""
+        by_number, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        here = by_number or by_weekday if self.either else by_number and by_weekday
+        return day.month in self.months and here
 
 
 def check_cron(text: str) -> str:
@@ -27,41 +70,96 @@ def check_cron(text: str) -> str:
 
     Raises ValueError with what is wrong.
     """
-    if text in NAMED:
-        return text
+    _read(text)
+    return text
+
+
+def next_tick(text: str, after_us: Micros) -> Micros | None:
+    """The first tick later than an instant; None: there is none. Raises ValueError as `check_cron` does.
+
+    Ticks of `@every` are one span after `after_us`, at a whole second.
+    """
+    schedule = _read(text)
+    if schedule is None:
+        return None
+    if isinstance(schedule, _Every):
+        at_us = after_us + schedule.span_us
+        return at_us - at_us % _SECOND_US
+    try:
+        return _next(schedule, after_us)
+    except OverflowError:  # the calendar ends
+        return None
+
+
+def _next(schedule: _Fields, after_us: Micros) -> Micros | None:
+    start = (_EPOCH + timedelta(microseconds=after_us)).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    for days in range(_FAR_DAYS):
+        day = start.date() + timedelta(days=days)
+        if not schedule.fits(day):
+            continue
+        earliest = (start.hour, start.minute) if days == 0 else (0, 0)
+        times = ((hour, minute) for hour in schedule.hours for minute in schedule.minutes)
+        found = next((time for time in times if time >= earliest), None)
+        if found is not None:
+            moment = datetime(day.year, day.month, day.day, *found, tzinfo=UTC)
+            return (moment - _EPOCH) // timedelta(microseconds=1)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _read(text: str) -> _Every | _Fields | None:
+    """A schedule; None: one that never ticks. Raises ValueError."""
+    if text == NEVER:
+        return None
     if text.startswith("@every "):
         try:
             every = span_us(text.removeprefix("@every ").strip())
         except ValueError as error:
             raise ValueError(f"after @every, {error}") from None
-        if every < 1_000_000:
+        if every < _SECOND_US:
             raise ValueError("after @every, a span of at least one second is expected")
-        return text
-    if text.startswith("@"):
+        return _Every(every)
+    if text.startswith("@") and text not in _NICKNAMES:
         raise ValueError(f'there is no {quoted(text)}; there are {", ".join(NAMED)} and "@every" with a span')
-    fields = text.split()
+    fields = _NICKNAMES.get(text, text).split()
     if len(fields) != len(_FIELDS):
         raise ValueError(
             f"expected five fields (minute, hour, day of the month, month, day of the week), found {len(fields)}"
         )
-    for value, (noun, low, high) in zip(fields, _FIELDS, strict=True):
-        for item in value.split(","):
-            _check_item(item, noun, low, high)
-    return text
+    minutes, hours, days, months, weekdays = (
+        frozenset().union(*(_item(item, noun, low, high) for item in value.split(",")))
+        for value, (noun, low, high) in zip(fields, _FIELDS, strict=True)
+    )
+    return _Fields(
+        minutes=tuple(sorted(minutes)),
+        hours=tuple(sorted(hours)),
+        days=days,
+        months=months,
+        weekdays=frozenset(day % 7 for day in weekdays),
+        either=fields[2] not in _ANY and fields[4] not in _ANY,
+    )
 
 
-def _check_item(item: str, noun: str, low: int, high: int) -> None:
+_ANY = ("*", "?")
+
+
+def _item(item: str, noun: str, low: int, high: int) -> frozenset[int]:
+    """The values that one member of a field's list means. `5/10`: from 5 on, every tenth."""
     parts = _STEP.match(item)
     if not parts:
         raise ValueError(f"the {noun} {quoted(item)} cannot be read")
-    if parts[2] is not None and int(parts[2]) == 0:
+    step = 1 if parts[2] is None else int(parts[2])
+    if not step:
         raise ValueError(f"the {noun} {quoted(item)} has a step of 0")
-    if parts[1] in ("*", "?"):
-        return
+    if parts[1] in _ANY:
+        return frozenset(range(low, high + 1, step))
     first, dash, last = parts[1].partition("-")
     start = _number(first, noun, low, high)
-    if dash and _number(last, noun, low, high) < start:
+    top = 6 if noun == "day of the week" else high  # Sunday, which is 0 and 7, is not to come twice
+    end = _number(last, noun, low, high) if dash else start if parts[2] is None else top
+    if end < start:
         raise ValueError(f"the {noun} {quoted(item)} runs backwards")
+    return frozenset(range(start, end + 1, step))
 
 
 def _number(text: str, noun: str, low: int, high: int) -> int:

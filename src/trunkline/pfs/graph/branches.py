@@ -8,10 +8,11 @@ from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.branches import BranchRow, Edge
 from trunkline.catalog.engine import Tx
-from trunkline.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.model import provenance as graphs
 from trunkline.model.infos import BranchInfo, Origin, Trigger
 from trunkline.model.names import Branch, Commit, Repo, check_branch
+from trunkline.pfs.graph import triggers
 from trunkline.pfs.graph.changes import Change, downstream_order
 from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo
 
@@ -28,18 +29,17 @@ def create_branch(
     """Make a branch, or move it (`head`), or change what it depends on (`provenance`, direct only).
 
     head: repo and reference. never: members of provenance whose commits alone start nothing. An existing branch whose
-    provenance is cleared keeps its head. Raises InvalidArgument, NotFound, FailedPrecondition.
+    provenance is cleared keeps its head; without `trigger` it keeps the one it has.
+    Raises InvalidArgument, NotFound, FailedPrecondition.
     """
     tx = change.tx
     check_branch(branch.name)
-    if trigger is not None:
-        raise Unimplemented(
-            "branch triggers are not built yet; move the branch yourself with "
-            f"`pachctl create branch {branch.repo.name}@{branch.name} --head REF`"
-        )
     repo = need_repo(tx, branch.repo)
     target = _head(tx, branch, head)
     known = branch_rows.find_branch(tx, branch)
+    if trigger is not None:
+        triggers.check(tx, repo.key, branch, trigger)
+    _refuse_both(tx, branch, known, trigger, provenance)
     upstream = [_upstream(change, branch, up) for up in dict.fromkeys(provenance)]
     if known is None:
         seq = target
@@ -55,7 +55,24 @@ def create_branch(
         if target is not None:
             branch_rows.set_head(tx, key, target)
     _set_provenance(change, branch, key, [(row.key, row.branch in set(never)) for row in upstream])
+    if trigger is not None:
+        triggers.put(tx, key, trigger)
     change.touch(key)
+
+
+def _refuse_both(
+    tx: Tx, branch: Branch, known: BranchRow | None, trigger: Trigger | None, provenance: Sequence[Branch]
+) -> None:
+    """What has provenance is written by a pipeline, what has a trigger follows a branch: no branch is both."""
+    if provenance and (trigger is not None or (known is not None and known.trigger is not None)):
+        raise InvalidArgument(
+            f"branch {branch} cannot have provenance and a trigger; use two branches, or delete it first"
+        )
+    if trigger is not None and known is not None and branch_rows.depends(tx, known.key):
+        raise FailedPrecondition(
+            f"branch {branch} has provenance, so its commits come from a pipeline, and it cannot have a trigger; "
+            "let another branch follow it"
+        )
 
 
 def _head(tx: Tx, branch: Branch, head: tuple[Repo, str] | None) -> int | None:
@@ -133,7 +150,7 @@ def _infos(tx: Tx, rows: Sequence[BranchRow]) -> list[BranchInfo]:
 
 
 def delete_branch(change: Change, branch: Branch, *, force: bool = False) -> bool:
-    """Remove a branch, not its commits; whether there was one. Raises FailedPrecondition while others depend on it."""
+    """Remove a branch, not its commits; whether there was one. Raises FailedPrecondition while others need it."""
     check_branch(branch.name)
     tx = change.tx
     need_repo(tx, branch.repo)
@@ -146,5 +163,6 @@ def delete_branch(change: Change, branch: Branch, *, force: bool = False) -> boo
         raise FailedPrecondition(
             f"cannot delete branch {branch}: {', '.join(names[:5])} depend on it; delete those first, or use --force"
         )
+    triggers.let_go(tx, row, force=force)
     branch_rows.delete_branch(tx, row.key)
     return True

@@ -42,6 +42,7 @@ class Change:
         self._touched: set[int] = set()
         self._anew: set[int] = set()
         self._made: dict[int, int] = {}  # repo key -> seq of the commit that this change made in it
+        self._empty: dict[int, int] = {}  # repo key -> seq of the empty head that this change made in it
 
     @property
     def id(self) -> str:
@@ -97,15 +98,24 @@ class Change:
     def _taken(self, repo: RepoRow) -> bool:
         if repo.key in self._made:
             return True
-        return any(row.repo_key == repo.key for row in commit_rows.commits_of_set(self.tx, self.id))
+        return bool(self._set_members(repo))
+
+    def _set_members(self, repo: RepoRow) -> list[CommitRow]:
+        return [row for row in commit_rows.commits_of_set(self.tx, self.id) if row.repo_key == repo.key]
 
     def empty_head(self, repo: RepoRow, branch_name: str) -> int:
-        """A finished commit without files, for a branch that must have a head; its seq."""
+        """A finished commit without files, for a branch that must have a head; its seq. One for all new branches."""
+        known = self._empty.get(repo.key)
+        if known is None:
+            known = next((row.seq for row in self._set_members(repo) if _is_empty_root(row)), None)
+        if known is not None:
+            return known
         seq = self.new_commit(repo, branch_name, origin=Origin.AUTO, parent=None)
         commit_rows.fix_base(self.tx, seq, None)
         commit_rows.set_finishing(self.tx, seq, error="", description="")
         commit_rows.set_finished(self.tx, seq, error="", size_bytes=0, files=0)
         self.tell(seq)
+        self._empty[repo.key] = seq
         return seq
 
     def tell(self, seq: int) -> None:
@@ -161,6 +171,10 @@ class Change:
         if not current:
             return True
         return any(not edge.never and heads[edge.upstream] not in current for edge in ups)
+
+
+def _is_empty_root(row: CommitRow) -> bool:
+    return row.origin is Origin.AUTO and row.parent is None and row.finished and not row.files
 
 
 def tell(tx: Tx, row: CommitRow, *, lost: Commit | None = None) -> None:
