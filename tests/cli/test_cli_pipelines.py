@@ -10,6 +10,7 @@ from cli_things import ID, SPEC, pipeline, reads
 from google.protobuf.empty_pb2 import Empty
 
 from trunkline.errors import NotFound
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.notes import note
@@ -259,3 +260,22 @@ def test_edit_pipeline(pachctl, server, context, tmp_path):
     assert server.calls[-1].request.update
     renamed = pachctl("edit", "pipeline", "edges", "--editor", "sed -i s,edges,other,", "-o", "yaml")
     assert (renamed.status, "cannot be changed" in renamed.err) == (1, True)
+
+
+def test_defaults_are_set_and_shown(pachctl, server, context):
+    edges = pps.Pipeline(name="edges", project=pfs.Project(name="p"))
+    server.script["pps.SetClusterDefaults"] = pps.SetClusterDefaultsResponse(affected_pipelines=[edges])
+    server.script["pps.SetProjectDefaults"] = pps.SetProjectDefaultsResponse()
+    server.script["pps.GetClusterDefaults"] = pps.GetClusterDefaultsResponse(cluster_defaults_json='{"a":1}')
+    server.script["pps.GetProjectDefaults"] = pps.GetProjectDefaultsResponse(project_defaults_json='{"b":2}')
+    done = pachctl("create", "defaults", "--cluster", "--regenerate", stdin=b"{}")
+    assert (done.status, done.out) == (0, "affected pipelines:\np/edges\n")
+    asked = server.only("pps.SetClusterDefaults").request
+    assert (asked.cluster_defaults_json, asked.regenerate, asked.reprocess, asked.dry_run) == ("{}", True, False, False)
+    done = pachctl("delete", "defaults", "--project", "p", "--dry-run", "--reprocess")
+    assert done.out == "no affected pipelines\n"
+    asked = server.calls[-1].request
+    assert (asked.project.name, asked.project_defaults_json, asked.reprocess, asked.dry_run) == ("p", "{}", True, True)
+    assert pachctl("inspect", "defaults", "--cluster").out == '{\n  "a": 1\n}\n'
+    assert pachctl("inspect", "defaults").out == '{\n  "b": 2\n}\n'
+    assert pachctl("inspect", "defaults", "--cluster", "--project", "p").status == 1

@@ -191,6 +191,8 @@ def test_bad_input_is_refused_in_words(typed):
 
 ID = "0" * 32
 LINES = {
+    "create defaults": "--project nowhere", "update defaults": "--project nowhere", "inspect defaults": "--cluster",
+    "delete defaults": "--project nowhere",
     "create branch": "a@b", "create image": "x /nowhere", "create pipeline": "-f nowhere", "create project": "a.b",
     "create repo": "a.b", "update pipeline": "-f nowhere", "update project": "nowhere", "update repo": "nowhere",
     "edit pipeline": "nowhere", "inspect branch": "a@b", "inspect cluster": "", "inspect commit": "a@b",

@@ -17,6 +17,10 @@ GOOD: dict[str, Any] = {
     "input": {"pfs": {"repo": "r", "glob": "/*"}},
 }
 PFS = GOOD["input"]["pfs"]
+NO_VARIABLE = (
+    "cannot name an environment variable: letters, digits, underscores, dashes and periods are allowed, and no digit "
+    "in front"
+)
 KINDS = "an input is exactly one of pfs, cron, cross, union, join, group"
 
 
@@ -96,7 +100,10 @@ CASES: list[tuple[Any, list[str]]] = [
      ["transform.cmd: a transform must specify a cmd; the image's own command is not used"]),
     (transform(cmd=[""]), ["transform.cmd[0]: the program to run cannot be empty"]),
     (transform(cmd=["a", "b\0"]), ["transform.cmd[1]: an argument cannot hold a NUL character"]),
-    (transform(env={"A=B": "x"}), ['transform.env.A=B: "A=B" cannot name an environment variable']),
+    (transform(env={"A=B": "x"}), [f'transform.env.A=B: "A=B" {NO_VARIABLE}']),
+    (transform(env={"A B": "x"}), [f'transform.env.A B: "A B" {NO_VARIABLE}']),
+    (transform(env={"1A": "x"}), [f'transform.env.1A: "1A" {NO_VARIABLE}']),
+    (transform(env={"A": "x\0"}), ["transform.env.A: its value cannot hold a NUL character"]),
     (transform(acceptReturnCode=[1, 256]),
      ["transform.acceptReturnCode[1]: 256 is not an exit code: they are 0 to 255"]),
     (transform(user="a b"), ['transform.user: expected "user", "user:group" or numbers, found "a b"']),

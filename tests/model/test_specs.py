@@ -312,7 +312,7 @@ def test_layers_lie_over_one_another_and_null_deletes() -> None:
     }
     cluster = {"resource_requests": {"cpu": 1.0, "memory": "256Mi"}, "datum_tries": 5, "autoscaling": True}
     base = json.loads(SHAPES["opencv edges"])
-    written = read_spec(base | {"resourceRequests": {"cpu": None}, "datumTries": None}, defaults=[cluster])
+    written = read_spec(base | {"resourceRequests": {"cpu": None}, "datumTries": None}, defaults=lambda _: [cluster])
     assert written.spec.resource_requests == Resources(memory="256Mi")
     assert (written.spec.datum_tries, written.spec.autoscaling) == (3, True)
     assert written.user["datum_tries"] is None

@@ -20,6 +20,7 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door
 from trunkline.api.rpc.events import Events
 from trunkline.api.work.datums import DatumDoor
+from trunkline.api.work.defaults import DefaultsDoor
 from trunkline.api.work.everything import AllPipelinesDoor
 from trunkline.api.work.jobs import JobDoor
 from trunkline.api.work.logs import LogDoor
@@ -73,6 +74,7 @@ class Engine:
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
         """What the gRPC server answers with. `loop` runs the waiting calls."""
         files, events = self._files, Events(self._catalog.wake, loop)
+        rules = Rules(strict_images=self._config.strict_images)
         return [
             VersionDoor(),
             AdminDoor(self._identity.cluster_id, self._identity.deployment_id),
@@ -85,7 +87,8 @@ class Engine:
             BulkDoor(files),
             ImageDoor(files),
             CheckDoor(files),
-            PipelineDoor(files, Rules(strict_images=self._config.strict_images)),
+            PipelineDoor(files, rules),
+            DefaultsDoor(files, rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
             DatumDoor(self._pps, bridge),
             LogDoor(self._pps, bridge, events),

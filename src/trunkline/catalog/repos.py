@@ -12,6 +12,7 @@ from sqlalchemy import Row, and_, delete, insert, or_, select, update
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.tables_pfs import projects, repos
+from trunkline.catalog.tables_pps import spec_defaults
 from trunkline.model.infos import ProjectInfo
 from trunkline.model.names import Repo
 
@@ -49,7 +50,8 @@ def set_project_description(tx: Tx, name: str, description: str) -> None:
 
 
 def delete_project(tx: Tx, name: str) -> None:
-    """Remove a project that has no repos."""
+    """Remove a project that has no repos, with its defaults."""
+    tx.execute(delete(spec_defaults).where(spec_defaults.c.project == name))
     tx.execute(delete(projects).where(projects.c.name == name))
 
 

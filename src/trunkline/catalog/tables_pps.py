@@ -57,6 +57,18 @@ pipeline_versions = Table(
     Index("pipeline_versions_by_commit", "spec_commit"),
 )
 
+spec_defaults = Table(
+    "spec_defaults",
+    metadata,
+    # "": the defaults of the whole cluster.
+    Column("project", String(51), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False, default=""),
+    sqlite_with_rowid=False,
+)
+"""What lies below the specs of a project's pipelines, as a JSON document. No row: nothing."""
+
 jobs = Table(
     "jobs",
     metadata,

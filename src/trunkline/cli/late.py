@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trunkline.cli.show import pipelines as pipeline_view
     from trunkline.cli.show import repos as repo_view
     from trunkline.client import downloads, images, names, sources, uploads
-    from trunkline.model.specs import writing
+    from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import pfs_v2_pb2 as pfs
     from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -67,6 +67,7 @@ else:
     transactions = _Late("trunkline.wire.gen.transaction_v2_pb2")
     own = _Late("trunkline.wire.gen.trunkline_pb2")
     versions = _Late("trunkline.wire.gen.versionpb_v2_pb2")
+    defaults = _Late("trunkline.model.specs.defaults")
     writing = _Late("trunkline.model.specs.writing")
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "admin",
     "commit_view",
     "dag",
+    "defaults",
     "diffs",
     "downloads",
     "images",

@@ -11,12 +11,14 @@ _SETUP = "trunkline.cli.commands.setup"
 COMMANDS: Tree = {
     "create": {
         "branch": f"{_DATA}.branches:create",
+        "defaults": f"{_WORK}.defaults:create",
         "image": f"{_WORK}.images:create",
         "pipeline": f"{_WORK}.specs:create",
         "project": f"{_DATA}.projects:create",
         "repo": f"{_DATA}.repos:create",
     },
     "update": {
+        "defaults": f"{_WORK}.defaults:update",
         "pipeline": f"{_WORK}.specs:update",
         "project": f"{_DATA}.projects:update",
         "repo": f"{_DATA}.repos:update",
@@ -27,6 +29,7 @@ COMMANDS: Tree = {
         "cluster": f"{_SETUP}.cluster:inspect",
         "commit": f"{_DATA}.commits:inspect",
         "datum": f"{_WORK}.datums:inspect",
+        "defaults": f"{_WORK}.defaults:inspect",
         "file": f"{_DATA}.files:inspect",
         "image": f"{_WORK}.images:inspect",
         "job": f"{_WORK}.jobs:inspect",
@@ -52,6 +55,7 @@ COMMANDS: Tree = {
         "branch": f"{_DATA}.branches:delete",
         "commit": f"{_DATA}.commits:delete",
         "commitV2": f"{_DATA}.commits:delete_one",
+        "defaults": f"{_WORK}.defaults:delete",
         "file": f"{_DATA}.files:delete",
         "image": f"{_WORK}.images:delete",
         "job": f"{_WORK}.jobs:delete",
@@ -139,7 +143,7 @@ UNLISTED = frozenset(
 VERB_HELP = {
     "config": "Read and change the client's own configuration.",
     "copy": "Copy files, by reference.",
-    "create": "Make a project, repo, branch, pipeline or image.",
+    "create": "Make a project, repo, branch, pipeline or image, or set defaults.",
     "delete": "Remove things.",
     "diff": "Compare files.",
     "draw": "Draw the pipelines as a graph.",
@@ -159,7 +163,7 @@ VERB_HELP = {
     "start": "Open a commit, or start a pipeline again.",
     "stop": "Stop a job or a pipeline.",
     "subscribe": "Watch commits as they come.",
-    "update": "Change a project, repo or pipeline.",
+    "update": "Change a project, repo, pipeline or defaults.",
     "validate": "Check a spec without sending it.",
     "wait": "Block until something is done.",
 }

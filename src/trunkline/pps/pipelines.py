@@ -7,8 +7,9 @@ inputs: so a new version makes a new output commit, and with it a job, like new 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
@@ -18,18 +19,19 @@ from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import logs as log_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
-from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound, Unimplemented
+from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound
 from trunkline.model.datums import code_digest
 from trunkline.model.infos import Origin
 from trunkline.model.jobs import JobState, PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
-from trunkline.model.specs import CronInput, PfsInput, PipelineSpec
+from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pfs.graph import branches, repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pfs.images import find_image
 from trunkline.pps import lineage, machine
+from trunkline.pps.specs.unbuilt import refuse_unbuilt
 
 PIPELINE_TOPIC = "pipeline"
 """Events of this topic: {"pipeline", "state"}; a pipeline was created, changed or deleted (state "")."""
@@ -50,11 +52,12 @@ class Where:
 class Rules:
     """What the server allows. has_image: asks a container engine, None where there is none.
 
-    strict_images: never run on the host's own files.
+    strict_images: never run on the host's own files. given: fields that the fleet gives every spec, below all defaults.
     """
 
     has_image: Callable[[str], bool] | None = None
     strict_images: bool = False
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve(tx: Tx, image: str, rules: Rules) -> Where:
@@ -94,7 +97,7 @@ def create_pipeline(
     check_project(pipeline.project)
     check_pipeline(pipeline.name, pipeline.project)
     need_project(tx, pipeline.project)
-    _refuse_unbuilt(spec)
+    refuse_unbuilt(spec)
     known = pipeline_rows.find_pipeline(tx, pipeline)
     if known is None:
         known = _new(tx, spec)
@@ -125,27 +128,6 @@ def keeps_older_results(tx: Tx, row: VersionRow) -> bool:
 
 def _code(row: VersionRow) -> str:
     return code_digest(PipelineSpec.from_json(row.effective_spec).transform, row.image_digest)
-
-
-def _refuse_unbuilt(spec: PipelineSpec) -> None:
-    transform = spec.transform
-    unbuilt = {
-        "spout": spec.spout is not None,
-        "service": spec.service is not None,
-        "egress": spec.egress is not None,
-        "s3_out": spec.s3_out,
-        "autoscaling": spec.autoscaling,
-        "transform.datum_batching": transform.datum_batching,
-        "transform.secrets": bool(transform.secrets),
-        "input.cron": any(isinstance(leaf, CronInput) for leaf in spec.leaves),
-        "input.pfs.s3": any(isinstance(leaf, PfsInput) and leaf.s3 for leaf in spec.leaves),
-        "input.pfs.lazy": any(isinstance(leaf, PfsInput) and leaf.lazy for leaf in spec.leaves),
-        "input.pfs.trigger": any(isinstance(leaf, PfsInput) and leaf.trigger for leaf in spec.leaves),
-    }
-    named = [name for name, used in unbuilt.items() if used]
-    if named:
-        verb = "is" if len(named) == 1 else "are"
-        raise Unimplemented(f"{spec.pipeline}: {', '.join(named)} {verb} not built yet; leave it out of the spec")
 
 
 def _input_branches(tx: Tx, spec: PipelineSpec) -> list[tuple[Branch, bool]]:
@@ -180,7 +162,8 @@ def _new_version(
 ) -> VersionRow:
     tx = change.tx
     before = pipeline_rows.get_version(tx, known.key, known.version) if known.version else None
-    salt = spec.salt or (before.salt if before and not reprocess else tx.new_id())
+    kept = spec.salt or (before.salt if before else "")
+    salt = tx.new_id() if reprocess or not kept else kept
     _spec_commit(change, known.pipeline)
     row = VersionRow(
         pipeline=known.key,

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.rpc.call import Call
 from trunkline.api.work.jobs import refuse_jq
 from trunkline.catalog.engine import Tx
-from trunkline.catalog.work.pipelines import VersionRow
 from trunkline.errors import NotFound
 from trunkline.model.addresses import parse_ancestry
 from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.names import Pipeline
-from trunkline.model.specs.writing import read_spec, warnings
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
 from trunkline.pps.pipelines import Rules
+from trunkline.pps.specs import requests
+from trunkline.pps.specs.requests import Made, Request
 from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
@@ -37,20 +35,15 @@ class PipelineDoor:
 
     def CreatePipeline(self, request: pps.CreatePipelineRequest, call: Call) -> Empty:
         """Make or update a pipeline from the older message."""
-        form = specs.form_of(request)
-        self._create(form, call, update=request.update, reprocess=request.reprocess, dry_run=request.dry_run)
+        wanted = Request(specs.form_of(request), update=request.update, reprocess=request.reprocess)
+        self._create(wanted, call, dry_run=request.dry_run)
         return Empty()
 
     def CreatePipelineV2(self, request: pps.CreatePipelineV2Request, call: Call) -> pps.CreatePipelineV2Response:
         """Make or update a pipeline from JSON; the spec with its defaults comes back."""
-        row = self._create(
-            request.create_pipeline_request_json,
-            call,
-            update=request.update,
-            reprocess=request.reprocess,
-            dry_run=request.dry_run,
-        )
-        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=row.effective_spec)
+        wanted = Request(request.create_pipeline_request_json, update=request.update, reprocess=request.reprocess)
+        made = self._create(wanted, call, dry_run=request.dry_run)
+        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=made.row.effective_spec)
 
     def InspectPipeline(self, request: pps.InspectPipelineRequest, _call: Call) -> pps.PipelineInfo:
         """One pipeline; its name may go back in versions, as `edges^2`."""
@@ -133,35 +126,21 @@ class PipelineDoor:
     def RerunPipeline(self, request: pps.RerunPipelineRequest, call: Call) -> Empty:
         """Make the pipeline's version once more: a new job on what its inputs hold, with `reprocess` from scratch."""
         pipeline = nouns.pipeline_of(request.pipeline)
-        info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline))
-        self._create(info.user_spec, call, update=True, reprocess=request.reprocess, dry_run=False)
+        self._make(call, lambda change: requests.rerun(change, pipeline, self.rules, reprocess=request.reprocess))
         return Empty()
 
-    def _create(
-        self, source: str | Mapping[str, Any], call: Call, *, update: bool, reprocess: bool, dry_run: bool
-    ) -> VersionRow:
-        written = read_spec(source)
-        spec, user = written.spec, json.dumps(written.user)
-        update, reprocess = update or written.asks("update"), reprocess or written.asks("reprocess")
+    def _create(self, wanted: Request, call: Call, *, dry_run: bool) -> Made:
+        return self._make(call, lambda change: requests.create(change, wanted, self.rules), dry_run or wanted.tries)
 
-        def work(tx: Tx) -> tuple[VersionRow, bool]:
+    def _make(self, call: Call, make: Callable[[Change], Made], dry_run: bool = False) -> Made:
+        """Make a version in a transaction, and tell its notes."""
+
+        def work(tx: Tx) -> Made:
             change = self.files.change_in(tx)
-            row = pps_pipelines.create_pipeline(
-                change, spec, user, update=update, reprocess=reprocess, rules=self.rules
-            )
+            made = make(change)
             change.close()
-            return row, pps_pipelines.keeps_older_results(tx, row)
+            return made
 
-        if dry_run or written.asks("dry_run"):
-            row, older = self.files.catalog.dry_run(work)
-        else:
-            row, older = self.files.catalog.transact(work)
-        call.notes.extend(warnings(spec))
-        if row.runner == pps_pipelines.HOST:
-            call.notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
-        if older:
-            call.notes.append(
-                f"pipeline {spec.pipeline}: the code changed, and what it made of data processed before stays; "
-                "`pachctl update pipeline --reprocess` runs everything again"
-            )
-        return row
+        made = self.files.catalog.dry_run(work) if dry_run else self.files.catalog.transact(work)
+        call.notes.extend(made.notes)
+        return made

@@ -141,6 +141,15 @@ CREATE TABLE sessions (
 
 CREATE INDEX sessions_open ON sessions (gen) WHERE open = 1;
 
+CREATE TABLE spec_defaults (
+	project VARCHAR(51) NOT NULL,
+	document TEXT NOT NULL,
+	created_us BIGINT NOT NULL,
+	created_by TEXT NOT NULL,
+	CONSTRAINT pk_spec_defaults PRIMARY KEY (project)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE fileset_blobs (
 	name TEXT NOT NULL,
 	fileset_id VARCHAR(32) NOT NULL,

@@ -106,9 +106,9 @@ class Reader:
         """A mapping of strings."""
         if not isinstance(value, Mapping):
             return self.expected(path, "an object whose values are strings", value)
-        found = {}
+        found: dict[str, str | None] = {}
         for name, inner in value.items():
-            if isinstance(inner, str):
+            if isinstance(inner, str) or (inner is None and self.keep_nulls):
                 found[name] = inner
             else:
                 self.expected((*path, name), "a string", inner)

@@ -22,6 +22,7 @@ DATABASES = ("postgres", "postgresql", "mysql", "snowflake")
 NODE_PORTS = range(30000, 32768)
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s]+)([^\s]*)\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?\Z")
+_VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*\Z")
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
 _LABEL_PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")
 NO_INPUT = (
@@ -96,8 +97,9 @@ class _Rules:
                 if "\0" in word:
                     self.complain(("transform", field, n), "an argument cannot hold a NUL character")
         for name, value in transform.get("env", {}).items():
-            if not name or "=" in name or "\0" in name + value:
-                self.complain(("transform", "env", name), f"{quoted(name)} cannot name an environment variable")
+            self.variable(name, ("transform", "env", name))
+            if "\0" in value:
+                self.complain(("transform", "env", name), "its value cannot hold a NUL character")
         for n, code in enumerate(transform.get("accept_return_code", [])):
             if not 0 <= code <= 255:
                 self.complain(("transform", "accept_return_code", n), f"{code} is not an exit code: they are 0 to 255")
@@ -108,6 +110,15 @@ class _Rules:
         for n, secret in enumerate(transform.get("secrets", [])):
             self.secret(secret, ("transform", "secrets", n))
 
+    def variable(self, name: str, path: Path) -> None:
+        """The name of an environment variable."""
+        if not _VARIABLE.match(name):
+            self.complain(
+                path,
+                f"{quoted(name)} cannot name an environment variable: letters, digits, underscores, dashes and periods "
+                "are allowed, and no digit in front",
+            )
+
     def secret(self, secret: Form, path: Path) -> None:
         """A secret for user code."""
         if not secret.get("name"):
@@ -116,6 +127,8 @@ class _Rules:
             self.missing((*path, "mount_path"), "a secret needs a mount_path or an env_var")
         if secret.get("env_var") and not secret.get("key"):
             self.missing((*path, "key"), "a secret with an env_var needs a key")
+        if secret.get("env_var"):
+            self.variable(secret["env_var"], (*path, "env_var"))
 
     def input(self) -> None:
         """What it reads."""

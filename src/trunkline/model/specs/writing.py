@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from trunkline.model.specs.texts import read_values
 Form = dict[str, Any]
 OWN_KEY = "trunkline"
 _ANNOTATION = f"{OWN_KEY}/"
+Below = Callable[[str], Sequence[Mapping[str, Any]]]
+"""What lies below the specs of a project ("": of those that name none): canonical layers, the lowest first. A null in a
+higher one deletes."""
 _REQUEST_ONLY = ("update", "reprocess", "dry_run")
 
 
@@ -38,18 +41,28 @@ class Written:
         """What `CreatePipelineRequest` can carry of the effective spec: all but our own fields."""
         return {name: value for name, value in self.effective.items() if name != OWN_KEY}
 
+    @property
+    def kept(self) -> str:
+        """What was written, as JSON, without what is about the call."""
+        return json.dumps({name: value for name, value in self.user.items() if name not in _REQUEST_ONLY})
+
     def asks(self, flag: str) -> bool:
         """Whether the spec itself asks for `update`, `reprocess` or `dry_run`."""
         return flag in _REQUEST_ONLY and bool(self.effective.get(flag))
 
 
+def nothing(_project: str) -> Sequence[Mapping[str, Any]]:
+    """No defaults."""
+    return ()
+
+
 def read_specs(
-    text: str, *, defaults: Sequence[Mapping[str, Any]] = (), what: str = "the pipeline spec", rules: bool = True
+    text: str, *, defaults: Below = nothing, what: str = "the pipeline spec", rules: bool = True
 ) -> list[Written]:
     """Every spec in a text of JSON or YAML.
 
-    defaults: canonical layers below the spec, the lowest first; a null in a higher one deletes. rules: also check which
-    values go together, which a client may leave to the server, since only the server knows the defaults.
+    rules: also check which values go together, which a client may leave to the server, since only the server knows the
+    defaults.
     Raises InvalidArgument with all complaints about all specs at once, each with its path, line and column.
     """
     found: list[Written] = []
@@ -67,15 +80,15 @@ def read_specs(
     return found
 
 
-def read_spec(source: str | Mapping[str, Any], *, defaults: Sequence[Mapping[str, Any]] = ()) -> Written:
+def read_spec(source: str | Mapping[str, Any], *, defaults: Below = nothing, rules: bool = True) -> Written:
     """One spec, from a text or from a message as a dict. Raises InvalidArgument with all complaints at once."""
     if isinstance(source, str):
-        found = read_specs(source, defaults=defaults)
+        found = read_specs(source, defaults=defaults, rules=rules)
         if len(found) != 1:
             raise InvalidArgument(f"one pipeline spec was expected, found {len(found)}")
         return found[0]
     about = Complaints()
-    written = _written(source, about, defaults, rules=True)
+    written = _written(source, about, defaults, rules=rules)
     if about.found:
         raise refusal(about.found)
     return written
@@ -103,17 +116,18 @@ def warnings(spec: PipelineSpec) -> list[str]:
     return found
 
 
-def _written(value: Any, about: Complaints, defaults: Sequence[Mapping[str, Any]], *, rules: bool) -> Written:
+def _written(value: Any, about: Complaints, defaults: Below, *, rules: bool) -> Written:
     user = Reader(about, keep_nulls=True).message(value, REQUEST)
-    _take_annotations(user, about)
-    effective = merged(*defaults, user)
+    take_annotations(user, about)
+    named = (user.get("pipeline") or {}).get("project") or {}
+    effective = merged(*defaults(named.get("name", "")), user)
     if rules and isinstance(value, Mapping):
         check(effective, about)
     return Written(user, effective)
 
 
-def _take_annotations(form: Form, about: Complaints) -> None:
-    """Move our own fields out of the annotations, where the older call carries them."""
+def take_annotations(form: Form, about: Complaints) -> None:
+    """Move our own fields in a canonical form out of the annotations, where the older call carries them."""
     annotations = (form.get("metadata") or {}).get("annotations") or {}
     ours = {name: text for name, text in annotations.items() if name.startswith(_ANNOTATION)}
     if not ours:

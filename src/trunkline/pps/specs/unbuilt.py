@@ -1,0 +1,35 @@
+"""What a spec may say that this release cannot run yet. Whoever builds one of these takes its line out here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trunkline.errors import Unimplemented
+from trunkline.model.specs import CronInput, Leaf, PfsInput, PipelineSpec
+
+UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
+    "spout": lambda spec: spec.spout is not None,
+    "service": lambda spec: spec.service is not None,
+    "egress": lambda spec: spec.egress is not None,
+    "s3_out": lambda spec: spec.s3_out,
+    "autoscaling": lambda spec: spec.autoscaling,
+    "transform.datum_batching": lambda spec: spec.transform.datum_batching,
+    "transform.secrets": lambda spec: bool(spec.transform.secrets),
+    "input.cron": lambda spec: _has(spec, lambda leaf: isinstance(leaf, CronInput)),
+    "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
+    "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),
+    "input.pfs.trigger": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.trigger is not None),
+}
+"""Fields of a spec, each with whether a spec uses it."""
+
+
+def refuse_unbuilt(spec: PipelineSpec) -> None:
+    """Raise Unimplemented for what is not built yet, with all such fields named."""
+    named = [name for name, uses in UNBUILT.items() if uses(spec)]
+    if named:
+        verb, what = ("is", "it") if len(named) == 1 else ("are", "them")
+        raise Unimplemented(f"{spec.pipeline}: {', '.join(named)} {verb} not built yet; leave {what} out of the spec")
+
+
+def _has(spec: PipelineSpec, asked: Callable[[Leaf], bool]) -> bool:
+    return any(asked(leaf) for leaf in spec.leaves)
