@@ -77,7 +77,7 @@ from trunkline.errors import Unavailable
 catalog = Catalog.open(sys.argv[1], RealAmbient())
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 put = lambda tx: tx.execute("INSERT INTO events (topic, payload, at_us) VALUES ('x', hex(zeroblob(5000)), 0)")
-resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))
 kept = 0
 try:
     while kept < 1000:

@@ -16,6 +16,8 @@ from trunkline.api.files.images import ImageDoor
 from trunkline.api.files.reads import ReadDoor
 from trunkline.api.files.repos import RepoDoor
 from trunkline.api.files.writes import BulkDoor, ModifyDoor
+from trunkline.api.lent.filesets import CacheDoor, FileSetDoor
+from trunkline.api.lent.storage import StorageDoor
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door
 from trunkline.api.rpc.events import Events
@@ -35,6 +37,7 @@ from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
+from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
@@ -65,6 +68,7 @@ class Engine:
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files)])
         self._upkeep = Upkeep(catalog)
+        self._leases = Leases(self._files)
         self._fleet: LocalFleet | None = None
         self.worker_token = secrets.token_hex(32)
         """What this server's own workers show it. Another one after each start, and never written down."""
@@ -86,6 +90,9 @@ class Engine:
             ModifyDoor(files),
             BulkDoor(files),
             ImageDoor(files),
+            FileSetDoor(self._leases, bridge, events),
+            CacheDoor(files),
+            StorageDoor(self._leases),
             CheckDoor(files),
             PipelineDoor(files, rules),
             DefaultsDoor(files, rules),
@@ -105,6 +112,7 @@ class Engine:
         self._controller.start()
         self._ticker.start()
         self._upkeep.start()
+        self._leases.start()
         if self._rung is not None:
             self._fleet = open_pool(
                 self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone
@@ -121,6 +129,7 @@ class Engine:
         """End what runs by itself: workers first, since they report to what comes after them. Blocks for seconds."""
         if self._fleet is not None:
             self._fleet.stop()
+        self._leases.stop()
         self._upkeep.stop()
         self._ticker.stop()
         self._controller.stop()

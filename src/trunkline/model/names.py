@@ -13,6 +13,8 @@ META_REPO = "meta"
 SPEC_REPO = "spec"
 REPO_TYPES = (USER_REPO, META_REPO, SPEC_REPO)
 MASTER = "master"
+LENT_REPO = "__filesets__"
+"""Through a repo of this name clients read file sets, by their ids; none may be made. Source: the public interface."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")

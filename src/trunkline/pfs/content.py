@@ -15,15 +15,33 @@ from trunkline.pfs.reads import Source, info_of, missing
 from trunkline.storage import Content, Entry, changes, entries
 
 
-def get_file(files: Files, source: Source, path: str, *, offset: int = 0) -> Iterator[bytes | memoryview]:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Paths from `lower` to before `upper`; "" is no bound."""
+
+    lower: str = ""
+    upper: str = ""
+
+    def hold(self, path: str) -> bool:
+        """Whether a path lies inside."""
+        return self.lower <= path and (not self.upper or path < self.upper)
+
+
+EVERYWHERE = Bounds()
+
+
+def get_file(
+    files: Files, source: Source, path: str, *, offset: int = 0, bounds: Bounds = EVERYWHERE
+) -> Iterator[bytes | memoryview]:
     """The bytes of one file, from `offset` on. A path that exists is meant literally, else it is read as a glob.
 
-    Nothing is yielded before the path is known to be good. Raises NotFound, and InvalidArgument for a directory, for
-    a glob that matches several files, and for an offset beyond the end.
+    bounds: where the file has to lie, which may leave one of several that a glob matches. Nothing is yielded before the
+    path is known to be good. Raises NotFound, and InvalidArgument for a directory, for a glob that matches several
+    files, and for an offset beyond the end.
     """
     if offset < 0:
         raise InvalidArgument(f"offset must be 0 or more, not {offset}")
-    content = source.view.file(_one_file(source, path))
+    content = source.view.file(_one_file(source, path, bounds))
     if content is None:
         raise missing(source, path)
     if offset > content.size_bytes:
@@ -31,11 +49,11 @@ def get_file(files: Files, source: Source, path: str, *, offset: int = 0) -> Ite
     return _guarded(files, source, content, offset)
 
 
-def _one_file(source: Source, path: str) -> str:
+def _one_file(source: Source, path: str, bounds: Bounds) -> str:
     entry = _literal(source, path)
-    if entry is None:
-        pattern = Glob(path)
-        found = list(islice(entries(source.view.glob(pattern, limit=2)), 2))
+    if entry is None or not bounds.hold(entry.path):
+        pages = source.view.glob(Glob(path), bounds.lower or None, bounds.upper or None, limit=2)
+        found = list(islice(entries(pages), 2))
         if not found:
             raise missing(source, path)
         if len(found) > 1:
@@ -73,8 +91,11 @@ class Member:
     content: Content | None
 
 
-def get_tree(source: Source, path: str) -> Iterator[Member]:
-    """Every file and directory that a path or glob means, with all below it, in path order. Raises NotFound."""
+def get_tree(source: Source, path: str, bounds: Bounds = EVERYWHERE) -> Iterator[Member]:
+    """Every file and directory that a path or glob means, with all below it, in path order. Raises NotFound.
+
+    bounds: only what lies inside; nothing outside is looked at, so that ranges of one tree cost what one reading does.
+    """
     entry = _literal(source, path)
     roots = [entry] if entry is not None else list(entries(source.view.glob(Glob(path))))
     if not roots and path.strip("/"):
@@ -85,14 +106,16 @@ def get_tree(source: Source, path: str) -> Iterator[Member]:
             continue  # inside a directory that was given whole
         if root.is_dir:
             last = root.path
-        yield from _below(source, root)
+        if root.is_dir or bounds.hold(root.path):
+            yield from _below(source, root, bounds)
 
 
-def _below(source: Source, root: Entry) -> Iterator[Member]:
-    contents = source.view.contents(root.path)
+def _below(source: Source, root: Entry, bounds: Bounds) -> Iterator[Member]:
+    lower, upper = bounds.lower, bounds.upper
+    contents = source.view.contents(root.path, lower, upper)
     waiting = next(contents, None)
     seen = ""
-    for entry in entries(source.view.walk(root.path)):
+    for entry in entries(source.view.walk(root.path, lower=lower or None, upper=upper or None)):
         info = info_of(source, entry)
         if entry.is_dir:
             yield Member(info, None)

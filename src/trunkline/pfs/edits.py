@@ -107,7 +107,7 @@ def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool =
         place = files.catalog.transact(lambda tx: _held_place(tx, session, target, spout))
         base = files.view(place.content) if place.content else None
         writer = files.store.writer(session, base)
-        _fold(files, session, writer, edits)
+        fold(files, session, writer, edits)
         sealed = writer.seal()
         commit = session.finish(lambda tx: _adopt(files, tx, session, target, place, sealed, spout))
     compact_layers(files, commit)
@@ -126,7 +126,7 @@ def _place(tx: Tx, target: Target, spout: bool) -> _Place:
     need_repo(tx, target.repo)
     if target.ref:
         row = need_commit(tx, target.repo, target.ref)
-        _need_open(tx, row, spout)
+        need_open(tx, row, spout)
         return _Place(row, reads.content_of(tx, row))
     if not target.branch:
         raise InvalidArgument(f"where in {target.repo} to write is not said: name a branch or an open commit")
@@ -142,7 +142,8 @@ def _place(tx: Tx, target: Target, spout: bool) -> _Place:
     return _Place(head if head.open else None, reads.content_of(tx, head))
 
 
-def _need_open(tx: Tx, row: CommitRow, spout: bool) -> None:
+def need_open(tx: Tx, row: CommitRow, spout: bool) -> None:
+    """Raises FailedPrecondition where nobody may write to a commit, or (without `spout`) only its pipeline."""
     if not row.open:
         raise FailedPrecondition(
             f"commit {row.commit} has already been finished, and a finished commit never changes; "
@@ -155,7 +156,7 @@ def _need_open(tx: Tx, row: CommitRow, spout: bool) -> None:
         )
 
 
-def _fold(files: Files, session: Session, writer: Writer, edits: Iterable[Edit]) -> None:
+def fold(files: Files, session: Session, writer: Writer, edits: Iterable[Edit]) -> None:
     """Hand edits to the writer, consecutive bytes of one file as one stream."""
     source = iter(edits)
     edit = next(source, None)
@@ -246,7 +247,7 @@ def _adopt(
         row = commit_rows.get_commit(tx, place.commit.seq)
         if row is None:
             raise FailedPrecondition(f"commit {place.commit.commit} was deleted while files were written to it")
-        _need_open(tx, row, spout)
+        need_open(tx, row, spout)
         _append(tx, session, row.seq, sealed)
         return row.commit
     if now.commit is not None:  # somebody opened one meanwhile
@@ -298,6 +299,7 @@ def _swap(tx: Tx, session: Session, seq: int, old: Sequence[str], merged: Sealed
     if row is None or not row.open or present[: len(old)] != list(old):
         return
     session.adopt(tx, [merged], DIFF_HOLDER, str(seq))
-    commit_rows.replace_layers(tx, seq, [merged.id, *present[len(old) :]])
-    for fileset in old:
+    newer = present[len(old) :]
+    commit_rows.replace_layers(tx, seq, [merged.id, *newer])
+    for fileset in set(old) - set(newer):  # one file set may have been added several times
         session.release(tx, fileset, DIFF_HOLDER, str(seq))

@@ -19,6 +19,7 @@ from trunkline.model.names import Commit, Repo
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
 from trunkline.pfs.graph.refs import need_commit
+from trunkline.pfs.lent.pseudo import is_lent, need_lease
 from trunkline.storage import Entry, View, entries
 
 MAX_NUMBER = 100_000
@@ -38,6 +39,8 @@ class Source:
 def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
     """A commit's content as it is now; None while the commit is being finished: wait for its event, then ask again.
 
+    Through the repo `LENT_REPO` a file set is read, whose id `ref` is.
+
     An open commit shows its base and what was written so far. Raises NotFound, FailedPrecondition when the commit
     under an open one is itself unfinished.
     """
@@ -49,11 +52,22 @@ def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
         ids = content_of(tx, row, strict=True)
         return row, ids, files.store.view(load(tx, ids))
 
+    if is_lent(repo):
+        return _lent_source(files, repo, ref)
     found = files.catalog.read(work)
     if found is None:
         return None
     row, ids, view = found
     return Source(row.commit, row.finished_us, ids, view)
+
+
+def _lent_source(files: Files, repo: Repo, lease: str) -> Source:
+    def work(tx: Tx) -> Source:
+        row = need_lease(tx, lease)
+        view = files.store.view(load(tx, row.filesets))
+        return Source(Commit(repo, row.id), row.created_us, row.filesets, view)
+
+    return files.catalog.read(work)
 
 
 def need_source(files: Files, repo: Repo, ref: str) -> Source:

@@ -4,6 +4,7 @@ from trunkline.storage.ports import ChunkKey, NewChunk, Part, Sealed, WriteSessi
 from trunkline.storage.reading.compare import Change, changes
 from trunkline.storage.reading.content import Content
 from trunkline.storage.reading.entries import Entry, entries
+from trunkline.storage.reading.shards import shards
 from trunkline.storage.reading.view import View
 from trunkline.storage.store import Store
 from trunkline.storage.writing.finish import Finished
@@ -24,4 +25,5 @@ __all__ = [
     "Writer",
     "changes",
     "entries",
+    "shards",
 ]

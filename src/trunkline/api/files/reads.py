@@ -18,6 +18,7 @@ from trunkline.model.infos import FileInfo
 from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits
+from trunkline.pfs.lent.pseudo import is_lent
 from trunkline.pfs.reads import Source
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -108,7 +109,8 @@ class ReadDoor:
         source, _ = await self._open(request.file.commit)
 
         def work() -> Iterator[BytesValue]:
-            pieces = content.get_file(self.files, source, request.file.path, offset=request.offset)
+            bounds = _bounds(request)
+            pieces = content.get_file(self.files, source, request.file.path, offset=request.offset, bounds=bounds)
             return (BytesValue(value=piece) for piece in messages(pieces, PIECE_BYTES))
 
         async with aclosing(self.bridge.stream(work)) as items:
@@ -119,13 +121,11 @@ class ReadDoor:
         """Everything that matches, as one tar stream."""
         _refuse_url(request)
         source, _ = await self._open(request.file.commit)
-        bounds = request.path_range
         mtime_s = (source.committed_us or 0) // 1_000_000
 
         def work() -> Iterator[BytesValue]:
-            found = content.get_tree(source, request.file.path)
-            inside = (one for one in found if bounds.lower <= one.info.path and _below(one.info.path, bounds.upper))
-            files = ((one.info.path, one.info.size_bytes, one.content) for one in inside)
+            found = content.get_tree(source, request.file.path, _bounds(request))
+            files = ((one.info.path, one.info.size_bytes, one.content) for one in found)
             stream = blocks(((path, size, one.read() if one else None) for path, size, one in files), mtime_s)
             return (BytesValue(value=piece) for piece in messages(stream, PIECE_BYTES))
 
@@ -155,6 +155,8 @@ class ReadDoor:
         if named is not None and named.ref:
             source, _ = await self._open(request.old_file.commit)
             return source, request.old_file.path or request.new_file.path
+        if is_lent(new.commit.repo):
+            return None, request.new_file.path
         look = partial(commits.inspect_commit, repo=new.commit.repo, ref=new.commit.id)
         info = await self.bridge.unary(partial(self.files.catalog.read, look))
         if info.parent is None:
@@ -163,8 +165,8 @@ class ReadDoor:
         return source, request.new_file.path
 
 
-def _below(path: str, upper: str) -> bool:
-    return not upper or path < upper
+def _bounds(request: pfs.GetFileRequest) -> content.Bounds:
+    return content.Bounds(request.path_range.lower, request.path_range.upper)
 
 
 def _refuse_url(request: pfs.GetFileRequest) -> None:

@@ -36,8 +36,13 @@ class ModifyDoor:
         first = next(messages, None)
         if first is None or first.WhichOneof("body") != "set_commit":
             raise InvalidArgument("the first message of ModifyFile must be set_commit: it says where to write")
-        modify(self.files, target_of(first.set_commit), map(_edit, messages))
+        modify(self.files, target_of(first.set_commit), edits_of(messages))
         return Empty()
+
+
+def edits_of(messages: Iterator[pfs.ModifyFileRequest]) -> Iterator[Edit]:
+    """What a stream wants done, after it has said where."""
+    return map(_edit, messages)
 
 
 def _edit(message: pfs.ModifyFileRequest) -> Edit:
@@ -51,7 +56,7 @@ def _edit(message: pfs.ModifyFileRequest) -> Edit:
             source = nouns.commit_of(copy.src.commit, "a copied file")
             return Copy(copy.dst, source.repo, source.ref, copy.src.path, append=copy.append, datum=copy.datum)
         case "set_commit":
-            raise InvalidArgument("set_commit may only be the first message: one stream writes to one commit")
+            raise InvalidArgument("set_commit may only be the first message of ModifyFile: one stream, one commit")
     raise InvalidArgument("a message of ModifyFile says nothing: expected add_file, delete_file or copy_file")
 
 

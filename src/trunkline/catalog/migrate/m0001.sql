@@ -7,6 +7,15 @@ CREATE TABLE awaited (
 
 CREATE INDEX awaited_by_gen ON awaited (gen);
 
+CREATE TABLE cache_entries (
+	"key" TEXT NOT NULL,
+	tag TEXT NOT NULL,
+	value BLOB NOT NULL,
+	CONSTRAINT pk_cache_entries PRIMARY KEY ("key")
+);
+
+CREATE INDEX ix_cache_entries_tag ON cache_entries (tag);
+
 CREATE TABLE chunks (
 	hash BLOB NOT NULL,
 	gen BIGINT NOT NULL,
@@ -82,6 +91,23 @@ CREATE TABLE images (
 	CONSTRAINT pk_images PRIMARY KEY (digest)
 );
 
+CREATE TABLE lease_clock (
+	id INTEGER NOT NULL,
+	seconds BIGINT NOT NULL,
+	CONSTRAINT pk_lease_clock PRIMARY KEY (id),
+	CONSTRAINT lease_clock_is_one_row CHECK (id = 1)
+);
+
+CREATE TABLE leases (
+	id VARCHAR(32) NOT NULL,
+	ends_s BIGINT NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	created_us BIGINT NOT NULL,
+	CONSTRAINT pk_leases PRIMARY KEY (id)
+);
+
+CREATE INDEX leases_by_end ON leases (ends_s);
+
 CREATE TABLE log_segments (
 	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
 	pipeline INTEGER NOT NULL,
@@ -149,6 +175,16 @@ CREATE TABLE spec_defaults (
 	CONSTRAINT pk_spec_defaults PRIMARY KEY (project)
 )
  WITHOUT ROWID;
+
+CREATE TABLE cache_leases (
+	"key" TEXT NOT NULL,
+	lease VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_cache_leases PRIMARY KEY ("key", lease),
+	CONSTRAINT fk_cache_leases_key FOREIGN KEY("key") REFERENCES cache_entries ("key"),
+	CONSTRAINT fk_cache_leases_lease FOREIGN KEY(lease) REFERENCES leases (id)
+);
+
+CREATE INDEX ix_cache_leases_lease ON cache_leases (lease);
 
 CREATE TABLE fileset_blobs (
 	name TEXT NOT NULL,
@@ -247,6 +283,14 @@ CREATE INDEX jobs_by_meta_commit ON jobs (meta_commit);
 CREATE INDEX jobs_by_phase ON jobs (phase, seq);
 
 CREATE INDEX jobs_open ON jobs (seq) WHERE phase != 'ended';
+
+CREATE TABLE lease_layers (
+	lease VARCHAR(32) NOT NULL,
+	position INTEGER NOT NULL,
+	fileset VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_lease_layers PRIMARY KEY (lease, position),
+	CONSTRAINT fk_lease_layers_lease FOREIGN KEY(lease) REFERENCES leases (id)
+);
 
 CREATE TABLE pipeline_versions (
 	pipeline INTEGER NOT NULL,

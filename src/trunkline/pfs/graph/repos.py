@@ -9,10 +9,11 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog import repos as repo_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.repos import RepoRow
-from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound
+from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import ProjectInfo, RepoInfo
 from trunkline.model.names import (
     DEFAULT_PROJECT,
+    LENT_REPO,
     MASTER,
     USER_REPO,
     Repo,
@@ -73,6 +74,8 @@ def create_repo(tx: Tx, repo: Repo, description: str = "", *, update: bool = Fal
     """Make a repo, or with `update` make it or change its description. It has no branches yet."""
     check_repo(repo.name)
     check_repo_type(repo.type)
+    if repo.name == LENT_REPO:
+        raise InvalidArgument(f'repo name "{LENT_REPO}" is taken: file sets are read through it; choose another name')
     need_project(tx, repo.project)
     known = repo_rows.find_repo(tx, repo)
     if known and not update:

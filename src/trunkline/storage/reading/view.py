@@ -78,14 +78,20 @@ class View:
         return self._pages((folder, subtree_end(folder)), at_depth(level), after, limit, reverse)
 
     def walk(
-        self, directory: str, after: str | None = None, limit: int | None = None, reverse: bool = False
+        self,
+        directory: str,
+        after: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        lower: str | None = None,
+        upper: str | None = None,
     ) -> Iterator[pa.Table]:
-        """A directory and all below it; of a file, itself."""
+        """A directory and all below it; of a file, itself. Of a directory only paths from `lower` to before `upper`."""
         found = self.find(directory)
         if found is not None and not found.is_dir:
             return iter([as_entries(self.at(pa.array([directory])))])
         folder = _folder(directory)
-        return self._pages((folder, subtree_end(folder)), every, after, limit, reverse)
+        return self._pages((folder, subtree_end(folder)), every, after, limit, reverse, lower, upper)
 
     def glob(
         self,
@@ -112,24 +118,32 @@ class View:
         for rows in self.rows(prefix):
             yield pa.Table.from_batches([plain(rows)])
 
-    def rows(self, prefix: str = "/") -> Iterator[pa.RecordBatch]:
-        """As `files`, in batches with the cache's columns; a path that several datums wrote has several rows."""
+    def rows(self, prefix: str = "/", lower: str = "", upper: str = "") -> Iterator[pa.RecordBatch]:
+        """As `files`, in batches with the cache's columns; a path that several datums wrote has several rows.
+
+        Of a directory only paths from `lower` to before `upper`, "" being no bound.
+        """
         if not prefix.endswith("/"):
             rows = self.at(pa.array([prefix]))
             rows = keep(rows, ops(rows) == ADD)
             if rows.num_rows:
                 yield rows
                 return
-        low = _folder(prefix)
-        for batch in self.scan(low, subtree_end(low), every):
+        folder = _folder(prefix)
+        low, high = max(folder, lower), min(subtree_end(folder), upper or subtree_end(folder))
+        if low >= high:
+            return
+        for batch in self.scan(low, high, every):
             files = keep(batch, ops(batch) == ADD)
             if files.num_rows:
                 yield files
 
-    def contents(self, prefix: str = "/") -> Iterator[Content]:
-        """The file at `prefix`, or all below that directory, each to be read. Read them in this order: neighbours are
-        fetched together."""
-        return contents_of(self.rows(prefix), self._reader)
+    def contents(self, prefix: str = "/", lower: str = "", upper: str = "") -> Iterator[Content]:
+        """The file at `prefix`, or all below that directory, each to be read; lower, upper: as `rows`.
+
+        Read them in this order: neighbours are fetched together.
+        """
+        return contents_of(self.rows(prefix, lower, upper), self._reader)
 
     def scan(
         self,

@@ -1,0 +1,1 @@
+"""The doors onto file sets that are lent to clients."""
