@@ -209,7 +209,8 @@ LINES = {
     "delete commit": ID, "delete commitV2": "a@b", "delete transaction": ID, "find commit": "a@b:/c",
     "finish transaction": ID, "fsck": "", "inspect transaction": ID, "list transaction": "", "rerun pipeline": "a",
     "resume transaction": ID, "run cron": "a", "squash commit": ID, "squash commitV2": "a@b", "start transaction": "",
-    "stop transaction": "",
+    "stop transaction": "", "create secret": "-f nowhere", "delete secret": "nowhere", "inspect secret": "nowhere",
+    "list secret": "",
 }  # fmt: skip
 """A line for each command that asks the server something, with names that are not there."""
 

@@ -27,6 +27,7 @@ from trunkline.api.work.everything import AllPipelinesDoor
 from trunkline.api.work.jobs import JobDoor
 from trunkline.api.work.logs import LogDoor
 from trunkline.api.work.pipelines import PipelineDoor
+from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
@@ -44,9 +45,13 @@ from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
 from trunkline.pps.machine import create_job
 from trunkline.pps.pipelines import Rules
+from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import LocalBlobs
 from trunkline.worker.rungs import Rung
+
+SECRETS_KEY = "secrets.key"
+"""The file in the data folder with the key of all secrets."""
 
 JOIN_S = 1.0
 """How long a loop of the engine may take to notice that it shall end."""
@@ -63,7 +68,7 @@ class Engine:
         self._catalog = catalog
         self._store = Store(LocalBlobs(config.data / "blobs"), config.data / "cache", ambient)
         self._files = Files(catalog, self._store, ambient, create_job)
-        self._pps = Pps.of(self._files)
+        self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files)])
@@ -98,6 +103,7 @@ class Engine:
             DefaultsDoor(files, rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
             DatumDoor(self._pps, bridge),
+            SecretDoor(self._pps),
             LogDoor(self._pps, bridge, events),
             WorkerDoor(self._pps, bridge, events, self.worker_token),
             AllFilesDoor(files),

@@ -214,3 +214,15 @@ log_segments = Table(
     Index("log_segments_by_job", "job", "seq"),
     sqlite_autoincrement=True,
 )
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(253), primary_key=True),
+    Column("type", String(253), nullable=False),
+    # A JSON list of the names of its keys; their values are only in `sealed` (docs/formats/secrets.md).
+    Column("keys", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+"""Passwords and the like that user code is given."""

@@ -16,6 +16,7 @@ COMMANDS: Tree = {
         "pipeline": f"{_WORK}.specs:create",
         "project": f"{_DATA}.projects:create",
         "repo": f"{_DATA}.repos:create",
+        "secret": f"{_WORK}.secrets:create",
     },
     "update": {
         "defaults": f"{_WORK}.defaults:update",
@@ -36,6 +37,7 @@ COMMANDS: Tree = {
         "pipeline": f"{_WORK}.pipelines:inspect",
         "project": f"{_DATA}.projects:inspect",
         "repo": f"{_DATA}.repos:inspect",
+        "secret": f"{_WORK}.secrets:inspect",
         "transaction": f"{_SETUP}.transactions:inspect",
     },
     "list": {
@@ -48,6 +50,7 @@ COMMANDS: Tree = {
         "pipeline": f"{_WORK}.pipelines:list_",
         "project": f"{_DATA}.projects:list_",
         "repo": f"{_DATA}.repos:list_",
+        "secret": f"{_WORK}.secrets:list_",
         "transaction": f"{_SETUP}.transactions:list_",
     },
     "delete": {
@@ -62,6 +65,7 @@ COMMANDS: Tree = {
         "pipeline": f"{_WORK}.pipelines:delete",
         "project": f"{_DATA}.projects:delete",
         "repo": f"{_DATA}.repos:delete",
+        "secret": f"{_WORK}.secrets:delete",
         "transaction": f"{_SETUP}.transactions:delete",
     },
     "start": {
@@ -143,7 +147,7 @@ UNLISTED = frozenset(
 VERB_HELP = {
     "config": "Read and change the client's own configuration.",
     "copy": "Copy files, by reference.",
-    "create": "Make a project, repo, branch, pipeline or image, or set defaults.",
+    "create": "Make a project, repo, branch, pipeline, image or secret, or set defaults.",
     "delete": "Remove things.",
     "diff": "Compare files.",
     "draw": "Draw the pipelines as a graph.",
@@ -189,6 +193,7 @@ SYNONYMS = {
     "pipelines": "pipeline",
     "projects": "project",
     "repos": "repo",
+    "secrets": "secret",
     "transactions": "transaction",
 }
 """Other words for nouns."""

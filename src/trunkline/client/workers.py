@@ -168,6 +168,8 @@ def _step(step: WorkStep) -> ports.Step:
         writable_inputs=step.writable_inputs,
         image=_image(step.image),
         code=step.code,
+        secret_env=step.secret_env,
+        secrets=tuple(ports.SecretFolder(one.path, tuple(one.files.items())) for one in step.secrets),
     )
 
 

@@ -23,6 +23,7 @@ from trunkline.pps import assemble, claims, machine, planning
 from trunkline.pps import events as ev
 from trunkline.pps.claims import Leases
 from trunkline.pps.events import Work
+from trunkline.pps.secrets import Vault
 from trunkline.pps.tables import Tables
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,12 @@ class Pps:
     files: Files
     tables: Tables
     leases: Leases
+    vault: Vault
 
     @classmethod
-    def of(cls, files: Files) -> Pps:
+    def of(cls, files: Files, vault: Vault) -> Pps:
         """The pipeline system on a versioned file system. `files.on_output_commit` is `machine.create_job`."""
-        return cls(files, Tables(files), Leases(files))
+        return cls(files, Tables(files), Leases(files), vault)
 
 
 class Controller:

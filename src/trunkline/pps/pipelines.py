@@ -31,6 +31,7 @@ from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pfs.images import find_image
 from trunkline.pps import lineage, machine
+from trunkline.pps.secrets import check_places, missing
 from trunkline.pps.specs.unbuilt import refuse_unbuilt
 
 PIPELINE_TOPIC = "pipeline"
@@ -106,6 +107,9 @@ def create_pipeline(
             f"pipeline {pipeline} already exists; change it with `pachctl update pipeline`, or choose another name"
         )
     inputs = _input_branches(tx, spec)
+    check_places(spec)
+    if lacks := missing(tx, spec):
+        raise FailedPrecondition(f"pipeline {pipeline} cannot have what it needs: {lacks}")
     where = resolve(tx, spec.transform.image, rules)
     row = _new_version(change, known, spec, user_spec, where, reprocess=reprocess, by=by)
     if known.version:

@@ -36,6 +36,16 @@ class WorkImage(msgspec.Struct, frozen=True, kw_only=True):
     requirements: str = ""
 
 
+class WorkSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret as files in a folder that user code sees at `path`."""
+
+    path: str
+    files: dict[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"WorkSecret({self.path!r})"
+
+
 class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim's datums run, and on what. `timeout_us` 0: no limit."""
 
@@ -55,6 +65,8 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     output_commit: str = ""
     spec_commit: str = ""
+    secret_env: dict[str, bytes] = {}
+    secrets: tuple[WorkSecret, ...] = ()
 
     def to_bytes(self) -> bytes:
         """As JSON."""

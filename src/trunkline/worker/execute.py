@@ -65,7 +65,7 @@ def open_bench(
         sandbox=rung.sandbox,
         pfs=Pfs(scratch.pfs, inside),
         collector=Collector(str(scratch.pfs), str(scratch.staging), inside),
-        runner=lambda claim, tell: housing.runner(claim.step.image, tell),
+        runner=lambda claim, tell: housing.runner(claim.step.image, tell, claim.step.secrets),
         kill=housing.kill,
         close=housing.close,
         ambient=ambient,
@@ -116,6 +116,7 @@ class Execution:
         self._interrupt = interrupt
         self._row = claim.first
         self._env = _claim_environment(bench, claim)
+        self._secret = {name: os.fsdecode(value) for name, value in claim.step.secret_env.items()}
         self._stdin = self._write_stdin("stdin", claim.step.stdin)
         self._err_stdin = self._write_stdin("err_stdin", claim.step.err_stdin)
 
@@ -212,7 +213,7 @@ class Execution:
         self._stop_if_told()
         command = Command(
             argv,
-            env,
+            {**env, **self._secret},  # and not in /pfs/.env, which is a file on a disk
             cwd=step.working_dir or step.image.workdir or "/",
             user=step.user or step.image.user,
             stdin=stdin,

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
 from trunkline.worker.launch import HOME_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
-from trunkline.worker.ports import Image
+from trunkline.worker.ports import Image, SecretFolder
 from trunkline.worker.rungs import LaidImage
 from trunkline.worker.runner import AgentLost, AgentRunner, Command, Runner
 
@@ -207,35 +207,44 @@ class Housing:
         self._images = images
         self._start = start
         self._keep = keep
-        self._open: dict[tuple[str, str], Runner] = {}
+        self._open: dict[tuple[str, str, tuple[SecretFolder, ...]], Runner] = {}
         self._current: Runner | None = None
         self._ambient = ambient
         self._failed: dict[str, tuple[float, FailedPrecondition | None]] = {}
 
-    def runner(self, image: Image, tell: Callable[[str], None] = _unheard) -> Runner:
-        """A living runner that shows `image`. Raises FailedPrecondition, the same one again for a while.
+    def runner(
+        self, image: Image, tell: Callable[[str], None] = _unheard, secrets: tuple[SecretFolder, ...] = ()
+    ) -> Runner:
+        """A living runner that shows `image` and `secrets`. Raises FailedPrecondition, the same one again for a while.
 
         tell: takes a sentence for each step that takes long.
         """
-        since_s, error = self._failed.get(image.name + image.digest, (0.0, None))
+        wanted = " ".join([image.name, image.digest, *(one.path for one in secrets)])
+        since_s, error = self._failed.get(wanted, (0.0, None))
         if error and self._ambient.ticks_s() - since_s < _FAILED_S:
             raise error
         try:
-            return self._runner(image, tell)
+            return self._runner(image, tell, secrets)
         except FailedPrecondition as failed:
-            self._failed[image.name + image.digest] = (self._ambient.ticks_s(), failed)
+            self._failed[wanted] = (self._ambient.ticks_s(), failed)
             raise
 
-    def _runner(self, image: Image, tell: Callable[[str], None]) -> Runner:
-        key = (self._images.root(image), self._images.venv(image, self._scratch, self._sandbox, tell))
+    def _runner(self, image: Image, tell: Callable[[str], None], secrets: tuple[SecretFolder, ...]) -> Runner:
+        root, venv = self._images.root(image), self._images.venv(image, self._scratch, self._sandbox, tell)
+        key = (root, venv, secrets)
         if not self._sandbox.namespaces:
-            self._images.laid.lay(*key)
+            if secrets:
+                raise FailedPrecondition(
+                    f"the secret at {secrets[0].path} cannot be shown as files on this machine, which allows no "
+                    "namespaces; name a key and an env_var in the spec instead"
+                )
+            self._images.laid.lay(root, venv)
         runner = self._open.pop(key, None)
         if runner is not None and not runner.alive:
             runner.close()
             runner = None
         if runner is None:
-            runner = self._start(self._scratch, replace(self._sandbox, image=key[0], venv=key[1]))
+            runner = self._start(self._scratch, replace(self._sandbox, image=root, venv=venv, secrets=secrets))
         self._open[key] = runner  # the last used is last
         while len(self._open) > self._keep:
             self._open.pop(next(iter(self._open))).close()

@@ -16,6 +16,7 @@ from pathlib import Path
 from trunkline.errors import FailedPrecondition, Unavailable
 from trunkline.worker.agent import frames
 from trunkline.worker.agent.root import View
+from trunkline.worker.ports import SecretFolder
 
 SOCKET_NAME = "agent.sock"
 STAGING_INSIDE = "/.pfs"
@@ -66,8 +67,8 @@ class Sandbox:
 
     namespaces: False runs it in the host's own root, with a real /pfs (the rung for root without mount rights).
     own_pids: a pid namespace too. image: folder whose entries appear at /. venv: folder shown at /.venv. masked,
-    exposed: host paths. patience_s: how long the agent waits for a lost worker. prefix: put before the launcher's
-    command line (tests drop privileges with it).
+    exposed: host paths. secrets: shown as files. patience_s: how long the agent waits for a lost worker. prefix: put
+    before the launcher's command line (tests drop privileges with it).
     """
 
     namespaces: bool = True
@@ -77,6 +78,7 @@ class Sandbox:
     venv_writable: bool = False
     masked: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
+    secrets: tuple[SecretFolder, ...] = ()
     patience_s: float = 0.0
     prefix: tuple[str, ...] = ()
     python: str = field(default_factory=lambda: sys.executable)
@@ -93,6 +95,7 @@ class Sandbox:
             venv_writable=self.venv_writable,
             masked=list(self.masked),
             exposed=list(self.exposed),
+            secrets=secrets_as_told(self.secrets),
         )
         return {
             "address": f"{inside}/{SOCKET_NAME}",
@@ -101,6 +104,16 @@ class Sandbox:
             "patience_s": self.patience_s,
             "probe": probe,
         }
+
+
+def secrets_as_told(secrets: Sequence[SecretFolder]) -> dict[str, dict[str, str]]:
+    """Folders and files for `View.secrets`, links of the host on the way to each folder resolved."""
+    told: dict[str, dict[str, str]] = {}
+    for one in secrets:
+        parent, name = os.path.split(os.path.normpath(one.path))
+        place = os.path.join(os.path.realpath(parent), name)
+        told[place] = {key: data.hex() for key, data in one.files}
+    return told
 
 
 class CannotBuild(FailedPrecondition):

@@ -58,6 +58,14 @@ class Image:
 
 
 @dataclass(frozen=True)
+class SecretFolder:
+    """A secret as files, shown in the folder `path`."""
+
+    path: str
+    files: tuple[tuple[str, bytes], ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Step:
     """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none."""
 
@@ -74,6 +82,8 @@ class Step:
     writable_inputs: bool = False
     image: Image = Image()
     code: str = ""
+    secret_env: dict[str, bytes] = field(default_factory=dict, repr=False)
+    secrets: tuple[SecretFolder, ...] = ()
 
 
 @dataclass(frozen=True)

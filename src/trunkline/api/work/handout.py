@@ -11,11 +11,15 @@ import pyarrow.compute as pc
 from trunkline.model.datums import DatumTable, code_digest
 from trunkline.model.names import Commit
 from trunkline.pps.claims import Handed
-from trunkline.wire.work import DATUMS, ELEMENT, WorkImage, WorkInput, WorkStep, table_to_bytes
+from trunkline.pps.secrets import Given
+from trunkline.wire.work import DATUMS, ELEMENT, WorkImage, WorkInput, WorkSecret, WorkStep, table_to_bytes
 
 
-def step_of(handed: Handed, image_filesets: Sequence[str]) -> WorkStep:
-    """What the range's datums run, and on what. image_filesets: those of the image, if there is one."""
+def step_of(handed: Handed, image_filesets: Sequence[str], given: Given = Given()) -> WorkStep:
+    """What the range's datums run, and on what. image_filesets: those of the image, if there is one.
+
+    given: the secrets of its code.
+    """
     spec, transform = handed.spec, handed.spec.transform
     return WorkStep(
         cmd=transform.cmd,
@@ -34,6 +38,8 @@ def step_of(handed: Handed, image_filesets: Sequence[str]) -> WorkStep:
         code=code_digest(transform, handed.image.digest if handed.image is not None else ""),
         output_commit=handed.leased.job.job.id,
         spec_commit=handed.spec_commit,
+        secret_env=given.env,
+        secrets=tuple(WorkSecret(path=one.path, files=one.files) for one in given.folders),
     )
 
 

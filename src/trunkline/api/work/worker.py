@@ -28,6 +28,7 @@ from trunkline.pps.claims import LEASE_US, Cancel, Command, Handed, Renewal, Rep
 from trunkline.pps.controller import Pps
 from trunkline.pps.logs import Segment
 from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC
+from trunkline.pps.secrets import given_to
 from trunkline.storage import NewChunk, Sealed
 from trunkline.wire import nouns
 from trunkline.wire.gen import worker_pb2 as wire
@@ -158,6 +159,7 @@ class WorkerDoor:
         filesets: list[str] = []
         if image is not None:
             filesets = self.system.files.catalog.read(lambda tx: image_rows.filesets_of(tx, image.digest))
+        given = self.system.files.catalog.read(lambda tx: given_to(tx, self.system.vault, handed.spec))
         return wire.Claim(
             id=row.id,
             job=nouns.job(handed.leased.job.job),
@@ -165,7 +167,7 @@ class WorkerDoor:
             last=row.last,
             fence=row.fence,
             lease_us=LEASE_US,
-            spec=step_of(handed, filesets).to_bytes(),
+            spec=step_of(handed, filesets, given).to_bytes(),
             datums=datums_of(handed.datums, row.done, handed.deaths),
         )
 

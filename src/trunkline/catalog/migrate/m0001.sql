@@ -157,6 +157,15 @@ CREATE TABLE schema_version (
 	CONSTRAINT pk_schema_version PRIMARY KEY (version)
 );
 
+CREATE TABLE secrets (
+	name VARCHAR(253) NOT NULL,
+	type VARCHAR(253) NOT NULL,
+	keys TEXT NOT NULL,
+	sealed BLOB NOT NULL,
+	created_us BIGINT NOT NULL,
+	CONSTRAINT pk_secrets PRIMARY KEY (name)
+);
+
 CREATE TABLE sessions (
 	gen INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
 	kind VARCHAR(32) NOT NULL,

@@ -85,6 +85,11 @@ def list_pipelines(tx: Tx, projects: Sequence[str] = ()) -> list[PipelineRow]:
     return [_pipeline(row) for row in tx.execute(query).all()]
 
 
+def in_state(tx: Tx, state: str) -> set[int]:
+    """Keys of the pipelines that are in a state."""
+    return {row.key for row in tx.execute(select(pipelines.c.key).where(pipelines.c.state == state)).all()}
+
+
 def similar_names(tx: Tx, pipeline: Pipeline) -> list[str]:
     """Names of pipelines in the same project, for advice in errors; at most 200."""
     query = select(pipelines.c.name).where(pipelines.c.project == pipeline.project).limit(200)

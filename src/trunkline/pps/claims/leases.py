@@ -18,9 +18,11 @@ from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ClaimRow
 from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted
+from trunkline.model.jobs import PipelineState
 from trunkline.model.names import Pipeline
 from trunkline.pfs.files import Files
 from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, lost
@@ -172,6 +174,8 @@ def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipel
     session_rows.require_open(tx, gen)
     rows = claim_rows.all_claims(tx)
     jobs = job_rows.get_jobs(tx, {row.job for row in rows})
+    held_back = pipeline_rows.in_state(tx, PipelineState.CRASHING.value)
+    rows = [row for row in rows if row.pipeline not in held_back]
     if pipeline is not None:
         rows = [row for row in rows if jobs[row.job].job.pipeline == pipeline]
     busy: dict[int, int] = {}

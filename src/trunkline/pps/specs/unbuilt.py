@@ -14,7 +14,6 @@ UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
     "s3_out": lambda spec: spec.s3_out,
     "autoscaling": lambda spec: spec.autoscaling,
     "transform.datum_batching": lambda spec: spec.transform.datum_batching,
-    "transform.secrets": lambda spec: bool(spec.transform.secrets),
     "input.cron": lambda spec: _has(spec, lambda leaf: isinstance(leaf, CronInput)),
     "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
     "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),

@@ -29,7 +29,8 @@ class View:
 
     pfs: writable, at /pfs. staging: read-only, at /.pfs. scratch: holds tmp and home (/tmp, /tmp/home). image: folder
     whose entries appear at /, or "". venv: folder shown at /.venv, or "". venv_writable: while it is being built.
-    masked: files and folders that appear empty. exposed: files and folders that stay writable.
+    masked: files and folders that appear empty. exposed: files and folders that stay writable. secrets: folders
+    to show, each with its files as hex digits; nothing of them is written to a disk.
     """
 
     pfs: str
@@ -40,6 +41,7 @@ class View:
     venv_writable: bool = False
     masked: list[str] = field(default_factory=list)
     exposed: list[str] = field(default_factory=list)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
 
 def build(view: View, own_pids: bool) -> None:
@@ -53,7 +55,7 @@ def build(view: View, own_pids: bool) -> None:
         os.mkdir(name)
         kernel.bind(OLD + os.fsencode(source), name)
     _system(own_pids)
-    _Merge(view.image).run()
+    _Merge(view.image, [os.fsencode(path) for path in view.secrets]).run()
     writable = [b"/pfs", b"/tmp", b"/dev/shm"]
     if os.path.isdir("/var/tmp"):
         kernel.bind(b"/tmp", b"/var/tmp")
@@ -67,6 +69,8 @@ def build(view: View, own_pids: bool) -> None:
     for exposed in map(os.fsencode, view.exposed):
         _expose(exposed)
         writable.append(exposed)
+    for path, files in view.secrets.items():
+        _secret(os.fsencode(path), files)
     kernel.detach(OLD)
     os.rmdir(OLD)
     kernel.protect(b"/")
@@ -151,13 +155,27 @@ def _expose(path: bytes) -> None:
         kernel.bind(OLD + path, path)
 
 
-class _Merge:
-    """The host's entries and the image's, in one tree."""
+def _secret(path: bytes, files: dict[str, str]) -> None:
+    """A folder in memory with these files; code of any user may read them."""
+    if path.startswith((b"/run/", b"/tmp/")):  # these are ours; anywhere else the folder stands by now
+        os.makedirs(path, exist_ok=True)
+    kernel.mount(b"tmpfs", path, b"tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, b"mode=755,size=2m")
+    for name, data in files.items():
+        descriptor = os.open(path + b"/" + os.fsencode(name), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444)
+        with open(descriptor, "wb") as file:
+            file.write(bytes.fromhex(data))
 
-    def __init__(self, image: str) -> None:
+
+class _Merge:
+    """The host's entries and the image's, in one tree, with empty folders where something is to be mounted later."""
+
+    def __init__(self, image: str, points: list[bytes]) -> None:
         self._image = OLD + os.fsencode(image) if image else b""
         # folder of the new root: folders of the image that belong there, the first wins
         self._layers: dict[bytes, list[bytes]] = {b"": [self._image]} if image else {}
+        self._points = {each for each in points if each[1:].split(b"/")[0] not in PRIVATE}
+        for point in self._points:
+            self._layers.setdefault(point, [])  # so that the folders above it are made anew and can hold it
         self._mounted = sorted(point for point, _ in kernel.mounts(OLD)) if image else []
 
     def run(self) -> None:
@@ -166,7 +184,8 @@ class _Merge:
         image = set(_names(self._image)) - set(PRIVATE) if self._image else set()
         for name in sorted(image):
             self._divert(b"/" + name)
-        for name in sorted(host | image):
+        points = {each[1:].split(b"/")[0] for each in self._points}
+        for name in sorted(host | image | points):
             self._entry(b"/" + name)
 
     def _divert(self, path: bytes) -> None:
@@ -186,6 +205,9 @@ class _Merge:
 
     def _entry(self, path: bytes) -> None:
         """Show what belongs at `path`."""
+        if path in self._points:
+            os.mkdir(path)
+            return
         host = OLD + path
         below = any(each.startswith(path + b"/") for each in self._layers)
         sources = [each for each in self._sources(path) if each != host]
@@ -194,7 +216,7 @@ class _Merge:
         if not sources and not below:
             with contextlib.suppress(OSError):  # a mount that answers nobody is left out, not fatal
                 _show(host, path)
-        elif sources and not (_is_folder(host) and _is_folder(sources[0])):
+        elif sources and not (_is_folder(sources[0]) and (below or _is_folder(host))):
             _show(sources[0], path)
         elif below or not self._overlay(path, host, sources):
             self._descend(path, host, sources)

@@ -1,0 +1,78 @@
+"""The one key that all secrets are encrypted with, in a file of its own (docs/formats/secrets.md)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from trunkline.ambient import Ambient
+from trunkline.errors import DataLoss
+
+VERSION = b"\x01"
+NONCE_BYTES = 12
+KEY_BYTES = 32
+
+
+class Vault:
+    """Encrypts and decrypts with the key in `path`, which is made when it is first needed. Safe to share."""
+
+    def __init__(self, path: Path, ambient: Ambient) -> None:
+        self._path = path
+        self._ambient = ambient
+        self._lock = threading.Lock()
+        self._cipher: AESGCM | None = None
+
+    def seal(self, name: str, data: bytes) -> bytes:
+        """Encrypt what the secret `name` holds; it can be opened under that name only."""
+        nonce = bytes.fromhex(self._ambient.new_id())[-NONCE_BYTES:]
+        return VERSION + nonce + self._key(make=True).encrypt(nonce, data, name.encode())
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """The reverse of `seal`. Raises DataLoss."""
+        nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+        if sealed[:1] != VERSION:
+            raise DataLoss(f"secret {name} was kept by a later version of this server; delete it and create it again")
+        try:
+            return self._key(make=False).decrypt(nonce, body, name.encode())
+        except InvalidTag:
+            raise DataLoss(
+                f"secret {name} cannot be read: it was encrypted with another key than that in {self._path}; "
+                "put that file back, or delete the secret and create it again"
+            ) from None
+
+    def _key(self, make: bool) -> AESGCM:
+        with self._lock:
+            if self._cipher is None:
+                self._cipher = AESGCM(self._read(make))
+            return self._cipher
+
+    def _read(self, make: bool) -> bytes:
+        try:
+            key = self._path.read_bytes()
+        except FileNotFoundError:
+            if not make:
+                raise DataLoss(f"the key of all secrets, {self._path}, is gone; put it back from a backup") from None
+            return self._make()
+        if len(key) != KEY_BYTES:
+            raise DataLoss(f"the key of all secrets, {self._path}, is damaged; put it back from a backup")
+        return key
+
+    def _make(self) -> bytes:
+        key = AESGCM.generate_key(KEY_BYTES * 8)
+        fresh = self._path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # what is encrypted with it must not outlive it
+        finally:
+            os.close(folder)
+        return key
