@@ -203,7 +203,24 @@ def test_err_cmd_makes_some_good(site: Site) -> None:
     failed = next(one["datum"]["id"] for one in listed if one["state"] == "FAILED")
     shown = site.pachctl("inspect", "datum", f"errors@{job['job']['id']}", failed)
     assert "State: failed" in shown
-    assert f"PFS State: errors.meta@{job['job']['id']}:/pfs/{failed}" in shown
+    state = f"errors.meta@{job['job']['id']}:/pfs/{failed}"
+    assert f"PFS State: {state}" in shown
+    assert site.pachctl("get", "file", f"{state}/mixed/file3") == "bad"
+    recorded = json.loads(site.pachctl("get", "file", f"errors.meta@{job['job']['id']}:/meta/{failed}/meta"))
+    assert (recorded["state"], recorded["inputs"][0]["file"]["path"]) == ("FAILED", "/file3")
+
+
+def test_a_pipeline_reads_the_records_of_another(site: Site) -> None:
+    site.pachctl("create", "repo", "plain")
+    site.put("plain", a="1", b="2")
+    site.create("doubled", {"cmd": ["sh"], "stdin": ["cat $plain $plain > /pfs/out/$(basename $plain)"]},
+                input=pfs("plain", "/*"))  # fmt: skip
+    code = 'grep -h -o \'"state": "[A-Z]*"\' $doubled > /pfs/out/$PACH_DATUM_ID'
+    site.create("states", {"cmd": ["sh"], "stdin": [code]}, input=pfs("doubled", "/meta/*/meta", repo_type="meta"))
+    assert site.counts("states") == ("success", 2, 0)
+    assert set(site.tree("states").values()) == {'"state": "SUCCESS"\n'}
+    site.put("plain", c="3")
+    assert site.counts("states") == ("success", 1, 2)
 
 
 def test_datums_are_listed_before_there_is_a_job(site: Site) -> None:

@@ -26,6 +26,7 @@ from trunkline.pfs.sessions import Session
 from trunkline.pps import claims, jobs, machine, pipelines
 from trunkline.pps.claims import Handed, Report
 from trunkline.pps.controller import Controller, Pps
+from trunkline.pps.datums.records import Records
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
@@ -141,7 +142,7 @@ class World:
         """Open the catalog, as a server that starts does."""
         catalog = Catalog.open(self.folder / "data", self.ambient, synchronous="OFF", rehearse=self.rehearse)
         store = Store(self.blobs, self.folder / "cache", self.ambient)
-        self.files = Files(catalog, store, self.ambient, machine.create_job)
+        self.files = Files(catalog, store, self.ambient, machine.create_job, Records())
         self.pps = Pps.of(self.files, Vault(self.folder / "secrets.key", self.ambient))
         self.controller = Controller(self.pps)
         self.worker = Worker(self, "w1")

@@ -43,6 +43,7 @@ from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
+from trunkline.pps.datums.records import Records
 from trunkline.pps.machine import create_job
 from trunkline.pps.pipelines import Rules
 from trunkline.pps.secrets import Vault
@@ -67,7 +68,7 @@ class Engine:
         self._identity = identity_of(config.data, ambient)
         self._catalog = catalog
         self._store = Store(LocalBlobs(config.data / "blobs"), config.data / "cache", ambient)
-        self._files = Files(catalog, self._store, ambient, create_job)
+        self._files = Files(catalog, self._store, ambient, create_job, Records())
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)

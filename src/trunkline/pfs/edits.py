@@ -25,6 +25,7 @@ from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, need_repo
+from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
 
@@ -234,8 +235,13 @@ def _held_source(files: Files, session: Session, edit: Copy) -> View:
     for _ in range(COPY_TRIES - 1):
         source = reads.need_source(files, edit.src_repo, edit.src_ref)
         with suppress(Aborted):
-            return files.hold(session, source.filesets)
-    return files.hold(session, reads.need_source(files, edit.src_repo, edit.src_ref).filesets)
+            return _hold(files, session, source)
+    return _hold(files, session, reads.need_source(files, edit.src_repo, edit.src_ref))
+
+
+def _hold(files: Files, session: Session, source: Source) -> View:
+    files.held(session, source.filesets)
+    return source.view
 
 
 def _adopt(

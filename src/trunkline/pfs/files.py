@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from trunkline.ambient import Ambient
 from trunkline.catalog.branches import BranchRow
@@ -23,6 +23,19 @@ def no_pipelines(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
     """Fills the port where no pipeline system is attached: output commits wait for whoever finishes them."""
 
 
+class RecordsPort(Protocol):
+    """Shows the commits of meta repos, which nobody writes: what jobs recorded of their datums."""
+
+    def __call__(self, files: Files, tx: Tx, commit: CommitRow) -> tuple[tuple[str, ...], View] | None:
+        """The file sets that must be held while it is read, and the content. None: not yet, wait for an event."""
+        ...
+
+
+def no_records(files: Files, tx: Tx, commit: CommitRow) -> tuple[tuple[str, ...], View]:
+    """Fills the port where no pipeline system is attached: there are no records."""
+    return (), files.store.view(())
+
+
 @dataclass(frozen=True)
 class Files:
     """What every function of this room works with."""
@@ -31,6 +44,7 @@ class Files:
     store: Store
     ambient: Ambient
     on_output_commit: OutputCommitPort = field(default=no_pipelines)
+    records: RecordsPort = field(default=no_records)
 
     def change(self, function: Callable[[Change], T], *, set_id: str | None = None) -> T:
         """Run `function` on the graph of branches in one transaction, and propagate what it changed."""

@@ -15,7 +15,7 @@ from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model import paths
 from trunkline.model.globs import Glob
 from trunkline.model.infos import CommitState, FileInfo
-from trunkline.model.names import Commit, Repo
+from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
 from trunkline.pfs.graph.refs import need_commit
@@ -34,6 +34,7 @@ class Source:
     committed_us: Micros | None
     filesets: tuple[str, ...]
     view: View
+    seq: int = 0
 
 
 def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
@@ -49,6 +50,9 @@ def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
         row = need_commit(tx, repo, ref)
         if row.state is CommitState.FINISHING:
             return None
+        if row.commit.repo.type == META_REPO:
+            shown = files.records(files, tx, row)
+            return (row, *shown) if shown is not None else None
         ids = content_of(tx, row, strict=True)
         return row, ids, files.store.view(load(tx, ids))
 
@@ -58,7 +62,7 @@ def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
     if found is None:
         return None
     row, ids, view = found
-    return Source(row.commit, row.finished_us, ids, view)
+    return Source(row.commit, row.finished_us, ids, view, row.seq)
 
 
 def _lent_source(files: Files, repo: Repo, lease: str) -> Source:

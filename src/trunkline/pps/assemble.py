@@ -8,7 +8,7 @@ a diff that nobody builds on but from which the next job of the same code adopts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +81,7 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
     with files.session("assemble") as session:
         table = full_table(tables, harvest)
         dropped = _dropped(files, session, tables, harvest, table)
-        made = files.held(session, _made(harvest))
+        made = files.held(session, made_by(harvest))
         saved = tables.save(session, table)
 
         def work(tx: Tx) -> None:
@@ -111,7 +111,7 @@ def finish(files: Files, tables: Tables, do: InstructionRow) -> None:
         return
     with files.session("assemble") as session:
         table = full_table(tables, harvest)
-        made = files.held(session, _made(harvest))
+        made = files.held(session, made_by(harvest))
         saved = tables.save(session, table)
 
         def work(tx: Tx) -> None:
@@ -132,10 +132,10 @@ def full_table(tables: Tables, harvest: Harvest) -> JobTable:
         raise Aborted(f"{job.job} has no datum table")
     table = tables.load(job.datums)
     rows = with_reports(table.rows, harvest.reports, job.seq, job.table_gen, harvest.ran)
-    return JobTable(table.datums, rows)
+    return replace(table, rows=rows)
 
 
-def _made(harvest: Harvest) -> list[str]:
+def made_by(harvest: Harvest) -> list[str]:
     """File sets with what was adopted and run."""
     job = harvest.job
     mine = (one for one in harvest.reports if one.gen == job.table_gen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +25,11 @@ from trunkline.model.datums import DatumTable
 from trunkline.model.globs import Glob
 from trunkline.model.inputs import MATCHES, evaluate
 from trunkline.model.jobs import DatumState, JobState
-from trunkline.model.names import Commit, Repo
+from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.model.plan import Known, Plan, RowClass
 from trunkline.model.results import CODE
 from trunkline.model.specs import Combination, Input, Leaf, PipelineSpec
-from trunkline.pfs import outputs
+from trunkline.pfs import outputs, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.pps import events as ev
@@ -79,7 +80,7 @@ def make_plan(files: Files, tables: Tables, do: InstructionRow) -> None:
     if ground is None:
         return
     with files.session("plan") as session:
-        datums = _datums(files, session, ground)
+        datums, records = _datums(files, session, ground)
         base, donor = _known(tables, ground.base), _donor(tables, ground.donor)
         first = "runs in every job" if not ground.spec.skips else plans.NEW
         plan = plans.plan(datums, base, donor, first=first)
@@ -93,7 +94,9 @@ def make_plan(files: Files, tables: Tables, do: InstructionRow) -> None:
             skipped=plan.count(RowClass.SKIP),
             adopted=plan.count(RowClass.ADOPTED),
         )
-        _keep(files, tables, session, ground, do, event, JobTable(datums, rows), plan.classes)
+        _keep(
+            files, tables, session, ground, do, event, JobTable(datums, rows, _ids_of(records)), plan.classes, records
+        )
 
 
 def settle(files: Files, tables: Tables, do: InstructionRow) -> None:
@@ -120,22 +123,55 @@ def settle(files: Files, tables: Tables, do: InstructionRow) -> None:
             adopted=_count(now, RowClass.ADOPTED),
         )
         classes = pc.if_else(pa.array(undecided), plan.classes, pa.scalar(int(RowClass.RUN), pa.int8()))
-        _keep(files, tables, session, ground, do, event, JobTable(table.datums, rows), classes)
+        _keep(files, tables, session, ground, do, event, replace(table, rows=rows), classes)
 
 
 def _count(classes: pa.Array, wanted: RowClass) -> int:
     return int(pc.sum(pc.equal(classes, int(wanted))).as_py() or 0)
 
 
-def _datums(files: Files, session: Session, ground: Ground) -> DatumTable:
-    """The datums that the inputs make."""
+Written = Mapping[int, Sequence[Sealed]]
+"""File sets by the seq of the commit whose content they are."""
+
+
+def _ids_of(records: Written) -> dict[int, tuple[str, ...]]:
+    return {commit: tuple(one.id for one in sealed) for commit, sealed in records.items()}
+
+
+def _datums(files: Files, session: Session, ground: Ground) -> tuple[DatumTable, Written]:
+    """The datums that the inputs make, and what inputs that are meta repos hold, written down for workers to read."""
     root = ground.spec.input
     if root is None:
         raise Aborted(f"{ground.spec.pipeline} has no input")
-    views = {repo: files.hold(session, filesets) for repo, (_, filesets) in ground.inputs.items()}
+    views, records = {}, {}
+    for repo, (commit, filesets) in ground.inputs.items():
+        if repo.type == META_REPO:
+            seq, sealed = _written(files, session, commit, [leaf for leaf in ground.spec.leaves if leaf.source == repo])
+            records[seq] = sealed
+            views[repo] = files.store.view(sealed)
+        else:
+            views[repo] = files.hold(session, filesets)
     resolved = with_commits(root, {repo: commit.id for repo, (commit, _) in ground.inputs.items()})
     matches = [match(views[leaf.source], leaf) for leaf in ground.spec.leaves]
-    return evaluate(resolved, matches, ground.spec.pipeline.project)
+    return evaluate(resolved, matches, ground.spec.pipeline.project), records
+
+
+def _written(files: Files, session: Session, commit: Commit, leaves: Sequence[Leaf]) -> tuple[int, Sequence[Sealed]]:
+    """The part of a meta commit that globs can match, as file sets: records are made when they are read, but here."""
+    source = reads.need_source(files, commit.repo, commit.id)
+    files.held(session, source.filesets)
+    stems = [Glob(leaf.glob).stem for leaf in leaves]
+    folders = [folder for folder in ("/meta/", "/pfs/") if any(_meet(stem, folder) for stem in stems)]
+    writer = files.store.writer(session)
+    for folder in folders:
+        for batch in source.view.rows(folder):
+            writer.add_rows(batch)
+    return source.seq, [one for one in writer.seal() if one.rows]
+
+
+def _meet(stem: str, folder: str) -> bool:
+    """Whether a glob whose matches begin with `stem` can match in a folder."""
+    return stem.startswith(folder) or folder.startswith(stem)
 
 
 def with_commits(node: Input, commits: Mapping[Repo, str]) -> Input:
@@ -219,6 +255,7 @@ def _keep(
     event: ev.Planned | ev.Settled,
     table: JobTable,
     classes: pa.Array,
+    records: Written = MappingProxyType({}),
 ) -> None:
     """Save table and adopted output, and tell the job, if it still waits for this."""
     adopted = pc.equal(classes, int(RowClass.ADOPTED)).to_numpy(zero_copy_only=False)
@@ -233,7 +270,7 @@ def _keep(
         key = str(do.job)
         fileset_rows.drop_holder(tx, TABLE_HOLDER, key)
         session.adopt(tx, sealed, TABLE_HOLDER, key)
-        session.adopt(tx, layers, JOB_HOLDER, key)
+        session.adopt(tx, [*layers, *(one for some in records.values() for one in some)], JOB_HOLDER, key)
         before = now.adopted if isinstance(event, ev.Settled) else ()
         gen = do.gen if isinstance(event, ev.Planned) else now.table_gen
         job_rows.set_table(tx, do.job, gen, [one.id for one in sealed], [*before, *(one.id for one in layers)])

@@ -6,9 +6,10 @@ by row: what is to be done about the datum, and, once it has run or was taken ov
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,29 +36,36 @@ ROWS = pa.schema(
         pa.field("source", pa.int64()),  # the job (seq) that ran it; -1: none yet
         pa.field("image", pa.string()),  # digest of the image it ran in; "": the host's own files
         pa.field("code", pa.string()),  # digest of image, cmd, stdin and env that it ran with
+        pa.field("index", pa.int64()),  # its row in the table of the job that ran it; -1: it has not run
         *REPORTED,
     ]
 )
-RECORDED = ("source", "image", "code", *(each.name for each in REPORTED))
+RECORDED = ("source", "image", "code", "index", *(each.name for each in REPORTED))
 """Columns of what is recorded of a datum; they go with its output from job to job."""
 
 DATUMS_PATH = "/datums"
 ROWS_PATH = "/rows"
+RECORDS_PATH = "/records"
 CACHED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class JobTable:
-    """A job's datums, and what is known of each. rows: as `ROWS`."""
+    """A job's datums, and what is known of each. rows: as `ROWS`.
+
+    records: for inputs that are meta repos, the file sets that workers read, by the seq of the input's commit.
+    """
 
     datums: DatumTable
     rows: pa.Table
+    records: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def fresh(ids: pa.Array) -> pa.Table:
     """Rows of which nothing is decided or recorded: all are to run."""
     count = len(ids)
-    columns = {"id": ids.cast(ID), "place": _filled(-1, pa.int64(), count), "source": _filled(-1, pa.int64(), count)}
+    none = _filled(-1, pa.int64(), count)
+    columns = {"id": ids.cast(ID), "place": none, "source": none, "index": none}
     for each in ROWS:
         if each.name not in columns:
             columns[each.name] = _filled("" if pa.types.is_string(each.type) else 0, each.type, count)
@@ -107,6 +115,7 @@ def with_reports(rows: pa.Table, reports: Sequence[ReportRow], job: int, gen: in
     values = told.drop_columns(["row"])
     for name, value in zip(RECORDED[:3], (job, *ran), strict=True):
         values = values.append_column(name, _filled(value, ROWS.field(name).type, told.num_rows))
+    values = values.append_column("index", pa.array(where, pa.int64()))
     return scatter(rows, where, values)
 
 
@@ -169,6 +178,8 @@ class Tables:
         writer = self.files.store.writer(session)
         writer.put(DATUMS_PATH, table.datums.to_bytes(), datum="", append=False)
         writer.put(ROWS_PATH, encode(table.rows), datum="", append=False)
+        if table.records:
+            writer.put(RECORDS_PATH, json.dumps(table.records).encode(), datum="", append=False)
         sealed = list(writer.seal())
         self._keep(tuple(one.id for one in sealed), table)
         return sealed
@@ -184,7 +195,13 @@ class Tables:
         parts = [view.file(path) for path in (DATUMS_PATH, ROWS_PATH)]
         if parts[0] is None or parts[1] is None:
             raise DataLoss(f"the datum table in file set {filesets[0]} is incomplete")
-        table = JobTable(DatumTable.from_bytes(parts[0].bytes()), decode(parts[1].bytes()))
+        more = view.file(RECORDS_PATH)
+        records = json.loads(more.bytes()) if more is not None else {}
+        table = JobTable(
+            DatumTable.from_bytes(parts[0].bytes()),
+            decode(parts[1].bytes()),
+            {int(commit): tuple(filesets) for commit, filesets in records.items()},
+        )
         self._keep(filesets, table)
         return table
 

@@ -4,6 +4,7 @@ from trunkline.storage.ports import ChunkKey, NewChunk, Part, Sealed, WriteSessi
 from trunkline.storage.reading.compare import Change, changes
 from trunkline.storage.reading.content import Content
 from trunkline.storage.reading.entries import Entry, entries
+from trunkline.storage.reading.rendered import RenderedRun, directory_row, text_rows, with_directories
 from trunkline.storage.reading.shards import shards
 from trunkline.storage.reading.view import View
 from trunkline.storage.store import Store
@@ -18,12 +19,16 @@ __all__ = [
     "Finished",
     "NewChunk",
     "Part",
+    "RenderedRun",
     "Sealed",
     "Store",
     "View",
     "WriteSession",
     "Writer",
     "changes",
+    "directory_row",
     "entries",
     "shards",
+    "text_rows",
+    "with_directories",
 ]

@@ -19,6 +19,7 @@ from trunkline.storage.filesets.schema import as_batch
 from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
 from trunkline.storage.ports import ChunkKey, Sealed, WriteSession
 from trunkline.storage.reading.content import Content, contents_of
+from trunkline.storage.reading.rendered import RenderedRun
 from trunkline.storage.reading.view import View
 from trunkline.storage.writing.finish import Finished, Finisher, split
 from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
@@ -83,6 +84,10 @@ class Store:
             return found
 
         return View(opened, self.reader)
+
+    def rendered(self, run: RenderedRun) -> View:
+        """The content of a run that is made as it is read."""
+        return View(lambda: [run], self.reader)
 
     def finish(self, session: WriteSession, base: Sequence[Sealed], layers: Sequence[Sealed], since: int) -> Finished:
         """Merge layers, oldest first, into one diff on the manifest `base`; check it; make the new manifest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trunkline.catalog.engine import Tx
@@ -52,16 +53,16 @@ def hand_out(
         return None
     table = tables.load(leased.job.datums)
     part = slice_of(table, leased.claim.done, leased.claim.last)
-    return files.catalog.read(lambda tx: _handed(tx, leased, part))
+    return files.catalog.read(lambda tx: _handed(tx, leased, part, table.records))
 
 
-def _handed(tx: Tx, leased: Leased, datums: DatumTable) -> Handed:
+def _handed(tx: Tx, leased: Leased, datums: DatumTable, records: Mapping[int, tuple[str, ...]]) -> Handed:
     job = leased.job
     version = pipeline_rows.get_version(tx, job.pipeline, job.version)
     if version is None:
         raise Aborted(f"the pipeline of job {job.job} was deleted")
     inputs = tuple(
-        Input(commit.commit, tuple(outputs.content_filesets(tx, commit.seq)))
+        Input(commit.commit, records.get(commit.seq) or tuple(outputs.content_filesets(tx, commit.seq)))
         for commit in outputs.inputs_of(tx, job.output_commit)
     )
     return Handed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -108,7 +109,7 @@ def table_of(files: Files, tables: Tables, job: Job) -> tuple[Harvest, JobTable,
         at_work = pc.and_(pc.is_in(places, value_set=pa.array(sorted(busy), pa.int64())), unknown)
         starting = pa.scalar(CODE[DatumState.STARTING], pa.int8())
         states = pc.if_else(at_work, starting, table.rows["state"].combine_chunks())
-        table = JobTable(table.datums, with_columns(table.rows, state=states))
+        table = replace(table, rows=with_columns(table.rows, state=states))
     return harvest, table, busy
 
 
