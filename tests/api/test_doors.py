@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -161,13 +162,31 @@ def test_headers_reach_the_door(stub: Any, door: Shapes) -> None:
     assert call.method == "/pfs_v2.API/InspectRepo"
 
 
-def test_inside_a_transaction_nothing_is_done_at_once(stub: Any, door: Shapes) -> None:
-    before = len(door.calls)
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.InspectRepo(named("a"), metadata=[("pach-transaction", "f" * 32)])
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "f" * 32 in raised.value.details()
-    assert len(door.calls) == before
+@dataclass
+class Tape:
+    """Keeps calls of one method."""
+
+    kept: list[Call] = field(default_factory=list)
+
+    def takes(self, method: str) -> bool:
+        return method == "/pfs_v2.API/InspectRepo"
+
+    def record(self, request: pfs.InspectRepoRequest, call: Call) -> pfs.RepoInfo:
+        self.kept.append(call)
+        return pfs.RepoInfo(repo=request.repo, description="kept")
+
+
+def test_inside_a_transaction_a_call_is_kept_where_it_can_be(tmp_path: Path) -> None:
+    tape, shapes = Tape(), Shapes()
+    with serving(tmp_path, lambda _loop, _bridge: [shapes], tape) as channel:
+        stub: Any = pfs_v2_pb2_grpc.APIStub(channel)
+        within = [("pach-transaction", "f" * 32)]
+        assert stub.InspectRepo(named("a"), metadata=within).description == "kept"
+        assert [call.transaction for call in tape.kept] == ["f" * 32]
+        assert stub.InspectRepo(named("a"), metadata=[("pach-transaction", "")]).description == ""
+        assert stub.InspectCommit(pfs.InspectCommitRequest(commit=pfs.Commit(id="c")), metadata=within).commit.id == "c"
+        assert len(list(stub.ListRepo(pfs.ListRepoRequest(), metadata=within))) == 1000
+    assert (len(tape.kept), len(shapes.calls)) == (1, 1)
 
 
 def call_by(method: MethodDescriptor, channel: grpc.Channel) -> Any:

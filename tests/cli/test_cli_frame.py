@@ -58,7 +58,6 @@ def test_help_leaves_out_what_this_server_lacks(pachctl):
     known = {" ".join(words) for words, _ in LEAVES} | set(COMMANDS)
     assert known >= UNLISTED
     assert "squash" not in pachctl("--help").out
-    assert "transaction " not in pachctl("list").out
     assert "commit " in pachctl("finish").out
 
 

@@ -1,4 +1,4 @@
-"""The calls by which a client finds out what it talks to: version, cluster, enterprise state, open transactions."""
+"""The calls by which a client finds out what it talks to: version, cluster, enterprise state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from trunkline import __version__
 from trunkline.api.rpc.call import Call
 from trunkline.wire.gen import admin_v2_pb2, enterprise_v2_pb2, license_v2_pb2, versionpb_v2_pb2
-from trunkline.wire.gen import transaction_v2_pb2 as transactions
 
 SPOKEN = (2, 12, 2)
 """The version whose interface this server speaks. Clients compare major and minor with their own."""
@@ -94,22 +93,6 @@ class LicenseDoor:
     ) -> license_v2_pb2.DeleteAllResponse:
         """No licence is kept, so none is left: older clients ask this first when they empty a server."""
         return license_v2_pb2.DeleteAllResponse()
-
-
-class TransactionDoor:
-    """There are no transactions yet, and so none to list or to delete."""
-
-    service = "transaction_v2.API"
-
-    async def ListTransaction(
-        self, _request: transactions.ListTransactionRequest, _call: Call
-    ) -> transactions.TransactionInfos:
-        """None."""
-        return transactions.TransactionInfos()
-
-    async def DeleteAll(self, _request: transactions.DeleteAllRequest, _call: Call) -> Empty:
-        """Nothing to delete."""
-        return Empty()
 
 
 def _for_ever() -> enterprise_v2_pb2.TokenInfo:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from trunkline.ambient import Ambient
-from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, TransactionDoor, VersionDoor
+from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
 from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
@@ -19,8 +19,10 @@ from trunkline.api.files.writes import BulkDoor, ModifyDoor
 from trunkline.api.lent.filesets import CacheDoor, FileSetDoor
 from trunkline.api.lent.storage import StorageDoor
 from trunkline.api.rpc.bridge import Bridge
-from trunkline.api.rpc.doors import Door
+from trunkline.api.rpc.doors import Door, Recorder
 from trunkline.api.rpc.events import Events
+from trunkline.api.transactions.door import CallRecorder, TransactionDoor
+from trunkline.api.transactions.members import Requests, members
 from trunkline.api.work.datums import DatumDoor
 from trunkline.api.work.defaults import DefaultsDoor
 from trunkline.api.work.everything import AllPipelinesDoor
@@ -38,6 +40,7 @@ from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
+from trunkline.pfs.graph.transactions import Transactions
 from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
@@ -70,6 +73,11 @@ class Engine:
         self._store = Store(LocalBlobs(config.data / "blobs"), config.data / "cache", ambient)
         self._files = Files(catalog, self._store, ambient, create_job, Records())
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
+        self._rules = Rules(strict_images=config.strict_images)
+        known = members(self._rules)
+        self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
+        self.recorder: Recorder = CallRecorder(self._transactions, {one.call: one for one in known})
+        """What keeps the calls that are made in a transaction."""
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files)])
@@ -84,7 +92,6 @@ class Engine:
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
         """What the gRPC server answers with. `loop` runs the waiting calls."""
         files, events = self._files, Events(self._catalog.wake, loop)
-        rules = Rules(strict_images=self._config.strict_images)
         return [
             VersionDoor(),
             AdminDoor(self._identity.cluster_id, self._identity.deployment_id),
@@ -100,8 +107,8 @@ class Engine:
             CacheDoor(files),
             StorageDoor(self._leases),
             CheckDoor(files),
-            PipelineDoor(files, rules),
-            DefaultsDoor(files, rules),
+            PipelineDoor(files, self._rules),
+            DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
             DatumDoor(self._pps, bridge),
             SecretDoor(self._pps),
@@ -109,7 +116,7 @@ class Engine:
             WorkerDoor(self._pps, bridge, events, self.worker_token),
             AllFilesDoor(files),
             AllPipelinesDoor(files),
-            TransactionDoor(),
+            TransactionDoor(self._transactions),
         ]
 
     def start(self, address: tuple[str, int]) -> None:

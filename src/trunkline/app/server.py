@@ -111,7 +111,7 @@ class Server:
         self._config = config
         self._engine = engine
         self._bridge = Bridge()
-        self._rooms = Rooms(self._bridge, ambient)
+        self._rooms = Rooms(self._bridge, ambient, engine.recorder)
         self._folder = socket_folder(config.data)
         self._closing: list[Callable[[], object]] = []
 

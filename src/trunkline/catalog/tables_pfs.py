@@ -5,7 +5,19 @@ Instants are microseconds since the epoch. A commit's `seq` orders all commits; 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from trunkline.catalog.tables import NAMES_FILESET, metadata
 
@@ -158,4 +170,22 @@ image_names = Table(
     Column("name", Text, primary_key=True),
     Column("digest", String(64), ForeignKey("images.digest"), nullable=False, index=True),
     Column("moved_us", BigInteger, nullable=False),
+)
+
+# Recorded transactions that are not finished: who opened them may be gone, or come back after a restart.
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("started_us", BigInteger, nullable=False),
+)
+
+transaction_requests = Table(
+    "transaction_requests",
+    metadata,
+    Column("transaction", String(32), ForeignKey("transactions.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    # Messages of the wire: docs/formats/transactions.md.
+    Column("request", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
 )

@@ -130,16 +130,9 @@ UNLISTED = frozenset(
     {
         "delete commit",
         "delete commitV2",
-        "delete transaction",
         "find",
-        "finish transaction",
-        "inspect transaction",
-        "list transaction",
-        "resume",
         "run",
         "squash",
-        "start transaction",
-        "stop transaction",
     }
 )
 """Commands for calls that pachd of this version does not have: help leaves them out, other servers answer them."""
@@ -153,7 +146,7 @@ VERB_HELP = {
     "draw": "Draw the pipelines as a graph.",
     "edit": "Change a pipeline in an editor.",
     "find": "Search history.",
-    "finish": "Close a commit.",
+    "finish": "Close a commit or a transaction.",
     "get": "Read files.",
     "glob": "Find files by pattern.",
     "inspect": "Show one thing in full.",
@@ -164,8 +157,8 @@ VERB_HELP = {
     "resume": "Go on with a transaction.",
     "run": "Start something now.",
     "squash": "Remove history, keep the data.",
-    "start": "Open a commit, or start a pipeline again.",
-    "stop": "Stop a job or a pipeline.",
+    "start": "Open a commit or a transaction, or start a pipeline again.",
+    "stop": "Stop a job or a pipeline, or leave a transaction.",
     "subscribe": "Watch commits as they come.",
     "update": "Change a project, repo, pipeline or defaults.",
     "validate": "Check a spec without sending it.",

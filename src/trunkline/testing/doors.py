@@ -13,21 +13,21 @@ import uvloop
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.api.rpc.bridge import Bridge
-from trunkline.api.rpc.doors import Door, Rooms
+from trunkline.api.rpc.doors import Door, Recorder, Rooms
 from trunkline.app.grpc import GrpcServer
 
 MakeDoors = Callable[[asyncio.AbstractEventLoop, Bridge], Sequence[Door]]
 
 
 @contextmanager
-def serving(folder: Path, make: MakeDoors) -> Iterator[grpc.Channel]:
-    """A channel to a server with these doors."""
+def serving(folder: Path, make: MakeDoors, recorder: Recorder | None = None) -> Iterator[grpc.Channel]:
+    """A channel to a server with these doors. recorder: keeps calls that are made in a transaction."""
     bridge = Bridge()
     started, stopped = threading.Event(), asyncio.Event()
     loop = uvloop.new_event_loop()
 
     async def run() -> None:
-        server = GrpcServer(folder / "s", make(loop, bridge), Rooms(bridge, SimulatedAmbient()))
+        server = GrpcServer(folder / "s", make(loop, bridge), Rooms(bridge, SimulatedAmbient(), recorder))
         await server.start()
         started.set()
         await stopped.wait()

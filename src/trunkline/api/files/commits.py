@@ -8,6 +8,7 @@ from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.api.files import changes
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
@@ -34,24 +35,11 @@ class CommitDoor:
 
     def StartCommit(self, request: pfs.StartCommitRequest, call: Call) -> pfs.Commit:
         """Open a commit on a branch."""
-        branch = nouns.branch_of(request.branch)
-        parent = request.parent.id or request.parent.branch.name
-        description = request.description
-        commit = self.files.change(
-            lambda change: pfs_commits.start_commit(change, branch, parent=parent, description=description)
-        )
-        return nouns.commit(commit, "" if call.bare_branches else branch.name)
+        return call.fitting(self.files.change(partial(changes.start_commit, request=request)))
 
     def FinishCommit(self, request: pfs.FinishCommitRequest, _call: Call) -> Empty:
         """Close a commit to writes."""
-        commit = nouns.commit_of(request.commit)
-        description, error, force = request.description, request.error, request.force
-        self.files.catalog.transact(
-            lambda tx: pfs_commits.finish_commit(
-                tx, commit.repo, commit.ref, description=description, error=error, force=force
-            )
-        )
-        return Empty()
+        return self.files.change(partial(changes.finish_commit, request=request))
 
     def ClearCommit(self, request: pfs.ClearCommitRequest, _call: Call) -> Empty:
         """Drop what an open commit has been given."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.api.files import changes
 from trunkline.api.rpc.call import Call
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import branches as pfs_branches
@@ -50,10 +52,7 @@ class RepoDoor:
 
     def CreateRepo(self, request: pfs.CreateRepoRequest, _call: Call) -> Empty:
         """Make a repo or change its description."""
-        repo = nouns.repo_of(request.repo)
-        description, update = request.description, request.update
-        self.files.catalog.transact(lambda tx: pfs_repos.create_repo(tx, repo, description, update=update))
-        return Empty()
+        return self.files.change(partial(changes.create_repo, request=request))
 
     def InspectRepo(self, request: pfs.InspectRepoRequest, _call: Call) -> pfs.RepoInfo:
         """One repo."""
@@ -71,9 +70,7 @@ class RepoDoor:
 
     def DeleteRepo(self, request: pfs.DeleteRepoRequest, _call: Call) -> pfs.DeleteRepoResponse:
         """Remove a repo, if it is there."""
-        repo, force = nouns.repo_of(request.repo), request.force
-        deleted = self.files.change(lambda change: pfs_repos.delete_repo(change, repo, force=force))
-        return pfs.DeleteRepoResponse(deleted=deleted)
+        return self.files.change(partial(changes.delete_repo, request=request))
 
     def DeleteRepos(self, request: pfs.DeleteReposRequest, _call: Call) -> pfs.DeleteReposResponse:
         """Remove the repos of some projects, or with `all` of all."""
@@ -86,24 +83,7 @@ class RepoDoor:
 
     def CreateBranch(self, request: pfs.CreateBranchRequest, _call: Call) -> Empty:
         """Make a branch, move it, or change what it depends on."""
-        branch = nouns.branch_of(request.branch)
-        head = nouns.find_commit(request.head)
-        target = (head.repo, head.ref) if head is not None and head.ref else None
-        if target is None and request.head.id:  # an id alone: the branch's own repo is meant
-            target = (branch.repo, request.head.id)
-        provenance = [nouns.branch_of(up, "the provenance") for up in request.provenance]
-        trigger = infos.trigger_of(request.trigger) if request.trigger.ByteSize() else None
-        never = [
-            nouns.branch_of(spec.branch, "a propagation spec")
-            for spec in request.branch_propagation_specs
-            if spec.propagation_spec.never
-        ]
-        self.files.change(
-            lambda change: pfs_branches.create_branch(
-                change, branch, head=target, provenance=provenance, trigger=trigger, never=never
-            )
-        )
-        return Empty()
+        return self.files.change(partial(changes.create_branch, request=request))
 
     def InspectBranch(self, request: pfs.InspectBranchRequest, call: Call) -> pfs.BranchInfo:
         """One branch."""
@@ -120,6 +100,4 @@ class RepoDoor:
 
     def DeleteBranch(self, request: pfs.DeleteBranchRequest, _call: Call) -> Empty:
         """Remove a branch; its commits stay."""
-        branch, force = nouns.branch_of(request.branch), request.force
-        self.files.change(lambda change: pfs_branches.delete_branch(change, branch, force=force))
-        return Empty()
+        return self.files.change(partial(changes.delete_branch, request=request))

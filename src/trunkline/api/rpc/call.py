@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from trunkline.errors import Unimplemented
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
 TOKEN = "authn-token"
 TRANSACTION = "pach-transaction"
 WORKER_TOKEN = "worker-token"
 USER_AGENT = "user-agent"
+
+CHANGING = (
+    "Activate", "Add", "Clear", "Compose", "Create", "Deactivate", "Delete", "Drop", "Edit", "Egress", "Forget",
+    "Modify", "Put", "Rerun", "Restart", "Run", "Set", "Squash", "Start", "Stop", "Update",
+)  # fmt: skip
+"""How the names of calls begin that change something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +43,18 @@ class Call:
         """
         return self.user_agent.startswith("pachyderm-sdk")
 
-    def refuse_transaction(self) -> None:
-        """Raise Unimplemented inside a transaction: doing the work at once would be worse than not doing it."""
-        if self.transaction:
-            raise Unimplemented(
-                f"{self.method} was called in transaction {self.transaction}, and this server has no transactions yet; "
-                "make the call without a transaction"
-            )
+    def fitting(self, commit: pfs.Commit) -> pfs.Commit:
+        """A commit as this client wants it."""
+        if self.bare_branches:
+            commit.branch.name = ""
+        return commit
+
+    def at_once(self) -> str:
+        """What a person should know who makes this call, which no transaction holds, in a transaction; "" : nothing."""
+        service, _, name = self.method.strip("/").partition("/")
+        if not self.transaction or service == "transaction_v2.API" or not name.startswith(CHANGING):
+            return ""
+        return f"{name} is never part of a transaction: it was done at once, outside of transaction {self.transaction}"
 
 
 def call_of(method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Call:

@@ -54,12 +54,25 @@ class Door(Protocol):
         ...
 
 
+class Recorder(Protocol):
+    """Keeps calls that are made in a transaction, where it can, instead of making them."""
+
+    def takes(self, method: str) -> bool:
+        """Whether transactions can hold calls of this method, a path such as /pfs_v2.API/CreateRepo."""
+        ...
+
+    def record(self, request: Any, call: Call) -> Message:
+        """Keep a call for its transaction. Answers what the call would, as things are."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """What every handler needs."""
+    """What every handler needs. recorder: None where nothing keeps transactions."""
 
     bridge: Bridge
     ambient: Ambient
+    recorder: Recorder | None = None
 
 
 def handlers(
@@ -140,7 +153,10 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
         call = call_of(name, context.invocation_metadata())
         try:
             _admit(work, call)
-            result: Message = await _run(method, work, request, context, call, rooms.bridge)
+            chosen = _chosen(work, call, rooms.recorder)
+            result: Message = await _run(method, chosen, request, context, call, rooms.bridge)
+            if chosen is work and (outside := call.at_once()):
+                call.notes.append(outside)
             if call.notes:
                 context.set_trailing_metadata(tuple(note(text) for text in call.notes))
             return result
@@ -154,11 +170,17 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
 
 
 def _admit(work: Callable[..., Any], call: Call) -> None:
-    """Raise if this caller may not make this call, or not in this way."""
+    """Raise if this caller may not make this call."""
     ask = getattr(getattr(work, "__self__", None), "admit", None)
     if ask is not None:
         ask(call)
-    call.refuse_transaction()
+
+
+def _chosen(work: Callable[..., Any], call: Call, recorder: Recorder | None) -> Callable[..., Any]:
+    """What answers a call: in a transaction that can hold it, whatever records it."""
+    if call.transaction and recorder is not None and recorder.takes(call.method):
+        return recorder.record
+    return work
 
 
 def _run(

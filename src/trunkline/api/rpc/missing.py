@@ -13,7 +13,6 @@ BY_SERVICE = {
     "proxy.API": "{call} is not built; follow commits with pfs_v2.API/SubscribeCommit instead",
     "pjs.API": "{call} is not built; run code over data with a pipeline instead",
     "snapshot.API": "{call} is not built; stop the server and copy its data folder instead",
-    "transaction_v2.API": "{call} is not built: this server has no transactions yet; make the calls one by one",
 }
 
 OTHERWISE = "{call} is not built in this version of Trunkline; `pachctl --help` lists what is"

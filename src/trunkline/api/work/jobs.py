@@ -11,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
+from trunkline.api.work import changes
 from trunkline.errors import Unimplemented
 from trunkline.model.infos_pps import JobInfo, JobSetInfo
 from trunkline.model.names import Commit, Job
@@ -164,9 +165,7 @@ class JobDoor:
 
     def StopJob(self, request: pps.StopJobRequest, _call: Call) -> Empty:
         """End a job."""
-        job, reason = nouns.job_of(request.job), request.reason
-        self.files.catalog.transact(lambda tx: pps_jobs.stop_job(tx, job, reason))
-        return Empty()
+        return self.files.change(partial(changes.stop_job, request=request))
 
     def DeleteJob(self, request: pps.DeleteJobRequest, _call: Call) -> Empty:
         """End a job and forget it."""

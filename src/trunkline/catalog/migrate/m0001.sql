@@ -185,6 +185,12 @@ CREATE TABLE spec_defaults (
 )
  WITHOUT ROWID;
 
+CREATE TABLE transactions (
+	id VARCHAR(32) NOT NULL,
+	started_us BIGINT NOT NULL,
+	CONSTRAINT pk_transactions PRIMARY KEY (id)
+);
+
 CREATE TABLE cache_leases (
 	"key" TEXT NOT NULL,
 	lease VARCHAR(32) NOT NULL,
@@ -329,6 +335,15 @@ CREATE TABLE repos (
 	metadata TEXT NOT NULL,
 	CONSTRAINT repos_address UNIQUE (project, name, type),
 	CONSTRAINT fk_repos_project FOREIGN KEY(project) REFERENCES projects (name)
+);
+
+CREATE TABLE transaction_requests (
+	"transaction" VARCHAR(32) NOT NULL,
+	position INTEGER NOT NULL,
+	request BLOB NOT NULL,
+	response BLOB NOT NULL,
+	CONSTRAINT pk_transaction_requests PRIMARY KEY ("transaction", position),
+	CONSTRAINT fk_transaction_requests_transaction FOREIGN KEY("transaction") REFERENCES transactions (id)
 );
 
 CREATE TABLE claims (

@@ -136,6 +136,7 @@ class Change:
             upstream.setdefault(edge.branch, []).append(edge)
         keys = set(order) | {edge.upstream for key in order for edge in upstream.get(key, [])}
         rows = branch_rows.get_branches(self.tx, keys)
+        order = [key for key in order if key in rows]  # others were deleted later in the same transaction
         heads = {key: row.head for key, row in rows.items()}
         outputs = [made for key in order if (made := self._renew(rows[key], upstream.get(key, []), rows, heads))]
         for branch, seq in outputs:

@@ -11,6 +11,7 @@ from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.repos import RepoRow
+from trunkline.catalog.transactions import has_transaction
 from trunkline.errors import Aborted, InvalidArgument, NotFound
 from trunkline.model.addresses import Ancestry, parse_ancestry
 from trunkline.model.names import Branch, Commit, Repo, check_project, check_repo, check_repo_type, is_id
@@ -74,7 +75,8 @@ def _base(tx: Tx, repo: Repo, name: str) -> CommitRow:
         return head
     row = commit_rows.find_commit(tx, Commit(repo, name)) or _through_provenance(tx, repo, name)
     if row is None:
-        raise NotFound(f"commit {repo}@{name} not found")
+        waits = f": transaction {name} is not finished yet" if has_transaction(tx, name) else ""
+        raise NotFound(f"commit {repo}@{name} not found{waits}")
     return row
 
 

@@ -1,0 +1,1 @@
+"""Recorded transactions: which calls they hold, how those are kept and carried out."""
