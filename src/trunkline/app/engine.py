@@ -37,6 +37,7 @@ from trunkline.app.pool import open_pool
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
+from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
@@ -81,6 +82,7 @@ class Engine:
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files)])
+        self._collector = Collector(self._files)
         self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)
         self._fleet: LocalFleet | None = None
@@ -127,6 +129,7 @@ class Engine:
         self._ticker.start()
         self._upkeep.start()
         self._leases.start()
+        self._collector.start()
         if self._rung is not None:
             self._fleet = open_pool(
                 self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone
@@ -144,6 +147,7 @@ class Engine:
         if self._fleet is not None:
             self._fleet.stop()
         self._leases.stop()
+        self._collector.stop()
         self._upkeep.stop()
         self._ticker.stop()
         self._controller.stop()
@@ -156,6 +160,7 @@ class Engine:
             self._ticker.join(JOIN_S)
             self._controller.join(JOIN_S)
             self._finisher.join(JOIN_S)
+            self._collector.join(JOIN_S)
         self._store.close()
         self._catalog.close()
 

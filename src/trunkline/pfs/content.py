@@ -46,7 +46,7 @@ def get_file(
         raise missing(source, path)
     if offset > content.size_bytes:
         raise InvalidArgument(f"offset {offset} lies beyond the {content.size_bytes} bytes of {content.path}")
-    return _guarded(files, source, content, offset)
+    return guarded(files, source, content, offset)
 
 
 def _one_file(source: Source, path: str, bounds: Bounds) -> str:
@@ -72,10 +72,12 @@ def _literal(source: Source, path: str) -> Entry | None:
         return None  # no path, but it may be a glob
 
 
-def _guarded(files: Files, source: Source, content: Content, offset: int) -> Iterator[bytes | memoryview]:
+def guarded(files: Files, source: Source, content: Content, offset: int = 0) -> Iterator[bytes | memoryview]:
     """The bytes, and a plain word if they are gone because somebody deleted what was being read."""
     try:
-        yield from content.read(offset)
+        for piece in content.read(offset):
+            source.reading.touch()
+            yield piece
     except BlobGone as error:
         kept = files.catalog.read(lambda tx: files.still_held(tx, source.filesets))
         if kept:

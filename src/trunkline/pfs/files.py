@@ -13,7 +13,8 @@ from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.errors import Aborted
 from trunkline.pfs.graph.changes import Change, OutputCommitPort
-from trunkline.pfs.sessions import Session
+from trunkline.pfs.pins import Pins
+from trunkline.pfs.sessions import Session, Sessions
 from trunkline.storage import Sealed, Store, View
 
 T = TypeVar("T")
@@ -45,6 +46,12 @@ class Files:
     ambient: Ambient
     on_output_commit: OutputCommitPort = field(default=no_pipelines)
     records: RecordsPort = field(default=no_records)
+    writing: Sessions = field(init=False)
+    reading: Pins = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "writing", Sessions(self.catalog, self.ambient))
+        object.__setattr__(self, "reading", Pins(self.catalog, self.ambient))
 
     def change(self, function: Callable[[Change], T], *, set_id: str | None = None) -> T:
         """Run `function` on the graph of branches in one transaction, and propagate what it changed."""
@@ -63,7 +70,7 @@ class Files:
 
     def session(self, kind: str) -> Session:
         """A new write session."""
-        return Session(self.catalog, kind)
+        return self.writing.open(kind)
 
     def hold(self, session: Session, filesets: Sequence[str]) -> View:
         """A view of file sets that this session may copy from: they are held until it ends.
@@ -83,7 +90,7 @@ class Files:
         return len(fileset_rows.get_filesets(tx, list(dict.fromkeys(filesets)))) == len(set(filesets))
 
     def view(self, filesets: Sequence[str]) -> View:
-        """A view of file sets that something else keeps alive."""
+        """A view of file sets that something else keeps alive: a session that holds them, or a read that has begun."""
         return self.store.view(self.catalog.read(lambda tx: load(tx, filesets)))
 
 

@@ -35,10 +35,19 @@ def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
     yield from _in_pages(files, _commit_page)
     yield from files.catalog.read(lambda tx: list(_branches(tx)))
     after = ""
-    while page := files.catalog.read(partial(_held_page, after)):
-        for fileset, _, body in page:
-            yield from _fileset(files, fileset, Sealed.from_bytes(body), read_bytes=read_bytes)
-        after = page[-1][0]
+    with files.reading.begin() as reading:
+        while page := files.catalog.read(partial(_held_page, after)):
+            for fileset, _, body in page:
+                reading.touch()
+                wrong = list(_fileset(files, fileset, Sealed.from_bytes(body), read_bytes=read_bytes))
+                # What was deleted while it was looked at is not wrong.
+                if wrong and _held(files, fileset):
+                    yield from wrong
+            after = page[-1][0]
+
+
+def _held(files: Files, fileset: str) -> bool:
+    return files.catalog.read(lambda tx: files.still_held(tx, [fileset]))
 
 
 def _in_pages(files: Files, look: Callable[..., tuple[list[str], int | None]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
 from trunkline.pfs.graph.refs import need_commit
 from trunkline.pfs.lent.pseudo import is_lent, need_lease
+from trunkline.pfs.pins import Reading
 from trunkline.storage import Entry, View, entries
 
 MAX_NUMBER = 100_000
@@ -28,12 +29,13 @@ MAX_NUMBER = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A commit opened for reading."""
+    """A commit opened for reading. What it is made of is not collected as long as somebody has this."""
 
     commit: Commit
     committed_us: Micros | None
     filesets: tuple[str, ...]
     view: View
+    reading: Reading = field(compare=False, repr=False)
     seq: int = 0
 
 
@@ -45,6 +47,7 @@ def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
     An open commit shows its base and what was written so far. Raises NotFound, FailedPrecondition when the commit
     under an open one is itself unfinished.
     """
+    reading = files.reading.begin()
 
     def work(tx: Tx) -> tuple[CommitRow, tuple[str, ...], View] | None:
         row = need_commit(tx, repo, ref)
@@ -54,22 +57,22 @@ def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
             shown = files.records(files, tx, row)
             return (row, *shown) if shown is not None else None
         ids = content_of(tx, row, strict=True)
-        return row, ids, files.store.view(load(tx, ids))
+        return row, ids, files.store.view(load(tx, ids), reading)
 
     if is_lent(repo):
-        return _lent_source(files, repo, ref)
+        return _lent_source(files, repo, ref, reading)
     found = files.catalog.read(work)
     if found is None:
         return None
     row, ids, view = found
-    return Source(row.commit, row.finished_us, ids, view, row.seq)
+    return Source(row.commit, row.finished_us, ids, view, reading, row.seq)
 
 
-def _lent_source(files: Files, repo: Repo, lease: str) -> Source:
+def _lent_source(files: Files, repo: Repo, lease: str, reading: Reading) -> Source:
     def work(tx: Tx) -> Source:
         row = need_lease(tx, lease)
-        view = files.store.view(load(tx, row.filesets))
-        return Source(Commit(repo, row.id), row.created_us, row.filesets, view)
+        view = files.store.view(load(tx, row.filesets), reading)
+        return Source(Commit(repo, row.id), row.created_us, row.filesets, view, reading)
 
     return files.catalog.read(work)
 

@@ -191,17 +191,18 @@ class Tables:
             if known is not None:
                 self._cache.move_to_end(filesets)
                 return known
-        view = self.files.view(filesets)
-        parts = [view.file(path) for path in (DATUMS_PATH, ROWS_PATH)]
-        if parts[0] is None or parts[1] is None:
-            raise DataLoss(f"the datum table in file set {filesets[0]} is incomplete")
-        more = view.file(RECORDS_PATH)
-        records = json.loads(more.bytes()) if more is not None else {}
-        table = JobTable(
-            DatumTable.from_bytes(parts[0].bytes()),
-            decode(parts[1].bytes()),
-            {int(commit): tuple(filesets) for commit, filesets in records.items()},
-        )
+        with self.files.reading.begin():
+            view = self.files.view(filesets)
+            parts = [view.file(path) for path in (DATUMS_PATH, ROWS_PATH)]
+            if parts[0] is None or parts[1] is None:
+                raise DataLoss(f"the datum table in file set {filesets[0]} is incomplete")
+            more = view.file(RECORDS_PATH)
+            records = json.loads(more.bytes()) if more is not None else {}
+            table = JobTable(
+                DatumTable.from_bytes(parts[0].bytes()),
+                decode(parts[1].bytes()),
+                {int(commit): tuple(filesets) for commit, filesets in records.items()},
+            )
         self._keep(filesets, table)
         return table
 

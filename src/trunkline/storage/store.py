@@ -68,11 +68,12 @@ class Store:
         again; the session holds its file sets."""
         return Writer(self._intake(session), self._sealer(session), base)
 
-    def view(self, sealed: Sequence[Sealed]) -> View:
+    def view(self, sealed: Sequence[Sealed], keeper: object = None) -> View:
         """The content of a stack of file sets, oldest first: a commit's manifest, layers on top of it, or layers alone.
 
         Something must hold the file sets while the view is used. Nothing is read before the view is. Layers are then
-        merged in memory, which costs about what finishing them does; the last few stacks are remembered.
+        merged in memory, which costs about what finishing them does; the last few stacks are remembered. keeper: what
+        holds the file sets, if it does so by being there.
         """
         stack = list(sealed)
 
@@ -83,7 +84,7 @@ class Store:
                 found.append(self._overlay(tuple(one.id for one in stack), found, layers))
             return found
 
-        return View(opened, self.reader)
+        return View(opened, self.reader, keeper)
 
     def rendered(self, run: RenderedRun) -> View:
         """The content of a run that is made as it is read."""
@@ -124,7 +125,17 @@ class Store:
 
     def chunk_keys(self, sealed: Sealed) -> frozenset[ChunkKey]:
         """The chunks a file set needs, by its chunk list. Raises DataLoss when the list is missing or damaged."""
-        return keys_of_list(read_chunk_list(self.blobs, sealed))
+        return keys_of_list(self.chunk_list(sealed))
+
+    def chunk_list(self, sealed: Sealed) -> bytes:
+        """As `chunk_keys`, as bytes: LIST_ENTRY of them for each, ascending."""
+        return read_chunk_list(self.blobs, sealed)
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Delete blobs, and what is kept of them elsewhere on this machine. Absent ones are no error."""
+        for name in names:
+            self._cache.drop(name)
+            self.blobs.delete(name)
 
     # --- inside
 

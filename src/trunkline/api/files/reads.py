@@ -126,7 +126,10 @@ class ReadDoor:
         def work() -> Iterator[BytesValue]:
             found = content.get_tree(source, request.file.path, _bounds(request))
             files = ((one.info.path, one.info.size_bytes, one.content) for one in found)
-            stream = blocks(((path, size, one.read() if one else None) for path, size, one in files), mtime_s)
+            stream = blocks(
+                ((path, size, content.guarded(self.files, source, one) if one else None) for path, size, one in files),
+                mtime_s,
+            )
             return (BytesValue(value=piece) for piece in messages(stream, PIECE_BYTES))
 
         async with aclosing(self.bridge.stream(work)) as items:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Table, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, insert, null, select, update
 
 from trunkline.catalog.collection.chunks import Key, is_one_of
 from trunkline.catalog.collection.sessions import ended_of
@@ -67,9 +67,9 @@ def mark(tx: Tx) -> Mark:
     return Mark(held, noted if oldest is None else min(noted, oldest - 1))
 
 
-def chunk_lists(tx: Tx, ids: Sequence[str]) -> list[AnyRow]:
-    """Rows (id, chunks, body) of file sets, for a page of what `mark` found."""
-    query = select(filesets.c.id, filesets.c.chunks, filesets.c.body)
+def chunk_lists(tx: Tx, ids: Sequence[str], *, bodies: bool = True) -> list[AnyRow]:
+    """Rows (id, chunks, body) of file sets, for a page of what `mark` found. bodies: False leaves them out."""
+    query = select(filesets.c.id, filesets.c.chunks, filesets.c.body if bodies else null().label("body"))
     return [row for some in slices(ids) for row in tx.execute(query.where(filesets.c.id.in_(some)))]
 
 
@@ -147,10 +147,21 @@ def delete_unheld(tx: Tx, fence: int, cycle: int, limit: int) -> list[str]:
     return ids
 
 
+def count_unheld(tx: Tx) -> int:
+    """How many file sets nothing holds."""
+    held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id).exists()
+    return int(tx.execute(select(func.count()).select_from(filesets).where(~held)).scalar())
+
+
 def finish_doom(tx: Tx, fence: int, cycle: int) -> None:
     """Say that this cycle dooms nothing more. Reads that start from here on need none of it."""
     _running(tx, fence, cycle)
     tx.execute(update(collector).values(doomed_through=cycle))
+
+
+def any_doomed(tx: Tx) -> bool:
+    """Whether anything waits for running reads before its blob can go."""
+    return any(tx.execute(select(table.c.doom).limit(1)).first() for table in (doomed_chunks, doomed_blobs))
 
 
 def list_deletable(tx: Tx, limit: int) -> tuple[list[Key], list[str]]:

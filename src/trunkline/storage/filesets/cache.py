@@ -82,6 +82,14 @@ class PartCache:
         mapped = _map(path, part)
         return rows if mapped is None else self._admit(part, mapped, path.stat().st_size)
 
+    def drop(self, blob: str) -> None:
+        """Forget a part, or what is none."""
+        name = _file_name_of(blob)
+        with self._lock:
+            self._mapped.pop(blob, None)
+            self._used -= self._files.pop(name, 0)
+            (self.folder / name).unlink(missing_ok=True)
+
     def _admit(self, part: Part, rows: pa.RecordBatch, size: int) -> pa.RecordBatch:
         name = _file_name(part)
         with self._lock:

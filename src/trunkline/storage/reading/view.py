@@ -21,10 +21,13 @@ from trunkline.storage.reading.entries import ENTRY_COLUMNS, Entry, Pick, as_ent
 class View:
     """Runs on top of each other, oldest first, opened for reading. Safe between threads. Never changes.
 
+    keeper: whatever has to live as long as the view does, since it keeps the file sets.
+
     Paths given may have a slash at the end or not; one that is both (in a commit with an error) means the file.
     """
 
-    def __init__(self, runs: Callable[[], Sequence[Run]], reader: ChunkReader) -> None:
+    def __init__(self, runs: Callable[[], Sequence[Run]], reader: ChunkReader, keeper: object = None) -> None:
+        self._keeper = keeper
         self._open = runs
         self._reader = reader
 

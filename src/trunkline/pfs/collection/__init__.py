@@ -1,0 +1,1 @@
+"""Collection driven: pins of readers, cycles, leftovers, what it all came to."""

@@ -1,0 +1,186 @@
+"""The collector: runs beside everything else for as long as the server does, and at once when somebody asks.
+
+Besides cycles it counts the leader's ticks, by which leased sessions and pins of the dead end, refreshes sessions of
+this process that go on for long, and looks for leftovers a folder at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+from trunkline.catalog.collection import cycle as cycle_rows
+from trunkline.catalog.collection import sessions as session_rows
+from trunkline.errors import Aborted, TrunklineError
+from trunkline.pfs.collection.cycle import Cycle, Figures, would_free
+from trunkline.pfs.collection.leftovers import FOLDERS, sweep
+from trunkline.pfs.collection.marking import Lists
+from trunkline.pfs.files import Files
+
+log = logging.getLogger(__name__)
+
+TICK_S = 10.0
+ALLOWANCE = 6
+"""Ticks after which a session of a worker, or a pin, that is not renewed ends."""
+
+CYCLE_S = 30.0
+"""A cycle begins so long after the last one ended, if there is anything to do."""
+SHARE = 10
+"""And not before so many times as long as that one took."""
+FOLDER_S = 5.0
+"""Between two folders that are searched for leftovers; a round of all of them takes an hour."""
+
+AT_ONCE = 4
+"""Cycles of one request: what is dead is condemned by the first, doomed by the second; more where more has died."""
+
+
+class Collector:
+    """One piece of work at a time by `step`, or for good by `start`; a whole collection by `collect`."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._lists = Lists(files)
+        self._cycle: Cycle | None = None
+        self._working = threading.Lock()  # over cycles: the loop's, and those that are asked for
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._tick_due_s = self._cycle_due_s = self._folder_due_s = files.ambient.ticks_s()
+        self._seen: tuple[int, int] | None = None
+        self._pending = True
+        self._folder = 0
+        self._swept_to = -1
+        self.total = Figures()
+        """Everything since the server was started."""
+        self.trouble = ""
+        """Why the last cycle of the loop failed; "": it did not."""
+
+    def step(self) -> float:
+        """Do what is due. Answers for how many seconds there will be nothing. Raises TrunklineError; what failed is
+        due again in time."""
+        now_s = self._files.ambient.ticks_s()
+        if now_s >= self._tick_due_s:
+            self._tick_due_s = now_s + TICK_S
+            self.tick()
+        if now_s >= self._cycle_due_s:
+            self._cycle_due_s = now_s + CYCLE_S
+            if self._anything_new():
+                self._one_cycle()
+        if now_s >= self._folder_due_s:
+            self._folder_due_s = now_s + FOLDER_S
+            self._one_folder()
+        due_s = min(self._tick_due_s, self._cycle_due_s, self._folder_due_s)
+        return max(0.0, due_s - self._files.ambient.ticks_s())
+
+    def tick(self) -> None:
+        """Count a tick; end sessions and pins of the dead; keep those of this process that live."""
+        self._files.reading.settle()
+        self._files.writing.refresh_old()
+        if self._files.catalog.read(session_rows.needs_ticks):
+            ended = self._files.catalog.transact(lambda tx: session_rows.tick(tx, ALLOWANCE))
+            for gen in ended:
+                self._pending = True
+                log.info("write session %s was not renewed and has ended", gen)
+
+    def _anything_new(self) -> bool:
+        """Whether something may have died since the last cycle, or is on its way out."""
+        now = (self._files.catalog.wake.seq, self._files.catalog.read(session_rows.newest))
+        if now == self._seen and not self._pending:
+            return False
+        self._seen = now
+        return True
+
+    def _one_cycle(self) -> None:
+        began_s = self._files.ambient.ticks_s()
+        figures = Figures()
+        try:
+            with self._working:
+                self._exhaust(self._through(figures))
+            self.trouble = ""
+        except TrunklineError as error:
+            self.trouble = str(error)
+            raise
+        finally:
+            self.total.add(figures)
+            now_s = self._files.ambient.ticks_s()
+            self._cycle_due_s = now_s + max(CYCLE_S, SHARE * (now_s - began_s))
+            # What readers still pin, or sessions still wait for, is looked at again.
+            left = self._files.catalog.read(cycle_rows.any_doomed)
+            self._pending = bool(figures.moved or figures.condemned or left or self.trouble)
+
+    def _one_folder(self) -> None:
+        if self._folder == 0:
+            newest = self._files.catalog.read(session_rows.newest)
+            if newest == self._swept_to:
+                return  # nobody has written since the last round
+            self._swept_to = newest
+        figures = Figures()
+        self._exhaust(sweep(self._files, FOLDERS[self._folder], figures))
+        self._folder = (self._folder + 1) % len(FOLDERS)
+        self.total.add(figures)
+
+    def _through(self, figures: Figures) -> Iterator[None]:
+        """One cycle; with a new fence where another collector has taken the old one."""
+        if self._cycle is None:
+            self._cycle = Cycle(self._files, self._lists)
+        try:
+            yield from self._cycle.run(figures)
+        except Aborted:
+            self._cycle = None
+            raise
+
+    def _exhaust(self, steps: Iterator[None]) -> None:
+        for _ in steps:
+            if self._stop.is_set():
+                raise Aborted("the server is being stopped; collection goes on when it starts again")
+
+    def collect(self, *, dry: bool = False) -> Figures:
+        """Collect all that can be now. dry: only say what would be freed. Takes as long as it takes.
+
+        What open sessions or running reads may need stays: `Figures.waits` and `condemned` tell of it.
+        Raises DataLoss for a chunk list that is missing or damaged: then nothing is freed.
+        """
+        figures = Figures()
+        with self._working:
+            if dry:
+                self._exhaust(would_free(self._files, self._lists, figures))
+            else:
+                self._cycles(figures)
+            for folder in FOLDERS:
+                self._exhaust(sweep(self._files, folder, figures, keep=dry))
+        if not dry:
+            self.total.add(figures)
+        return figures
+
+    def _cycles(self, figures: Figures) -> None:
+        for _ in range(AT_ONCE):
+            before = figures.newly_condemned, figures.doomed, figures.filesets
+            self._exhaust(self._through(figures))
+            if before == (figures.newly_condemned, figures.doomed, figures.filesets):
+                return  # nothing moves any more
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step in hand."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has ended; not at all where it never began."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = 0.0
+        while not self._stop.wait(pause_s):
+            try:
+                pause_s = self.step()
+            except TrunklineError as error:
+                pause_s = TICK_S
+                if not self._stop.is_set():
+                    log.warning("collection could not go on, and tries again: %s", error)
+            except Exception:
+                pause_s = TICK_S
+                log.exception("collection could not go on, and tries again")
