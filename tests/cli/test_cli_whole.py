@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,49 @@ def test_bad_input_is_refused_in_words(typed):
 
 
 ID = "0" * 32
+TEMPLATE = """\
+function(name, tries="2") {
+  pipeline: {name: name}, transform: {cmd: ["true"]}, input: {pfs: {repo: "r", glob: "/*"}},
+  datumTries: std.parseInt(tries),
+}
+"""
+
+
+@pytest.mark.skipif(find_spec("_gojsonnet") is None, reason="needs gojsonnet")
+def test_a_pipeline_comes_from_a_template(typed):
+    typed("create repo r")
+    (typed.folder / "t.jsonnet").write_text(TEMPLATE)
+    typed("create pipeline --jsonnet t.jsonnet --arg name=made --arg tries=4")
+    assert typed.raw("inspect pipeline made")[0]["details"]["datum_tries"] == "4"
+    assert 'needs the argument "name"' in typed.fails("update pipeline --jsonnet t.jsonnet")
+    (typed.folder / "t.jsonnet").write_text(TEMPLATE.replace("datumTries", "datumTrys"))
+    assert 'did you mean "datumTries"' in typed.fails("update pipeline --jsonnet t.jsonnet --arg name=made")
+
+
+def test_defaults_lie_below_specs(typed):
+    typed("create repo r")
+    spec = b'{"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "r", "glob": "/"}}}'
+    assert "must specify a transform" in typed.fails("create pipeline", spec)
+    document = b"createPipelineRequest:\n  transform: {cmd: ['true']}\n  jobTimeout: 1h\n"
+    assert typed("create defaults", document) == "no affected pipelines\n"
+    typed("create pipeline", spec)
+    assert json.loads(typed("inspect defaults")) == {
+        "createPipelineRequest": {"transform": {"cmd": ["true"]}, "jobTimeout": "1h"}
+    }
+    affected = f"affected pipelines:\n{typed.project}/p\n"
+    longer = document.replace(b"1h", b"2h")
+    assert typed("update defaults --regenerate --dry-run", longer) == affected
+    assert typed.raw("inspect pipeline p")[0]["details"]["job_timeout"] == "3600s"
+    kept = typed.done("update defaults", longer)
+    assert (kept.out, f"{typed.project}/p" in kept.err) == ("no affected pipelines\n", True)
+    assert typed("update defaults --regenerate", longer) == affected
+    info = typed.raw("inspect pipeline p")[0]
+    assert (info["version"], info["details"]["job_timeout"]) == ("2", "7200s")
+    assert "job_timeout" not in json.loads(info["user_spec_json"])
+    assert "cannot be regenerated" in typed.fails("delete defaults --regenerate")
+    assert typed("delete defaults") == "no affected pipelines\n"
+
+
 LINES = {
     "create defaults": "--project nowhere", "update defaults": "--project nowhere", "inspect defaults": "--cluster",
     "delete defaults": "--project nowhere",

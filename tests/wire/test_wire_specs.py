@@ -77,6 +77,15 @@ def test_our_own_fields_travel_as_annotations() -> None:
     assert spec.annotations == {"team": "a"}
 
 
+def test_a_form_becomes_a_request_and_comes_back() -> None:
+    request = specs.request_of(FORM | {"trunkline": {"writable_inputs": True}})
+    assert request.metadata.annotations["trunkline/writableInputs"] == "true"
+    assert (
+        read_spec(specs.form_of(request)).effective
+        == read_spec(FORM | {"trunkline": {"writable_inputs": True}}).effective
+    )
+
+
 def pipeline_info() -> PipelineInfo:
     return PipelineInfo(
         pipeline=EDGES,

@@ -14,6 +14,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict, SerializeToJso
 from google.protobuf.message import Message
 
 from trunkline.errors import InvalidArgument
+from trunkline.model.specs.canonical import camel
+from trunkline.model.specs.writing import OWN_KEY
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
 M = TypeVar("M", bound=Message)
@@ -29,6 +31,15 @@ def form_of(request: pps.CreatePipelineRequest) -> Form:
     for name in NOT_SPEC:
         form.pop(name, None)
     return form
+
+
+def request_of(form: Mapping[str, Any]) -> pps.CreatePipelineRequest:
+    """The message for a spec in canonical form; our own fields, which it does not have, travel as annotations."""
+    known = {name: value for name, value in form.items() if name != OWN_KEY}
+    message: pps.CreatePipelineRequest = _filled(known, pps.CreatePipelineRequest())
+    for name, value in form.get(OWN_KEY, {}).items():
+        message.metadata.annotations[f"{OWN_KEY}/{camel(name)}"] = json.dumps(value)
+    return message
 
 
 @lru_cache(maxsize=512)

@@ -8,9 +8,9 @@ from trunkline.api.rpc.call import Call
 from trunkline.catalog.engine import Tx
 from trunkline.pfs.files import Files
 from trunkline.pps.pipelines import Rules
-from trunkline.pps.specs import defaults
+from trunkline.pps.specs import defaults, templates
 from trunkline.pps.specs.defaults import CLUSTER, Outcome, Wish
-from trunkline.wire import nouns
+from trunkline.wire import nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.times import timestamp
 
@@ -51,6 +51,11 @@ class DefaultsDoor:
         wish, project = Wish(request.regenerate, request.reprocess), nouns.project_of(request.project)
         outcome = self._set(project, request.project_defaults_json, wish, call, dry_run=request.dry_run)
         return pps.SetProjectDefaultsResponse(affected_pipelines=map(nouns.pipeline, outcome.affected))
+
+    def RenderTemplate(self, request: pps.RenderTemplateRequest, _call: Call) -> pps.RenderTemplateResponse:
+        """The specs that a jsonnet template gives for some arguments."""
+        found = templates.render(request.template, request.args)
+        return pps.RenderTemplateResponse(json=found.json, specs=map(specs.request_of, found.specs))
 
     def _set(self, project: str, text: str, wish: Wish, call: Call, *, dry_run: bool) -> Outcome:
         def work(tx: Tx) -> Outcome:

@@ -22,8 +22,10 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--dry-run", is_flag=True, help="Check it and print the whole spec that would run; change nothing."
         ),
-        click.option("--arg", "arguments", metavar="NAME=VALUE", multiple=True, hidden=True, help="For --jsonnet."),
-        click.option("--jsonnet", metavar="TEMPLATE", hidden=True, help="A template instead of a spec."),
+        click.option(
+            "--arg", "arguments", metavar="NAME=VALUE", multiple=True, help="An argument of the template; repeat."
+        ),
+        click.option("--jsonnet", metavar="TEMPLATE", help="A jsonnet template that gives specs: a file, a URL, or -."),
         click.option("-f", "--file", "source", metavar="SPEC", help="A file of specs (JSON or YAML), a URL, or -."),
     ):
         function = option(function)
