@@ -94,3 +94,11 @@ def test_a_frame_that_promises_little_and_holds_much_is_refused() -> None:
 def test_bytes_past_the_end_are_data_loss() -> None:
     with pytest.raises(DataLoss, match="bytes 2 to 5 were expected"):
         layout(encode(b"abc")).covering(2, 5)
+
+
+def test_samples_tell_whether_a_frame_is_worth_compressing() -> None:
+    noise = chance(1).randbytes(256 << 10)
+    for plain, smaller in ((noise, False), (b"word " * 52_000, True), (noise[: 100 << 10] + bytes(156 << 10), True)):
+        blob = frames.encode(plain)
+        assert (sum(map(len, blob)) < 0.95 * len(plain)) is smaller
+        assert smaller or memoryview(blob[1]).obj is plain  # not copied, let alone compressed

@@ -12,6 +12,7 @@ from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionD
 from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
+from trunkline.api.files.handover import Handed
 from trunkline.api.files.images import ImageDoor
 from trunkline.api.files.reads import ReadDoor
 from trunkline.api.files.repos import RepoDoor
@@ -88,6 +89,8 @@ class Engine:
         self._fleet: LocalFleet | None = None
         self.worker_token = secrets.token_hex(32)
         """What this server's own workers show it. Another one after each start, and never written down."""
+        self.handed = Handed()
+        """Open files that clients on this machine gave us to read."""
         self._started = False
         catalog.transact(ensure_default_project)
 
@@ -103,7 +106,7 @@ class Engine:
             CommitDoor(files, bridge, events),
             ReadDoor(files, bridge, events),
             ModifyDoor(files),
-            BulkDoor(files),
+            BulkDoor(files, self.handed),
             ImageDoor(files),
             FileSetDoor(self._leases, bridge, events),
             CacheDoor(files),

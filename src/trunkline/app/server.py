@@ -123,6 +123,7 @@ class Server:
         self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()
         await self._http.start()
+        self._engine.handed.open(self._folder / "files")
         address = await self._open()
         self._engine.start(address)
         return address
@@ -144,6 +145,7 @@ class Server:
         await asyncio.to_thread(self._engine.stop)
         await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop())
         self._front.close()
+        self._engine.handed.close()
         self._bridge.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -89,9 +89,17 @@ def refused(call: Any, *arguments: Any) -> tuple[grpc.StatusCode, str]:
     raise AssertionError("nothing was refused")
 
 
+NAMES = {
+    own.SmallFiles: "small",
+    own.FilePiece: "piece",
+    own.DeletePaths: "delete",
+    own.HandedFile: "handed",
+}
+
+
 def bulk(commit: pfs.Commit, *bodies: Any) -> Iterator[own.BulkPutRequest]:
     """A stream of our own quicker call."""
     yield own.BulkPutRequest(target=own.BulkTarget(commit=commit))
     for body in bodies:
-        name = {own.SmallFiles: "small", own.FilePiece: "piece", own.DeletePaths: "delete"}[type(body)]
+        name = NAMES[type(body)]
         yield own.BulkPutRequest(**{name: body})

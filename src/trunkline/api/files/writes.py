@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.api.files.handover import Handed
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument, Unimplemented
 from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Edit, Target, modify
@@ -73,14 +74,19 @@ class BulkDoor:
     """Our own stream of edits: many files to a message."""
 
     files: Files
+    handed: Handed
     service: str = "trunkline.v1.Files"
+
+    def Handover(self, _request: own.HandoverRequest, _call: Call) -> own.HandoverResponse:
+        """Where files may be handed over; no path where they may not."""
+        return own.HandoverResponse(socket=self.handed.path, greeting=self.handed.greeting)
 
     def BulkPut(self, messages: Iterator[own.BulkPutRequest], call: Call) -> own.BulkPutResponse:
         """Put many files into one commit, all or none."""
         first = next(messages, None)
         if first is None or first.WhichOneof("body") != "target":
             raise InvalidArgument("the first message of BulkPut must be target: it says where to write")
-        edits = _Bulk(messages)
+        edits = _Bulk(messages, self.handed)
         target = target_of(first.target.commit)
         commit = modify(self.files, target, iter(edits))
         named = nouns.commit(commit, "" if call.bare_branches else target.branch)
@@ -90,8 +96,9 @@ class BulkDoor:
 class _Bulk:
     """The edits of a stream, counted on their way."""
 
-    def __init__(self, messages: Iterator[own.BulkPutRequest]) -> None:
+    def __init__(self, messages: Iterator[own.BulkPutRequest], handed: Handed) -> None:
         self._messages = messages
+        self._handed = handed
         self.files = 0
         self.size_bytes = 0
 
@@ -108,8 +115,19 @@ class _Bulk:
                 yield self._small(message.small)
             elif body == "delete":
                 yield from map(Delete, message.delete.paths)
+            elif body == "handed":
+                yield from self._open_file(message.handed)
             else:
-                raise InvalidArgument("a message of BulkPut says nothing: expected small, piece or delete")
+                raise InvalidArgument("a message of BulkPut says nothing: expected small, piece, delete or handed")
+
+    def _open_file(self, file: own.HandedFile) -> Iterator[Edit]:
+        self.files += 1
+        if not file.append:
+            yield Delete(file.path)
+        yield Add(file.path, b"")
+        for data in self._handed.read(file.ticket, file.path):
+            self.size_bytes += len(data)
+            yield Add(file.path, data)
 
     def _small(self, small: own.SmallFiles) -> AddMany:
         self.files += len(small.paths)

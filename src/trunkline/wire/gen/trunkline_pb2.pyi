@@ -28,6 +28,7 @@ class BulkPutRequest(_message.Message):
     SMALL_FIELD_NUMBER: _builtins.int
     PIECE_FIELD_NUMBER: _builtins.int
     DELETE_FIELD_NUMBER: _builtins.int
+    HANDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def target(self) -> Global___BulkTarget: ...
     @_builtins.property
@@ -36,6 +37,8 @@ class BulkPutRequest(_message.Message):
     def piece(self) -> Global___FilePiece: ...
     @_builtins.property
     def delete(self) -> Global___DeletePaths: ...
+    @_builtins.property
+    def handed(self) -> Global___HandedFile: ...
     def __init__(
         self,
         *,
@@ -43,12 +46,13 @@ class BulkPutRequest(_message.Message):
         small: Global___SmallFiles | None = ...,
         piece: Global___FilePiece | None = ...,
         delete: Global___DeletePaths | None = ...,
+        handed: Global___HandedFile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delete", b"delete", "piece", b"piece", "small", b"small", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delete", b"delete", "handed", b"handed", "piece", b"piece", "small", b"small", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delete", b"delete", "piece", b"piece", "small", b"small", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delete", b"delete", "handed", b"handed", "piece", b"piece", "small", b"small", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["target", "small", "piece", "delete"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["target", "small", "piece", "delete", "handed"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -163,6 +167,75 @@ class DeletePaths(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeletePaths: _TypeAlias = DeletePaths  # noqa: Y015
+
+@_typing.final
+class HandedFile(_message.Message):
+    """A whole file that was handed over open; the server reads it from where it stands to its end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    APPEND_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    ticket: _builtins.bytes
+    """What the file was handed over under: 16 bytes."""
+    append: _builtins.bool
+    """Append to what is there instead of replacing it."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        ticket: _builtins.bytes = ...,
+        append: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append", b"append", "path", b"path", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandedFile: _TypeAlias = HandedFile  # noqa: Y015
+
+@_typing.final
+class HandoverRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandoverRequest: _TypeAlias = HandoverRequest  # noqa: Y015
+
+@_typing.final
+class HandoverResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOCKET_FIELD_NUMBER: _builtins.int
+    GREETING_FIELD_NUMBER: _builtins.int
+    socket: _builtins.str
+    """Path of a unix socket on the server's machine that only the server's own user reaches. It greets with `greeting`;
+    then each message of 16 bytes, the ticket, carries one open file and is answered by one byte.
+    """
+    greeting: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        socket: _builtins.str = ...,
+        greeting: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["greeting", b"greeting", "socket", b"socket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandoverResponse: _TypeAlias = HandoverResponse  # noqa: Y015
 
 @_typing.final
 class BulkPutResponse(_message.Message):

@@ -39,6 +39,11 @@ class FilesStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BulkPutRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BulkPutResponse.FromString,
                 _registered_method=True)
+        self.Handover = channel.unary_unary(
+                '/trunkline.v1.Files/Handover',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.FromString,
+                _registered_method=True)
 
 
 class FilesServicer:
@@ -52,6 +57,13 @@ class FilesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Handover(self, request, context):
+        """Where a client on the server's own machine may hand over open files, so that their bytes need no stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FilesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +71,11 @@ def add_FilesServicer_to_server(servicer, server):
                     servicer.BulkPut,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BulkPutRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BulkPutResponse.SerializeToString,
+            ),
+            'Handover': grpc.unary_unary_rpc_method_handler(
+                    servicer.Handover,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -88,6 +105,33 @@ class Files:
             '/trunkline.v1.Files/BulkPut',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BulkPutRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BulkPutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Handover(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Files/Handover',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.FromString,
             options,
             channel_credentials,
             insecure,

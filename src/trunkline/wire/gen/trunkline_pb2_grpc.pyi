@@ -35,6 +35,8 @@ class FilesStub:
     """Write many files into one commit, all or none of them: ModifyFile with far fewer messages.
     The first message is `target`; the rest are applied in order, later ones win.
     """
+    Handover: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.HandoverRequest, _trunkline_pb2.HandoverResponse]
+    """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
 
 @_typing.type_check_only
 class FilesAsyncStub(FilesStub):
@@ -43,6 +45,8 @@ class FilesAsyncStub(FilesStub):
     """Write many files into one commit, all or none of them: ModifyFile with far fewer messages.
     The first message is `target`; the rest are applied in order, later ones win.
     """
+    Handover: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.HandoverRequest, _trunkline_pb2.HandoverResponse]  # type: ignore[assignment]
+    """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
 
 class FilesServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -54,6 +58,14 @@ class FilesServicer(metaclass=_abc_1.ABCMeta):
         """Write many files into one commit, all or none of them: ModifyFile with far fewer messages.
         The first message is `target`; the rest are applied in order, later ones win.
         """
+
+    @_abc_1.abstractmethod
+    def Handover(
+        self,
+        request: _trunkline_pb2.HandoverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.HandoverResponse, _abc.Awaitable[_trunkline_pb2.HandoverResponse]]:
+        """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
 
 def add_FilesServicer_to_server(servicer: FilesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

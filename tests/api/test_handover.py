@@ -1,0 +1,124 @@
+"""Open files handed to the server by a client on the same machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+
+from trunkline.ambient import RealAmbient
+from trunkline.api.files.handover import MOST, Handed
+from trunkline.app.config import Config
+from trunkline.app.engine import Engine, open_engine
+from trunkline.client import handover
+from trunkline.testing.calls import Client, bulk, on, refused
+from trunkline.testing.doors import serving
+from trunkline.wire.gen import trunkline_pb2 as own
+
+CONTENT = os.urandom(9 << 20)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(Config(data=tmp_path / "data"), RealAmbient())
+    engine.start(("127.0.0.1", 0))
+    engine.handed.open(tmp_path / "files")
+    yield engine
+    engine.handed.close()
+    engine.stop()
+    engine.close()
+
+
+@pytest.fixture
+def client(engine: Engine, tmp_path: Path) -> Iterator[Client]:
+    with serving(tmp_path, engine.doors) as channel:
+        yield Client.on(channel)
+
+
+def hands(client: Client) -> handover.Hands:
+    found = handover.reach(asking(client))
+    assert found is not None
+    return found
+
+
+def asking(client: Client) -> Any:
+    return SimpleNamespace(own_files=client.bulk)
+
+
+def test_a_handed_file_is_read_by_the_server(client: Client, tmp_path: Path) -> None:
+    local = tmp_path / "big"
+    local.write_bytes(CONTENT)
+    repo = client.repo()
+    with hands(client) as given, local.open("rb") as opened:
+        ticket = given.give(opened.fileno())
+        answer = client.bulk.BulkPut(bulk(on(repo), own.HandedFile(path="/big", ticket=ticket)))
+        assert sum(handover.progress(opened.fileno())) == 0  # the server went through it before we looked
+        opened.seek(0)
+        assert next(handover.progress(opened.fileno())) == 0
+        more = given.give(opened.fileno())
+        client.bulk.BulkPut(bulk(on(repo), own.HandedFile(path="/big", ticket=more, append=True)))
+    assert (answer.files, answer.size_bytes) == (1, len(CONTENT))
+    assert b"".join(client.get(repo, "/big")) == CONTENT * 2
+
+
+def test_an_empty_file_is_a_file(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    repo = client.repo()
+    with hands(client) as given, (tmp_path / "empty").open("rb") as opened:
+        ticket = given.give(opened.fileno())
+        client.bulk.BulkPut(bulk(on(repo), own.HandedFile(path="/empty", ticket=ticket)))
+    assert b"".join(client.get(repo, "/empty")) == b""
+
+
+def test_a_ticket_is_good_once_and_while_its_client_is_there(client: Client, tmp_path: Path, engine: Engine) -> None:
+    (tmp_path / "f").write_bytes(b"1")
+    repo = client.repo()
+    with hands(client) as given, (tmp_path / "f").open("rb") as opened:
+        ticket = given.give(opened.fileno())
+        put = own.HandedFile(path="/f", ticket=ticket)
+        client.bulk.BulkPut(bulk(on(repo), put))
+        code, details = refused(client.bulk.BulkPut, bulk(on(repo), put))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "/f: no file was handed over with this ticket" in details
+    handle = os.open(tmp_path / "f", os.O_RDONLY)
+    assert engine.handed.put(b"x" * 16, handle)
+    engine.handed.drop([b"x" * 16, b"y" * 16])
+    with pytest.raises(OSError):
+        os.fstat(handle)
+
+
+def test_what_is_no_file_is_refused(client: Client, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with hands(client) as given:
+        ticket = given.give(reading)
+        put = bulk(on(client.repo()), own.HandedFile(path="/pipe", ticket=ticket))
+        code, details = refused(client.bulk.BulkPut, put)
+    os.close(reading)
+    os.close(writing)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "only regular files" in details
+
+
+def test_another_servers_socket_is_not_used(client: Client, engine: Engine) -> None:
+    class Wrong:
+        def Handover(self, _request: own.HandoverRequest) -> own.HandoverResponse:
+            return own.HandoverResponse(socket=engine.handed.path, greeting=b"somebody else's.")
+
+    assert handover.reach(SimpleNamespace(own_files=Wrong())) is None  # type: ignore[arg-type]
+    engine.handed.close()
+    assert handover.reach(asking(client)) is None
+
+
+def test_only_so_many_wait(tmp_path: Path) -> None:
+    handed = Handed()
+    (tmp_path / "f").touch()
+    handles = [os.open(tmp_path / "f", os.O_RDONLY) for _ in range(MOST + 1)]
+    kept = [handed.put(number.to_bytes(16, "big"), handle) for number, handle in enumerate(handles)]
+    assert kept == [True] * MOST + [False]
+    os.close(handles[-1])
+    handed.close()
