@@ -9,7 +9,7 @@ from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument,
 from trunkline.model.infos import CommitState
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import MASTER, Pipeline, Repo
-from trunkline.model.specs import CronInput, PipelineSpec, Transform
+from trunkline.model.specs import PipelineSpec, Transform
 from trunkline.pfs import images
 from trunkline.pfs.graph import branches, commits, repos
 from trunkline.pps import jobs, pipelines
@@ -51,7 +51,6 @@ def test_a_pipeline_is_made_with_its_repos_and_branches(world: World) -> None:
         (glob("/*", "dat"), NotFound, "repo default/dat not found; did you mean data?"),
         (cross(glob("/*"), glob("/", "nowhere")), NotFound, "default/nowhere"),
         (cross(glob("/*"), glob("/", "data", name="x", branch="dev")), InvalidArgument, "two branches of one repo"),
-        (CronInput("default", "edges_tick", "tick", "@daily"), Unimplemented, "input.cron is not built yet"),
         (glob("/*", lazy=True), Unimplemented, "input.pfs.lazy"),
     ],
 )

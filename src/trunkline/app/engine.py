@@ -51,6 +51,7 @@ from trunkline.pps.datums import with_progress
 from trunkline.pps.datums.records import Records
 from trunkline.pps.machine import create_job
 from trunkline.pps.pipelines import Rules
+from trunkline.pps.schedules.ticks import CronSchedules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import LocalBlobs
@@ -82,7 +83,7 @@ class Engine:
         """What keeps the calls that are made in a transaction."""
         self._finisher = Finisher(self._files)
         self._controller = Controller(self._pps)
-        self._ticker = Ticker(self._files, [TriggerSchedules(self._files)])
+        self._ticker = Ticker(self._files, [TriggerSchedules(self._files), CronSchedules(self._files)])
         self._collector = Collector(self._files)
         self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)

@@ -68,6 +68,26 @@ spec_defaults = Table(
     sqlite_with_rowid=False,
 )
 """What lies below the specs of a project's pipelines, as a JSON document. No row: nothing."""
+# Cron inputs. One whose `due_us` is null does not tick: its pipeline is stopped, or has no such input any more.
+cron_inputs = Table(
+    "cron_inputs",
+    metadata,
+    Column("key", RowId, primary_key=True, autoincrement=True),
+    Column("pipeline", RowId, ForeignKey("pipelines.key"), nullable=False, index=True),
+    # The repo of its ticks, by key. It outlives the input, and may have been deleted by force.
+    Column("repo", RowId, nullable=False),
+    Column("made", Boolean, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("overwrite", Boolean, nullable=False),
+    Column("start_us", BigInteger),
+    # The last tick of the schedule, or where that began; the last one that somebody asked for.
+    Column("ticked_us", BigInteger, nullable=False),
+    Column("asked_us", BigInteger, nullable=False, default=0),
+    Column("due_us", BigInteger),
+    UniqueConstraint("repo", name="cron_inputs_repo"),
+    Index("cron_inputs_due", "due_us"),
+    sqlite_autoincrement=True,
+)
 
 jobs = Table(
     "jobs",

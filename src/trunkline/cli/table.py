@@ -131,7 +131,6 @@ UNLISTED = frozenset(
         "delete commit",
         "delete commitV2",
         "find",
-        "run",
         "squash",
     }
 )

@@ -22,7 +22,7 @@ from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs import reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits as pfs_commits
-from trunkline.pfs.graph.changes import unfinished_output
+from trunkline.pfs.graph.changes import Change, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, need_repo
 from trunkline.pfs.reads import Source
@@ -260,11 +260,19 @@ def _adopt(
         _append(tx, session, now.commit.seq, sealed)
         return now.commit.commit
     change = files.change_in(tx)
-    commit = pfs_commits.start_commit(change, Branch(target.repo, target.branch), spout=spout)
-    row = need_commit(tx, target.repo, commit.id)
-    _append(tx, session, row.seq, sealed)
-    pfs_commits.close(tx, row.seq)
+    commit = commit_sealed(change, session, Branch(target.repo, target.branch), sealed, spout=spout)
     change.close()
+    return commit
+
+
+def commit_sealed(
+    change: Change, session: Session, branch: Branch, sealed: Sequence[Sealed], *, spout: bool = False
+) -> Commit:
+    """A commit on a branch with what a session sealed, closed at once. Raises as `start_commit` does."""
+    commit = pfs_commits.start_commit(change, branch, spout=spout)
+    row = need_commit(change.tx, branch.repo, commit.id)
+    _append(change.tx, session, row.seq, sealed)
+    pfs_commits.close(change.tx, row.seq)
     return commit
 
 

@@ -31,6 +31,7 @@ from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pfs.images import find_image
 from trunkline.pps import lineage, machine
+from trunkline.pps.schedules import inputs as schedules
 from trunkline.pps.secrets import check_places, missing
 from trunkline.pps.specs.unbuilt import refuse_unbuilt
 
@@ -106,6 +107,7 @@ def create_pipeline(
         raise AlreadyExists(
             f"pipeline {pipeline} already exists; change it with `pachctl update pipeline`, or choose another name"
         )
+    schedules.prepare(change, known, spec)
     inputs = _input_branches(tx, spec)
     check_places(spec)
     if lacks := missing(tx, spec):
@@ -262,6 +264,7 @@ def stop_pipeline(change: Change, pipeline: Pipeline) -> None:
     if known.stopped:
         return
     _set_provenance(change, current_spec(change.tx, known), [])
+    schedules.pause(change.tx, known.key)
     _end_jobs(change.tx, known, "the pipeline was stopped")
     state = next_pipeline_state(PipelineState(known.state), PipelineState.PAUSED)
     pipeline_rows.set_stopped(change.tx, known.key, True, state.value)
@@ -279,6 +282,7 @@ def start_pipeline(change: Change, pipeline: Pipeline) -> None:
         return
     spec = current_spec(tx, known)
     pipeline_rows.set_stopped(tx, known.key, False, PipelineState.STARTING.value)
+    schedules.go_on(tx, known.key)
     _set_provenance(change, spec, _input_branches(tx, spec))
     _again_if_bad(change, known, spec)
     set_state(tx, replace(known, state=PipelineState.STARTING.value), PipelineState.RUNNING)
@@ -302,7 +306,7 @@ def delete_pipeline(
 ) -> bool:
     """Remove a pipeline with its jobs, logs and repos; whether there was one.
 
-    keep_repo: its output stays, as a plain repo.
+    keep_repo: its output stays, as a plain repo, and so do its ticks.
     Raises FailedPrecondition while other pipelines read its output, unless `force`; NotFound with `must_exist`.
     """
     tx = change.tx
@@ -317,6 +321,7 @@ def delete_pipeline(
         for job in page:
             machine.remove(tx, job)
     log_rows.delete_segments(tx, pipeline=known.key)
+    ticks = schedules.tick_repos(tx, known.key)
     pipeline_rows.delete_pipeline(tx, known.key)
     if keep_repo:
         branches.create_branch(change, Branch(pipeline.output, spec.output_branch), provenance=())
@@ -324,6 +329,7 @@ def delete_pipeline(
             repos.delete_repo(change, repo, force=True, owner=True)
     else:
         repos.delete_repo(change, pipeline.output, force=force, owner=True)
+        schedules.drop_repos(change, ticks)
     tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": ""})
     return True
 

@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from trunkline.api.rpc.call import Call
 from trunkline.api.work.jobs import refuse_jq
 from trunkline.catalog.engine import Tx
-from trunkline.errors import NotFound
+from trunkline.errors import NotFound, Unimplemented
 from trunkline.model.addresses import parse_ancestry
 from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.names import Pipeline
@@ -19,6 +19,7 @@ from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
 from trunkline.pps.pipelines import Rules
+from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Made, Request
 from trunkline.wire import infos_pps, nouns, specs
@@ -122,6 +123,19 @@ class PipelineDoor:
             if request.must_exist:
                 raise
         return Empty()
+
+    def RunCron(self, request: pps.RunCronRequest, _call: Call) -> Empty:
+        """Let a pipeline's cron inputs tick now."""
+        run_cron(self.files, nouns.pipeline_of(request.pipeline))
+        return Empty()
+
+    def RunPipeline(self, request: pps.RunPipelineRequest, _call: Call) -> Empty:
+        """What older versions had. Data and versions start jobs, and `rerun` starts one on the same data."""
+        name = nouns.pipeline_of(request.pipeline).name
+        raise Unimplemented(
+            "there is no RunPipeline any more: a pipeline runs when its input changes; to run it once more on the same "
+            f"data use `pachctl rerun pipeline {name}`, and for a cron input `pachctl run cron {name}`"
+        )
 
     def RerunPipeline(self, request: pps.RerunPipelineRequest, call: Call) -> Empty:
         """Make the pipeline's version once more: a new job on what its inputs hold, with `reprocess` from scratch."""

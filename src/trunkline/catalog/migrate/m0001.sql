@@ -201,6 +201,25 @@ CREATE TABLE cache_leases (
 
 CREATE INDEX ix_cache_leases_lease ON cache_leases (lease);
 
+CREATE TABLE cron_inputs (
+	"key" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	pipeline INTEGER NOT NULL,
+	repo INTEGER NOT NULL,
+	made BOOLEAN NOT NULL,
+	spec TEXT NOT NULL,
+	overwrite BOOLEAN NOT NULL,
+	start_us BIGINT,
+	ticked_us BIGINT NOT NULL,
+	asked_us BIGINT NOT NULL,
+	due_us BIGINT,
+	CONSTRAINT cron_inputs_repo UNIQUE (repo),
+	CONSTRAINT fk_cron_inputs_pipeline FOREIGN KEY(pipeline) REFERENCES pipelines ("key")
+);
+
+CREATE INDEX cron_inputs_due ON cron_inputs (due_us);
+
+CREATE INDEX ix_cron_inputs_pipeline ON cron_inputs (pipeline);
+
 CREATE TABLE fileset_blobs (
 	name TEXT NOT NULL,
 	fileset_id VARCHAR(32) NOT NULL,

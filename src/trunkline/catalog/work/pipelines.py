@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, insert, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
-from trunkline.catalog.tables_pps import pipeline_versions, pipelines
+from trunkline.catalog.tables_pps import cron_inputs, pipeline_versions, pipelines
 from trunkline.model.names import Pipeline
 
 
@@ -123,6 +123,7 @@ def set_stopped(tx: Tx, key: int, stopped: bool, state: str) -> None:
 
 def delete_pipeline(tx: Tx, key: int) -> None:
     """Remove a pipeline and its versions; its jobs must be gone."""
+    tx.execute(delete(cron_inputs).where(cron_inputs.c.pipeline == key))
     tx.execute(delete(pipeline_versions).where(pipeline_versions.c.pipeline == key))
     tx.execute(delete(pipelines).where(pipelines.c.key == key))
 

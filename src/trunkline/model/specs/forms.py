@@ -75,11 +75,16 @@ def input_from(form: Mapping[str, Any], pipeline: Pipeline) -> Input:
     pfs = dict(form.get("pfs", {}))
     pfs["project"] = pfs.get("project") or pipeline.project
     pfs["name"] = pfs.get("name") or pfs.get("repo", "")
-    pfs["branch"] = pfs.get("branch") or MASTER
+    pfs["branch"] = pfs.get("branch") or (trigger_branch(pipeline.name) if "trigger" in pfs else MASTER)
     pfs["repo_type"] = pfs.get("repo_type") or USER_REPO
     pfs["never"] = pfs.pop("propagation_spec", {}).get("never", False)
     trigger = pfs.pop("trigger", None)
     return PfsInput(**pfs, trigger=None if trigger is None else _trigger(trigger))
+
+
+def trigger_branch(pipeline: str) -> str:
+    """The branch that an input with a trigger reads where none is named. A pipeline reads one branch of a repo only."""
+    return f"{pipeline}-trigger-1"
 
 
 def dict_from(spec: PipelineSpec) -> Form:

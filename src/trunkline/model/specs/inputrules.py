@@ -21,7 +21,7 @@ from trunkline.model.names import (
 from trunkline.model.paths import quoted
 from trunkline.model.specs.complaints import Complaints, Path
 from trunkline.model.specs.cron import check_cron
-from trunkline.model.specs.forms import COMBINATIONS
+from trunkline.model.specs.forms import COMBINATIONS, trigger_branch
 from trunkline.model.specs.scalars import size_bytes
 from trunkline.model.specs.spec import OUT
 
@@ -198,18 +198,18 @@ class InputRules:
         self.complaints.add(path, text)
 
 
-def branches(node: Form, project: str) -> Iterator[tuple[str, str, str, str]]:
+def branches(node: Form, project: str, pipeline: str) -> Iterator[tuple[str, str, str, str]]:
     """Project, repo, type and branch of each pfs input below `node`."""
     for kind in COMBINATIONS:
         for member in node.get(kind, ()):
-            yield from branches(member, project)
+            yield from branches(member, project, pipeline)
     pfs = node.get("pfs")
     if pfs and pfs.get("repo"):
         yield (
             pfs.get("project") or project,
             pfs["repo"],
             pfs.get("repo_type") or USER_REPO,
-            pfs.get("branch") or MASTER,
+            pfs.get("branch") or (trigger_branch(pipeline) if "trigger" in pfs else MASTER),
         )
 
 

@@ -136,7 +136,7 @@ class _Rules:
         if node:
             InputRules(self.complaints, self.project, self.name).check(node, Place(("input",)))
             read: dict[tuple[str, ...], str] = {}
-            for *repo, branch in input_branches(node, self.project):
+            for *repo, branch in input_branches(node, self.project, self.name):
                 other = read.setdefault(tuple(repo), branch)
                 if other != branch:
                     self.complain(

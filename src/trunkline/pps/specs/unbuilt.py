@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from trunkline.errors import Unimplemented
-from trunkline.model.specs import CronInput, Leaf, PfsInput, PipelineSpec
+from trunkline.model.specs import Leaf, PfsInput, PipelineSpec
 
 UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
     "spout": lambda spec: spec.spout is not None,
@@ -14,10 +14,8 @@ UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
     "s3_out": lambda spec: spec.s3_out,
     "autoscaling": lambda spec: spec.autoscaling,
     "transform.datum_batching": lambda spec: spec.transform.datum_batching,
-    "input.cron": lambda spec: _has(spec, lambda leaf: isinstance(leaf, CronInput)),
     "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
     "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),
-    "input.pfs.trigger": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.trigger is not None),
 }
 """Fields of a spec, each with whether a spec uses it."""
 
