@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from typing import Any
 
 import pytest
@@ -161,6 +162,59 @@ def test_put_a_url_asks_the_server(pachctl, server, context):
     assert pachctl("put", "file", "images@master", "-f", "http://h/dir/a%20b.png?x=1").status == 0
     add = server.only("pfs.ModifyFile").requests[2].add_file
     assert (add.path, add.url.URL) == ("/a b.png", "http://h/dir/a%20b.png?x=1")
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [("@master", "/dir"), ("@master:/", "/"), ("@master:/x", "/x"), ("@master:/x/", "/x/dir")],
+)
+def test_put_all_below_a_url_deletes_nothing_else(pachctl, server, context, target, wanted):
+    server.script["pfs.ModifyFile"] = Empty()
+    assert pachctl("put", "file", f"images{target}", "-r", "-f", "s3://bucket/top/dir/").status == 0
+    _, only = server.only("pfs.ModifyFile").requests
+    assert (only.add_file.path, only.add_file.url.URL) == (wanted, "s3://bucket/top/dir/")
+    assert only.add_file.url.recursive
+    assert "-a cannot append" in pachctl("put", "file", f"images{target}", "-r", "-a", "-f", "s3://bucket/top/dir").err
+
+
+def test_put_what_lies_in_a_commit_copies_it(pachctl, server, context):
+    server.script["pfs.ModifyFile"] = Empty()
+    assert pachctl("put", "file", "images@master:/x", "-f", "pfs://host/project.repo/branch/a/b%20c").status == 0
+    copy = server.only("pfs.ModifyFile").requests[2].copy_file
+    assert (copy.dst, copy.src.path, copy.append) == ("/x", "/a/b c", False)
+    assert (copy.src.commit.branch.name, copy.src.commit.repo.name) == ("branch", "repo")
+    assert copy.src.commit.repo.project.name == "project"
+    assert "write pfs://HOST/REPO" in pachctl("put", "file", "images@master:/x", "-f", "pfs://repo/branch").err
+
+
+@pytest.mark.parametrize(("name", "mode"), [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("X.TGZ", "w:gz")])
+@pytest.mark.parametrize(("path", "prefix"), [("", ""), (":/", ""), (":/in", "/in")])
+def test_put_what_is_in_a_tar_file(pachctl, server, context, tmp_path, name, mode, path, prefix):
+    (tmp_path / "d").mkdir()
+    content = {"d/a": b"1", "d/b": b"2" * 100_000, "d/empty": b""}
+    for one, data in content.items():
+        (tmp_path / one).write_bytes(data)
+    (tmp_path / "d" / "link").symlink_to("a")
+    with tarfile.open(tmp_path / name, mode) as tar:
+        tar.add(tmp_path / "d", arcname="./d")
+    server.script["pfs.ModifyFile"] = Empty()
+    done = pachctl("put", "file", f"images@master{path}", "--untar", "-f", tmp_path / name)
+    assert done.status == 0
+    assert "link" in done.err
+    found: dict[str, bytes] = {}
+    for one in server.only("pfs.ModifyFile").requests[1:]:
+        if one.WhichOneof("body") == "add_file":
+            found[one.add_file.path] = found.get(one.add_file.path, b"") + one.add_file.raw.value
+    assert found == {f"{prefix}/{one}": data for one, data in content.items()}
+
+
+def test_a_tar_file_that_is_none_is_refused(pachctl, server, context, tmp_path):
+    (tmp_path / "x.tar").write_bytes(b"nothing of the kind")
+    assert "is no tar file" in pachctl("put", "file", "images@master", "--untar", "-f", tmp_path / "x.tar").err
+    assert "cannot read" in pachctl("put", "file", "images@master", "--untar", "-f", tmp_path / "y.tar").err
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("../../etc/passwd"))
+    assert '".."' in pachctl("put", "file", "images@master", "--untar", "-f", tmp_path / "bad.tar").err
 
 
 def test_delete_and_copy_file(pachctl, server, context):

@@ -14,6 +14,7 @@ from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
 from trunkline.api.files.handover import Handed
 from trunkline.api.files.images import ImageDoor
+from trunkline.api.files.outside import EgressDoor
 from trunkline.api.files.reads import ReadDoor
 from trunkline.api.files.repos import RepoDoor
 from trunkline.api.files.writes import BulkDoor, ModifyDoor
@@ -109,6 +110,7 @@ class Engine:
             ModifyDoor(files),
             BulkDoor(files, self.handed),
             ImageDoor(files),
+            EgressDoor(files, bridge),
             FileSetDoor(self._leases, bridge, events),
             CacheDoor(files),
             StorageDoor(self._leases),

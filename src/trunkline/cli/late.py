@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trunkline.cli.show import pipelines as pipeline_view
     from trunkline.cli.show import repos as repo_view
     from trunkline.client import downloads, images, names, sources, uploads
+    from trunkline.client import tar as tars
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -58,6 +59,7 @@ else:
     repo_view = _Late("trunkline.cli.show.repos")
     downloads = _Late("trunkline.client.downloads")
     images = _Late("trunkline.client.images")
+    tars = _Late("trunkline.client.tar")
     names = _Late("trunkline.client.names")
     sources = _Late("trunkline.client.sources")
     uploads = _Late("trunkline.client.uploads")
@@ -90,6 +92,7 @@ __all__ = [
     "progress",
     "repo_view",
     "sources",
+    "tars",
     "transactions",
     "uploads",
     "versions",

@@ -1,4 +1,5 @@
-"""Unpacking the TAR stream of a download, safely: regular files and folders only, and nothing outside the target.
+"""Tar: the members of a file that is put, and unpacking a download's stream, safely: regular files and folders only,
+and nothing outside the target.
 
 The standard library's reader takes some 100 microseconds a member, most of the time of a tree of small files; this one
 reads what servers send: plain, PAX and GNU long names.
@@ -8,13 +9,17 @@ from __future__ import annotations
 
 import errno
 import os
+import tarfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from trunkline.errors import DataLoss, FailedPrecondition
+from trunkline.client.sources import OpenStream
+from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from trunkline.model import paths
 
 _BLOCK = 512
 _READ_BYTES = 1024 * 1024
@@ -248,3 +253,32 @@ def _records(content: bytes) -> dict[str, str]:
         records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
         content = content[max(length, 1) :]
     return records
+
+
+def members(local: str, prefix: str, skipped: Callable[[str], None]) -> Iterator[OpenStream]:
+    """Every regular file in a tar file, compressed or not, in its order, under `prefix` (which ends in no slash).
+
+    Read them in this order. Links, devices and the like are named to `skipped`; directories are not stored anyway.
+    Raises NotFound if it cannot be read, InvalidArgument for what is no tar file and for names that are no paths.
+    """
+    try:
+        # Closed with the last stream: they read from it.
+        archive = tarfile.open(local, mode="r:*")  # noqa: SIM115
+    except OSError as error:
+        raise NotFound(f"cannot read {local}: {error.strerror or error}") from error
+    except tarfile.TarError as error:
+        raise InvalidArgument(f"{local} is no tar file: {error}") from error
+    try:
+        for member in archive:
+            data = archive.extractfile(member) if member.isreg() else None
+            if data is not None:
+                yield OpenStream(paths.clean(f"{prefix}/{_undotted(member.name)}"), cast("BinaryIO", data))
+            elif not member.isdir():
+                skipped(f"{member.name} in {local} is no regular file")
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise InvalidArgument(f"{local} is damaged: {error}") from error
+
+
+def _undotted(name: str) -> str:
+    """Without the "." elements that tar programs begin names with."""
+    return "/".join(part for part in name.split("/") if part != ".")

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from trunkline.client import handover
 from trunkline.client.connection import Client
@@ -38,6 +39,8 @@ Progress = Callable[[int], None]
 """Told how many more bytes have been handed to the connection; a negative number takes some back."""
 
 
+COPIED = "pfs://"
+"""Begins the URL of what lies in a commit already."""
 BULK_PUT = "/trunkline.v1.Files/BulkPut"
 MODIFY_FILE = "/pfs_v2.API/ModifyFile"
 
@@ -162,9 +165,12 @@ class _Upload:
         """The messages of the public call."""
         yield pfs.ModifyFileRequest(set_commit=self.commit).SerializeToString()
         for source in sources:
-            if not self.append:
+            # What comes from below a URL has names that only the server sees; it replaces each of them.
+            if not self.append and not (isinstance(source, RemoteFile) and source.recursive):
                 yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=source.path)).SerializeToString()
             match source:
+                case RemoteFile(path, url) if url.lower().startswith(COPIED):
+                    yield pfs.ModifyFileRequest(copy_file=_copied(path, url, self.append)).SerializeToString()
                 case RemoteFile(path, url, recursive):
                     fetch = pfs.AddFile.URLSource(URL=url, recursive=recursive)
                     yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, url=fetch)).SerializeToString()
@@ -183,6 +189,18 @@ class _Upload:
             self._count(len(data))
         if empty:
             yield b"".join(frames.delimited(2, *named, *frames.delimited(3)))
+
+
+def _copied(path: str, url: str, append: bool) -> pfs.CopyFile:
+    """What a URL such as pfs://HOST/REPO/BRANCH/PATH means; the host is the server itself, whatever is written."""
+    parts = [unquote(part) for part in url[len(COPIED) :].split("/", 3)]
+    if len(parts) < 4 or not all(parts[1:3]):
+        raise InvalidArgument(f'"{url}" is not understood: write pfs://HOST/REPO/BRANCH/PATH')
+    _, repo, branch, inside = parts
+    project, dot, name = repo.rpartition(".")
+    owner = pfs.Repo(name=name, type="user", project=pfs.Project(name=project if dot else ""))
+    commit = pfs.Commit(repo=owner, branch=pfs.Branch(repo=owner, name=branch))
+    return pfs.CopyFile(dst=path, src=pfs.File(commit=commit, path=f"/{inside}"), append=append)
 
 
 def _groups(files: Iterable[LocalFile]) -> Iterator[list[LocalFile] | LocalFile]:

@@ -25,6 +25,7 @@ from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import Change, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, need_repo
+from trunkline.pfs.outside.fetching import fetch_file, fetch_tree
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
@@ -87,7 +88,21 @@ class Copy:
     datum: str = ""
 
 
-Edit = Add | AddMany | Delete | Copy
+@dataclass(frozen=True, slots=True)
+class AddUrl:
+    """More for a file, from a URL. recursive: all below the URL goes below the path, in the place of what is there.
+
+    concurrency: how many small objects are fetched at once; 0: the usual.
+    """
+
+    path: str
+    url: str
+    recursive: bool = False
+    concurrency: int = 0
+    datum: str = ""
+
+
+Edit = Add | AddMany | AddUrl | Delete | Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +213,10 @@ def _apply(files: Files, session: Session, writer: Writer, edit: Edit) -> None:
                     "a block of files does not add up: give a size for each path, and their sum of bytes"
                 )
             writer.put_many(stored, edit.sizes, edit.data, append=edit.append)
+        case AddUrl(path, url, True):
+            fetch_tree(writer, url, paths.clean(path), edit.datum, edit.concurrency, files.ambient)
+        case AddUrl(path, url):
+            fetch_file(writer, url, _file_path(path), edit.datum, files.ambient)
         case Delete():
             writer.delete(_deleted(edit.path), edit.datum or None)
         case Copy():

@@ -13,12 +13,13 @@ from trunkline.api.files.tar import blocks, messages
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
-from trunkline.errors import Unimplemented
+from trunkline.errors import InvalidArgument
 from trunkline.model.infos import FileInfo
 from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits
 from trunkline.pfs.lent.pseudo import is_lent
+from trunkline.pfs.outside.sending import send
 from trunkline.pfs.reads import Source
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -104,9 +105,16 @@ class ReadDoor:
                 yield item
 
     async def GetFile(self, request: pfs.GetFileRequest, _call: Call) -> AsyncGenerator[BytesValue, None]:
-        """The bytes of one file; an empty one is one empty message, since a client takes the first unasked."""
-        _refuse_url(request)
+        """The bytes of one file; an empty one is one empty message, since a client takes the first unasked.
+
+        With a URL the server writes there all that the path means, and answers one empty message.
+        """
         source, _ = await self._open(request.file.commit)
+        if request.URL:
+            path, url, bounds = request.file.path, request.URL, _bounds(request)
+            await self.bridge.slow(partial(send, source, path, url, self.files.ambient, bounds))
+            yield BytesValue()
+            return
 
         def work() -> Iterator[BytesValue]:
             bounds = _bounds(request)
@@ -174,6 +182,4 @@ def _bounds(request: pfs.GetFileRequest) -> content.Bounds:
 
 def _refuse_url(request: pfs.GetFileRequest) -> None:
     if request.URL:
-        raise Unimplemented(
-            f"writing to {request.URL} is not built on the server; get the file without a URL and write it there"
-        )
+        raise InvalidArgument(f"a tar stream is not written to {request.URL}; use GetFile, which writes files there")

@@ -9,8 +9,8 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.files.handover import Handed
 from trunkline.api.rpc.call import Call
-from trunkline.errors import InvalidArgument, Unimplemented
-from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Edit, Target, modify
+from trunkline.errors import InvalidArgument
+from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Target, modify
 from trunkline.pfs.files import Files
 from trunkline.wire import nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -61,11 +61,10 @@ def _edit(message: pfs.ModifyFileRequest) -> Edit:
     raise InvalidArgument("a message of ModifyFile says nothing: expected add_file, delete_file or copy_file")
 
 
-def _add(add: pfs.AddFile) -> Add:
+def _add(add: pfs.AddFile) -> Edit:
     if add.WhichOneof("source") == "url":
-        raise Unimplemented(
-            f"{add.path}: fetching {add.url.URL} is not built on the server; fetch it first and put its bytes"
-        )
+        url = add.url
+        return AddUrl(add.path, url.URL, url.recursive, url.concurrency, add.datum)
     return Add(add.path, add.raw.value, add.datum)
 
 

@@ -39,6 +39,10 @@ class Bridge:
         """The result of `work`, done in a thread. A cancelled caller does not wait for it; the work goes on."""
         return await asyncio.get_running_loop().run_in_executor(self.calls, work)
 
+    async def slow(self, work: Callable[[], T]) -> T:
+        """As `unary`, for work that takes as long as a network does: it keeps no short call waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self.uploads, work)
+
     async def stream(self, start: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
         """The items of a blocking iterator; the next batch is made while the last one is on its way.
 

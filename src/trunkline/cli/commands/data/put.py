@@ -26,6 +26,7 @@ from trunkline.errors import InvalidArgument
 @click.option("-r", "--recursive", is_flag=True, help="Put directories with all that is in them.")
 @click.option("-a", "--append", is_flag=True, help="Append to files that are there, instead of replacing them.")
 @click.option("--full-path", is_flag=True, help="Keep the directories of the sources, not only their names.")
+@click.option("--untar", is_flag=True, help="Put what is in .tar, .tar.gz and .tgz files, not the files themselves.")
 @click.option("-c", "--compress", is_flag=True, help="Compress on the way; worth it on slow networks only.")
 @click.option(
     "-p", "--parallelism", metavar="N", type=click.IntRange(1, 100), default=10, help="Files read at a time; 10."
@@ -35,7 +36,7 @@ from trunkline.errors import InvalidArgument
 @pass_session
 def put(
     session: Session, target: str, files: tuple[str, ...], input_file: str | None, recursive: bool, append: bool,
-    full_path: bool, compress: bool, parallelism: int, bars: bool | None, project: str | None,
+    full_path: bool, untar: bool, compress: bool, parallelism: int, bars: bool | None, project: str | None,
 ) -> None:  # fmt: skip
     """Put files into a repo.
 
@@ -48,6 +49,9 @@ def put(
       repo@branch:/     /NAME              -r: /...
       repo@branch:/x    /x                 -r: /x/...
       repo@branch:/x/   /x/NAME            -r: /x/DIRECTORY/...
+
+    A URL (http, https, s3, gs, az) is fetched by the server, with -r everything below it; pfs://HOST/REPO/BRANCH/PATH
+    is copied without moving any bytes.
     """
     place = places.file(target, session.project(project))
     given = _sources(files, input_file)
@@ -59,8 +63,11 @@ def put(
             full_path=full_path,
             stdin=sys.stdin.buffer,
             skipped=lambda what: session.note(f"skipped: {what}"),
+            untar=untar,
         )
     )
+    if append and any(isinstance(one, sources.RemoteFile) and one.recursive for one in found):
+        raise InvalidArgument("-a cannot append what -r fetches from a URL; leave out one of them")
     if not found:
         session.note("nothing to put: the directory holds no files")
         return

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from trunkline.cli.late import sources
+from trunkline.cli.late import sources, tars
 from trunkline.errors import InvalidArgument
 from trunkline.model import paths
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from trunkline.client.sources import Source
 
 STDIN = "-"
-_SCHEMES = ("http", "https", "s3", "gs", "gcs", "as", "wasb", "wasbs", "pfs")
+TAR_ENDS = (".tar", ".tar.gz", ".tgz")
+"""By the end of its name `--untar` knows a tar file."""
+_SCHEMES = (
+    *("http", "https", "s3", "s3a", "gs", "gcs", "az", "azure", "as", "abfs", "abfss", "wasb", "wasbs"),
+    "pfs",
+)
 
 
 def is_url(text: str) -> bool:
@@ -50,13 +55,13 @@ def tree_prefix(folder: str, path: str | None, full_path: bool) -> str:
 
     No path: under the folder's name. `/`: at the top. `/x`: under `/x`. `/x/`: under `/x` and the folder's name.
     """
-    name = _name(os.path.abspath(folder) if not full_path else folder, full_path)
+    source = folder if full_path or is_url(folder) else os.path.abspath(folder)
     if path is None or path == "":
-        prefix = name
+        prefix = _name(source, full_path)
     elif path.strip("/") == "":
         prefix = ""
     elif path.endswith("/"):
-        prefix = f"{path}{name}"
+        prefix = f"{path}{_name(source, full_path)}"
     else:
         prefix = path
     return paths.clean(prefix).rstrip("/")
@@ -64,9 +69,12 @@ def tree_prefix(folder: str, path: str | None, full_path: bool) -> str:
 
 def plan(
     given: Sequence[str], path: str | None, *, recursive: bool, full_path: bool, stdin: BinaryIO,
-    skipped: Callable[[str], None],
+    skipped: Callable[[str], None], untar: bool = False,
 ) -> Iterator[Source]:  # fmt: skip
-    """Every file that `given` names, with its place in the commit. Raises InvalidArgument or NotFound."""
+    """Every file that `given` names, with its place in the commit. Raises InvalidArgument or NotFound.
+
+    untar: local tar files count as the folders they hold, at the path itself.
+    """
     many = len(given) > 1
     if given.count(STDIN) > 1:
         raise InvalidArgument("standard input can be put once only")
@@ -76,7 +84,10 @@ def plan(
                 raise InvalidArgument("-r puts directories; standard input is none")
             yield sources.OpenStream(file_target(source, path, many, full_path), stdin)
         elif is_url(source):
-            yield sources.RemoteFile(file_target(source, path, many, full_path), source, recursive)
+            target = tree_prefix(source, path, full_path) if recursive else file_target(source, path, many, full_path)
+            yield sources.RemoteFile(target or paths.ROOT, source, recursive)
+        elif untar and source.lower().endswith(TAR_ENDS) and not os.path.isdir(source):
+            yield from tars.members(source, paths.clean(path or "").rstrip("/"), skipped)
         elif recursive and os.path.isdir(source):
             yield from sources.local_tree(source, tree_prefix(source, path, full_path), skipped)
         elif os.path.isdir(source):

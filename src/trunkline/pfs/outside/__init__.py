@@ -1,0 +1,1 @@
+"""Files that come from places outside, and commits that are sent there."""

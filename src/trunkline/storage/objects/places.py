@@ -1,0 +1,139 @@
+"""From a URL to the object store, and the path in it, that it means; and the store's errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from trunkline.errors import InvalidArgument, NotFound, PermissionDenied, TrunklineError, Unavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+S3 = ("s3", "s3a")
+GOOGLE = ("gs", "gcs")
+AZURE = ("az", "azure", "as", "abfs", "abfss", "wasb", "wasbs")
+SCHEMES = (*S3, *GOOGLE, *AZURE)
+"""Object stores: of Amazon and those that speak like it, of Google, of Azure."""
+
+_CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(minutes=10)}
+_RETRY: dict[str, Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path in an object store. `shown` is the URL without what it says about keys or endpoints."""
+
+    store: ObjectStore
+    path: str
+    shown: str
+
+    def below(self, path: str) -> Place:
+        """The place that `path` leads to from here."""
+        joined = "/".join(part for part in (self.path, path.strip("/")) if part)
+        return Place(self.store, joined, f"{self.shown.rstrip('/')}/{path.strip('/')}")
+
+
+def is_place(url: str) -> bool:
+    """Whether this is the URL of an object store."""
+    return urlsplit(url).scheme.lower() in SCHEMES
+
+
+def open_place(url: str) -> Place:
+    """The place of a URL: s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH or wasb://CONTAINER@ACCOUNT.HOST/PATH.
+
+    An `endpoint`, a `region` or an `account` may be said as in s3://BUCKET/PATH?endpoint=http://HOST:PORT; keys come
+    from the environment, by the names that the stores' own tools use. Nothing is asked of the store yet. Raises
+    InvalidArgument.
+    """
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    if scheme not in SCHEMES:
+        raise InvalidArgument(f'"{url}" is no URL of an object store: it begins with {", ".join(SCHEMES)}')
+    if not parts.netloc:
+        raise InvalidArgument(f'"{url}" names no bucket: write {scheme}://BUCKET/PATH')
+    said = dict(parse_qsl(parts.query))
+    path = unquote(parts.path).strip("/")
+    shown = f"{scheme}://{parts.netloc.rpartition('@')[0] or parts.netloc}/{path}"
+    try:
+        if scheme in S3:
+            store = _s3(parts, said)
+        elif scheme in GOOGLE:
+            store = _google(parts)
+        else:
+            store = _azure(parts, said)
+    except (ValueError, TypeError, _base_error()) as error:
+        raise InvalidArgument(f"{shown} cannot be opened: {_first_line(error)}") from error
+    return Place(store, path, shown)
+
+
+def _s3(parts: SplitResult, said: Mapping[str, str]) -> ObjectStore:
+    from obstore.store import S3Store
+
+    endpoint = said.get("endpoint") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    region = said.get("region") or _environment("AWS_REGION", "AWS_DEFAULT_REGION") or "us-east-1"
+    config: dict[str, Any] = {"region": region}
+    if endpoint:
+        config["endpoint"] = endpoint if "://" in endpoint else f"https://{endpoint}"
+    client = {**_CLIENT, "allow_http": str(endpoint).startswith("http://")}
+    return S3Store(parts.netloc, config=config, client_options=client, retry_config=_RETRY)  # type: ignore[arg-type]
+
+
+def _google(parts: SplitResult) -> ObjectStore:
+    from obstore.store import GCSStore
+
+    return GCSStore(parts.netloc, client_options=_CLIENT, retry_config=_RETRY)  # type: ignore[arg-type]
+
+
+def _azure(parts: SplitResult, said: Mapping[str, str]) -> ObjectStore:
+    from obstore.store import AzureStore
+
+    container, _, host = parts.netloc.rpartition("@")
+    account = said.get("account") or (host.partition(".")[0] if container else "")
+    config: dict[str, Any] = {"account_name": account} if account else {}
+    if said.get("endpoint"):
+        config["endpoint"] = said["endpoint"]
+    client = {**_CLIENT, "allow_http": said.get("endpoint", "").startswith("http://")}
+    return AzureStore(container or host, config=config, client_options=client, retry_config=_RETRY)  # type: ignore[arg-type]
+
+
+def _environment(*names: str) -> str:
+    import os
+
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+def _base_error() -> type[Exception]:
+    from obstore.exceptions import BaseError
+
+    return BaseError
+
+
+def translated(error: Exception, shown: str, doing: str) -> TrunklineError:
+    """What a store's error means. doing: what was tried, as "read"."""
+    from obstore import exceptions
+
+    why = _first_line(error)
+    match error:
+        case FileNotFoundError():
+            return NotFound(f"{shown} not found: {why}")
+        case exceptions.PermissionDeniedError() | exceptions.UnauthenticatedError():
+            return PermissionDenied(
+                f"the server may not {doing} {shown}: {why}; give pachd keys that may, in its environment"
+            )
+        case exceptions.InvalidPathError() | ValueError():
+            return InvalidArgument(f"cannot {doing} {shown}: {why}")
+    return Unavailable(f"cannot {doing} {shown}: {why}")
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What calls to a store raise; the rest is no answer of a store."""
+    return (_base_error(), OSError, ValueError)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).partition("\n")[0]
+    return text.partition(": <?xml")[0].strip() or type(error).__name__

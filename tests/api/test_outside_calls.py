@@ -1,0 +1,89 @@
+"""Files from and to places outside, through a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+import obstore
+import pytest
+from obstore.store import MemoryStore
+
+from trunkline.ambient import RealAmbient
+from trunkline.app.config import Config
+from trunkline.app.engine import open_engine
+from trunkline.storage.objects import places
+from trunkline.testing.calls import Client, on, refused
+from trunkline.testing.doors import serving
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
+    engine.start(("127.0.0.1", 0))
+    with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
+        yield Client.on(channel)
+    engine.stop()
+    engine.close()
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """What every s3:// URL leads to."""
+    made = MemoryStore()
+    monkeypatch.setattr(places, "_s3", lambda _parts, _said: made)
+    return made
+
+
+def put(client: Client, repo: pfs.Repo, path: str, url: str, recursive: bool = False) -> None:
+    """Put what lies at a URL, as the public clients do."""
+    source = pfs.AddFile.URLSource(URL=url, recursive=recursive)
+    stream = [
+        pfs.ModifyFileRequest(set_commit=on(repo)),
+        pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path)),
+        pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, url=source)),
+    ]
+    client.stub.ModifyFile(iter(stream))
+
+
+def test_there_and_back(client: Client, store: MemoryStore) -> None:
+    repo = client.repo()
+    obstore.put(store, "in/a", b"1")
+    obstore.put(store, "in/d/b", b"22")
+    put(client, repo, "/top", "s3://bucket/in", recursive=True)
+    put(client, repo, "/one", "s3://bucket/in/a")
+    target = pfs.ObjectStorageEgress(url="s3://bucket/out")
+    answer = client.stub.Egress(pfs.EgressRequest(commit=on(repo), object_storage=target))
+    assert answer.object_storage.bytes_written == 4
+    got = pfs.GetFileRequest(file=pfs.File(commit=on(repo), path="/top/d/*"), URL="s3://bucket/got")
+    assert [piece.value for piece in client.stub.GetFile(got)] == [b""]
+    found = {meta["path"] for page in obstore.list(store) for meta in page}
+    assert found == {"in/a", "in/d/b", "out/top/a", "out/top/d/b", "out/one", "got/top/d/b"}
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "nonsense", "s3:///x", "https://"])
+def test_other_places_are_refused(client: Client, url: str) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1"})
+    head = client.finished(repo).commit.id
+    code, _ = refused(lambda: put(client, repo, "/x", url))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    code, _ = refused(lambda: put(client, repo, "/x", url, recursive=True))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    file = pfs.File(commit=on(repo), path="/a")
+    assert refused(client.stub.GetFile, pfs.GetFileRequest(file=file, URL=url))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    target = pfs.EgressRequest(commit=on(repo), object_storage=pfs.ObjectStorageEgress(url=url))
+    assert refused(client.stub.Egress, target)[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert client.finished(repo).commit.id == head
+
+
+def test_what_is_not_built_is_said(client: Client) -> None:
+    repo = client.repo()
+    client.put(repo, {"/a": b"1"})
+    database = pfs.SQLDatabaseEgress(url="postgres://x@y/z")
+    code, details = refused(client.stub.Egress, pfs.EgressRequest(commit=on(repo), sql_database=database))
+    assert (code, "database" in details) == (grpc.StatusCode.UNIMPLEMENTED, True)
+    assert refused(client.stub.Egress, pfs.EgressRequest(commit=on(repo)))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    tar = pfs.GetFileRequest(file=pfs.File(commit=on(repo), path="/a"), URL="s3://b/x")
+    assert refused(client.stub.GetFileTAR, tar)[0] is grpc.StatusCode.INVALID_ARGUMENT
