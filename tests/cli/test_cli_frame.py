@@ -57,7 +57,8 @@ def test_every_verb_has_its_line():
 def test_help_leaves_out_what_this_server_lacks(pachctl):
     known = {" ".join(words) for words, _ in LEAVES} | set(COMMANDS)
     assert known >= UNLISTED
-    assert "squash" not in pachctl("--help").out
+    shown = pachctl("--help").out
+    assert [verb for verb, help_ in VERB_HELP.items() if verb in UNLISTED and help_ in shown] == []
     assert "commit " in pachctl("finish").out
 
 

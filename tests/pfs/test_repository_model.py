@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from trunkline.ambient import SimulatedAmbient
+from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Catalog
-from trunkline.model.names import Branch, Repo
+from trunkline.errors import FailedPrecondition, NotFound
+from trunkline.model.names import Branch, Commit, Repo
 from trunkline.pfs import content, edits, reads
 from trunkline.pfs.edits import Add, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
-from trunkline.pfs.graph import branches, commits, repos
-from trunkline.storage import Store
+from trunkline.pfs.graph import branches, commits, removal, repos
+from trunkline.storage import Store, entries
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.catalogs import assert_sound
 
@@ -88,6 +90,8 @@ class RepoMachine(RuleBasedStateMachine):
         self.trees: dict[str, dict[str, bytes]] = {}  # commit id -> content
         self.heads: dict[str, str] = {}  # branch -> id of its newest good commit
         self.open: dict[str, dict[str, bytes]] = {}  # branch -> content of its open commit
+        self.gone: set[str] = set()  # ids of commits that were removed
+        self.pointed: dict[str, str] = {}  # branch -> id of the commit that it points to
 
     def teardown(self):
         if hasattr(self, "catalog"):
@@ -145,16 +149,67 @@ class RepoMachine(RuleBasedStateMachine):
     @rule(branch=BRANCHES, commit=consumes(finished))
     def move(self, branch, commit):
         """Point a branch to any good commit of the past."""
-        info = self.catalog.read(lambda tx: commits.inspect_commit(tx, REPO, commit)) if commit else None
+        info = self.commit(commit) if commit else None
         if info is not None and not info.error and branch not in self.open:
             self.files.change(lambda change: branches.create_branch(change, Branch(REPO, branch), head=(REPO, commit)))
             self.heads[branch] = commit
 
+    @rule(branch=BRANCHES, back=st.integers(0, 3), verb=st.sampled_from(["squash", "drop"]))
+    def remove(self, branch, back, verb):
+        """Take a commit out of history, if that is allowed; all others keep their content."""
+        known = self.commit(f"{branch}^{back}" if back else branch)
+        if known is None:
+            return
+        before = self.catalog.read(lambda tx: commits.commit_page(tx, REPO))
+        remove = removal.squash_commit if verb == "squash" else removal.drop_commit
+        try:
+            self.files.change(lambda change: remove(change, REPO, known.commit.id))
+        except FailedPrecondition:
+            assert self.catalog.read(lambda tx: commits.commit_page(tx, REPO)) == before
+            return
+        if verb == "drop":
+            assert not known.children
+            self.fallen_back(known.commit.id)
+        else:
+            assert known.children
+        self.gone.add(known.commit.id)
+        assert self.commit(known.commit.id) is None
+        for child in known.children:
+            assert self.commit(child.id).parent == known.parent
+
+    def fallen_back(self, removed):
+        """Branches that pointed to a dropped commit point to the one before, whose content is that below it."""
+        for branch in ("master", "other"):
+            now = self.commit(branch)
+            if now is None:
+                continue
+            if self.pointed.get(branch) == removed:
+                self.open.pop(branch, None)
+                self.trees.setdefault(now.commit.id, {})  # a fresh empty head
+                good = now
+                while good.error:
+                    good = self.commit(good.parent.id) if good.parent else None
+                    if good is None:
+                        break
+                self.heads[branch] = good.commit.id if good else ""
+
+    def commit(self, ref):
+        try:
+            return self.catalog.read(lambda tx: commits.inspect_commit(tx, REPO, ref))
+        except NotFound:
+            return None
+
     @rule(commit=finished)
     def reads_back(self, commit):
         """Whatever happened since, a finished commit reads as it did."""
-        if commit:
+        if commit and commit not in self.gone:
             assert self.read(commit) == self.trees[commit]
+            assert self.recomposed(commit) == set(self.trees[commit])
+
+    @invariant()
+    def heads_are_known(self):
+        """What each branch points to, for the next drop."""
+        self.pointed = {branch: now.commit.id for branch in ("master", "other") if (now := self.commit(branch))}
 
     @invariant()
     def heads_are_right(self):
@@ -172,6 +227,16 @@ class RepoMachine(RuleBasedStateMachine):
         self.heads[branch] = commit
         assert self.read(commit) == tree
         return commit
+
+    def recomposed(self, commit):
+        """The paths of a commit made again from its base and its diff, which is the record."""
+
+        def stack(tx):
+            row = commit_rows.find_commit(tx, Commit(REPO, commit))
+            return [*(commit_rows.runs(tx, row.base) if row.base else []), *commit_rows.layers(tx, row.seq)]
+
+        view = self.files.view(self.catalog.read(stack))
+        return {one.path for one in entries(view.walk("/")) if not one.is_dir} if view.find("/") else set()
 
     def read(self, commit):
         source = reads.need_source(self.files, REPO, commit)

@@ -142,7 +142,9 @@ class World:
         """Open the catalog, as a server that starts does."""
         catalog = Catalog.open(self.folder / "data", self.ambient, synchronous="OFF", rehearse=self.rehearse)
         store = Store(self.blobs, self.folder / "cache", self.ambient)
-        self.files = Files(catalog, store, self.ambient, machine.create_job, Records())
+        self.files = Files(
+            catalog, store, self.ambient, machine.create_job, Records(), on_removed_commits=machine.commits_removed
+        )
         self.pps = Pps.of(self.files, Vault(self.folder / "secrets.key", self.ambient))
         self.controller = Controller(self.pps)
         self.worker = Worker(self, "w1")

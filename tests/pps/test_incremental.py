@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -10,15 +11,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pps_world import Failed, Inputs, Recovered, World, cross, glob
 
+from trunkline.errors import FailedPrecondition, NotFound
+from trunkline.model.names import Repo
 from trunkline.model.specs import Input
+from trunkline.pfs.graph import removal
+from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs
 
 Steps = list[tuple[str, list[tuple[str, bytes | None]]]]
 
 NAMES = ("/a", "/b", "/d/x", "/d/y", "/e")
 EDITS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from([None, b"1", b"22", b"bad", b"odd"])), max_size=4)
+REMOVALS = ("squash", "drop", "forget")
+KINDS = ("put", "put", "put", "other", "stop", "update", "restart", "lose", *REMOVALS)
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "put", "other", "stop", "update", "restart", "lose"]), EDITS),
+    st.tuples(
+        st.sampled_from(
+            ["put", "put", "put", "other", "stop", "update", "restart", "lose", "squash", "drop", "forget"]
+        ),
+        EDITS,
+    ),
     min_size=2,
     max_size=7,
 )
@@ -56,8 +68,26 @@ def act(world: World, kind: str, edits: list[tuple[str, bytes | None]], pattern:
     elif kind == "lose":
         world.controller.step()
         world.worker.work(1)
+    elif kind in REMOVALS:
+        remove(world, kind, f"master{'^' * len(edits)}")
     if len(edits) % 2:
         world.pump()
+
+
+def remove(world: World, kind: str, ref: str) -> None:
+    """Take something out of history, where that is allowed."""
+    repo = Repo("default", "edges" if kind == "forget" else "data")
+
+    def work(change: Change) -> None:
+        if kind == "forget":
+            removal.forget_commit(change, repo, ref)
+        elif kind == "squash":
+            removal.squash_commit(change, repo, ref, recursive=True)
+        else:
+            removal.drop_commit(change, repo, ref, recursive=True)
+
+    with contextlib.suppress(FailedPrecondition, NotFound):
+        world.files.change(work)
 
 
 CASES = given(STEPS, st.sampled_from(["/*", "/", "/**/*"]), st.booleans())

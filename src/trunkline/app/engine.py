@@ -13,6 +13,7 @@ from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
 from trunkline.api.files.handover import Handed
+from trunkline.api.files.history import RemovalDoor
 from trunkline.api.files.images import ImageDoor
 from trunkline.api.files.outside import EgressDoor
 from trunkline.api.files.reads import ReadDoor
@@ -50,7 +51,7 @@ from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
 from trunkline.pps.datums.records import Records
-from trunkline.pps.machine import create_job
+from trunkline.pps.machine import commits_removed, create_job
 from trunkline.pps.pipelines import Rules
 from trunkline.pps.schedules.ticks import CronSchedules
 from trunkline.pps.secrets import Vault
@@ -75,7 +76,7 @@ class Engine:
         self._identity = identity_of(config.data, ambient)
         self._catalog = catalog
         self._store = Store(LocalBlobs(config.data / "blobs"), config.data / "cache", ambient)
-        self._files = Files(catalog, self._store, ambient, create_job, Records())
+        self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
         self._rules = Rules(strict_images=config.strict_images)
         known = members(self._rules)
@@ -106,6 +107,7 @@ class Engine:
             LicenseDoor(),
             RepoDoor(files),
             CommitDoor(files, bridge, events),
+            RemovalDoor(files),
             ReadDoor(files, bridge, events),
             ModifyDoor(files),
             BulkDoor(files, self.handed),

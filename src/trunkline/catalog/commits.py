@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Row, and_, case, delete, exists, func, insert, literal, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import AnyRow, Tx
@@ -38,6 +38,7 @@ class CommitRow:
     size_upper_bytes: int
     size_bytes: int | None
     files: int | None
+    forgotten: bool
     version: int
     created_by: str
     updated_us: Micros
@@ -309,25 +310,6 @@ def set_runs(tx: Tx, seq: int, filesets: Sequence[str]) -> None:
         tx.execute(insert(commit_runs).values(commit_seq=seq, position=position, fileset=fileset))
 
 
-def delete_commits(tx: Tx, seqs: Sequence[int]) -> None:
-    """Remove commits with all that hangs on them; children and bases elsewhere are the caller's to mend first."""
-    for start in range(0, len(seqs), 500):
-        page = list(seqs[start : start + 500])
-        tx.execute(delete(commit_layers).where(commit_layers.c.commit_seq.in_(page)))
-        tx.execute(delete(commit_runs).where(commit_runs.c.commit_seq.in_(page)))
-        either = or_(commit_provenance.c.commit_seq.in_(page), commit_provenance.c.upstream.in_(page))
-        tx.execute(delete(commit_provenance).where(either))
-        tx.execute(delete(commits).where(commits.c.seq.in_(page)))
-
-
-def forget_parents(tx: Tx, seqs: Sequence[int]) -> None:
-    """Commits whose parent is among `seqs` lose it."""
-    for start in range(0, len(seqs), 500):
-        page = list(seqs[start : start + 500])
-        tx.execute(update(commits).where(commits.c.parent.in_(page)).values(parent=None))
-        tx.execute(update(commits).where(commits.c.base.in_(page)).values(base=None))
-
-
 def ancestor(tx: Tx, seq: int, steps: int) -> int | None:
     """Seq of the commit `steps` parents back; None past the root."""
     first = select(commits.c.seq, commits.c.parent, literal(0).label("depth")).where(commits.c.seq == seq)
@@ -393,6 +375,7 @@ def _commit(row: Row[Any]) -> CommitRow:
         size_upper_bytes=row.size_upper_bytes,
         size_bytes=row.size_bytes,
         files=row.files,
+        forgotten=row.forgotten_us is not None,
         version=row.version,
         created_by=row.created_by,
         updated_us=row.updated_us,

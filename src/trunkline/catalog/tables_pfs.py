@@ -103,6 +103,8 @@ commits = Table(
     Column("size_upper_bytes", BigInteger, nullable=False, default=0),
     Column("size_bytes", BigInteger),
     Column("files", BigInteger),
+    # Set where the files of a finished output commit were given up: it names no file set any more.
+    Column("forgotten_us", BigInteger),
     Column("version", Integer, nullable=False, default=0),
     Column("created_by", Text, nullable=False, default=""),
     Column("updated_us", BigInteger, nullable=False),

@@ -128,10 +128,7 @@ COMMANDS: Tree = {
 
 UNLISTED = frozenset(
     {
-        "delete commit",
-        "delete commitV2",
         "find",
-        "squash",
     }
 )
 """Commands for calls that pachd of this version does not have: help leaves them out, other servers answer them."""

@@ -12,7 +12,7 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.errors import Aborted
-from trunkline.pfs.graph.changes import Change, OutputCommitPort
+from trunkline.pfs.graph.changes import Change, OutputCommitPort, RemovedCommitsPort, nobody_told
 from trunkline.pfs.pins import Pins
 from trunkline.pfs.sessions import Session, Sessions
 from trunkline.storage import Sealed, Store, View
@@ -46,6 +46,7 @@ class Files:
     ambient: Ambient
     on_output_commit: OutputCommitPort = field(default=no_pipelines)
     records: RecordsPort = field(default=no_records)
+    on_removed_commits: RemovedCommitsPort = field(default=nobody_told)
     writing: Sessions = field(init=False)
     reading: Pins = field(init=False)
 
@@ -66,7 +67,7 @@ class Files:
 
     def change_in(self, tx: Tx, *, set_id: str | None = None) -> Change:
         """A change within a transaction that runs already; the caller closes it."""
-        return Change(tx, self.on_output_commit, set_id)
+        return Change(tx, self.on_output_commit, set_id, on_removed_commits=self.on_removed_commits)
 
     def session(self, kind: str) -> Session:
         """A new write session."""

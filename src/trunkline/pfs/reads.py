@@ -18,7 +18,7 @@ from trunkline.model.infos import CommitState, FileInfo
 from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
-from trunkline.pfs.graph.refs import need_commit
+from trunkline.pfs.graph.refs import need_commit, refuse_forgotten
 from trunkline.pfs.lent.pseudo import is_lent, need_lease
 from trunkline.pfs.pins import Reading
 from trunkline.storage import Entry, View, entries
@@ -53,6 +53,7 @@ def open_source(files: Files, repo: Repo, ref: str) -> Source | None:
         row = need_commit(tx, repo, ref)
         if row.state is CommitState.FINISHING:
             return None
+        refuse_forgotten(row)
         if row.commit.repo.type == META_REPO:
             shown = files.records(files, tx, row)
             return (row, *shown) if shown is not None else None
@@ -92,6 +93,7 @@ def content_of(tx: Tx, row: CommitRow, *, strict: bool = False) -> tuple[str, ..
 
     An open commit on an unfinished base has none, or with `strict` raises FailedPrecondition.
     """
+    refuse_forgotten(row)
     if row.finished:
         return tuple(commit_rows.runs(tx, row.seq))
     base = base_of(tx, row)

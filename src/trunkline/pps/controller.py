@@ -48,7 +48,7 @@ class Pps:
 
     @classmethod
     def of(cls, files: Files, vault: Vault) -> Pps:
-        """The pipeline system on a versioned file system. `files.on_output_commit` is `machine.create_job`."""
+        """The pipeline system on a versioned file system, whose ports `machine` fills."""
         return cls(files, Tables(files), Leases(files), vault)
 
 

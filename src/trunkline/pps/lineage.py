@@ -105,7 +105,10 @@ def choose_base(tx: Tx, row: JobRow, gen: int, older_than: int | None) -> ev.Bas
 
 
 def older_jobs(tx: Tx, row: JobRow) -> list[JobRow]:
-    """Jobs whose output commits are ancestors of this job's, nearest first, back to the nearest good one."""
+    """Jobs whose output commits are ancestors of this job's, nearest first, back to the nearest good one.
+
+    Not those whose output was forgotten: there is nothing left to build on.
+    """
     found: list[JobRow] = []
     start: int | None = row.output_commit
     while start is not None:
@@ -113,7 +116,7 @@ def older_jobs(tx: Tx, row: JobRow) -> list[JobRow]:
         jobs = job_rows.by_commits(tx, [commit.seq for commit in line])
         for commit in line:
             job = jobs.get(commit.seq)
-            if job is None or job.seq == row.seq:
+            if job is None or job.seq == row.seq or commit.forgotten:
                 continue
             found.append(job)
             if job.state == JobState.SUCCESS.value and job.ended:

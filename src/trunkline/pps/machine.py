@@ -7,6 +7,7 @@ neither be lost nor count twice.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from trunkline.catalog import commits as commit_rows
@@ -270,6 +271,13 @@ def need_job(tx: Tx, job: Job) -> JobRow:
     if row is None:
         raise NotFound(f"job {job.pipeline.name}@{job.id} not found in project {job.pipeline.project}")
     return row
+
+
+def commits_removed(tx: Tx, seqs: Sequence[int]) -> None:
+    """Fill the port `on_removed_commits`: the jobs that made those commits end and go with them."""
+    jobs = {job.seq: job for job in job_rows.by_commits(tx, seqs).values()}
+    for seq in sorted(jobs, reverse=True):  # newer ones first: they may wait for older ones
+        remove(tx, jobs[seq])
 
 
 def restarted(tx: Tx, seq: int) -> None:

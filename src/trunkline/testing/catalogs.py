@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from sqlalchemy import Engine, event
 
 from trunkline.ambient import Ambient, SimulatedAmbient
 from trunkline.catalog.collection import checks
@@ -26,6 +29,22 @@ def assert_sound(catalog: Catalog) -> None:
     """Fail with every sentence that the catalog's own checks have to say."""
     found = catalog.read(lambda tx: list(checks.violations(tx)))
     assert not found, "\n".join(found)
+
+
+@contextmanager
+def counted_statements() -> Iterator[Callable[[], int]]:
+    """While entered, statements of every catalog of this process are counted; gives a function that says how many."""
+    count = 0
+
+    def note(*_call: object) -> None:
+        nonlocal count
+        count += 1
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield lambda: count
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 class NoRoom:

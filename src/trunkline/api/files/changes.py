@@ -6,6 +6,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.pfs.graph import branches as pfs_branches
 from trunkline.pfs.graph import commits as pfs_commits
+from trunkline.pfs.graph import removal
 from trunkline.pfs.graph import repos as pfs_repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.wire import infos, nouns
@@ -44,6 +45,12 @@ def finish_commit(change: Change, request: pfs.FinishCommitRequest) -> Empty:
         error=request.error,
         force=request.force,
     )
+    return Empty()
+
+
+def squash_commit_set(change: Change, request: pfs.SquashCommitSetRequest) -> Empty:
+    """Remove a commit set, keeping its data in the commits that follow."""
+    removal.squash_set(change, request.commit_set.id)
     return Empty()
 
 

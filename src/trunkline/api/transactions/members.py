@@ -77,6 +77,7 @@ def members(rules: Rules) -> Sequence[Member]:
         Member("delete_repo", "/pfs_v2.API/DeleteRepo", files.delete_repo),
         Member("start_commit", "/pfs_v2.API/StartCommit", files.start_commit),
         Member("finish_commit", "/pfs_v2.API/FinishCommit", files.finish_commit),
+        Member("squash_commit_set", "/pfs_v2.API/SquashCommitSet", files.squash_commit_set),
         Member("create_branch", "/pfs_v2.API/CreateBranch", files.create_branch),
         Member("delete_branch", "/pfs_v2.API/DeleteBranch", files.delete_branch),
         Member("stop_job", "/pps_v2.API/StopJob", work.stop_job),

@@ -409,6 +409,7 @@ CREATE TABLE commits (
 	size_upper_bytes BIGINT NOT NULL,
 	size_bytes BIGINT,
 	files BIGINT,
+	forgotten_us BIGINT,
 	version INTEGER NOT NULL,
 	created_by TEXT NOT NULL,
 	updated_us BIGINT NOT NULL,

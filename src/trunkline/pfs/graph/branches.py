@@ -14,7 +14,7 @@ from trunkline.model.infos import BranchInfo, Origin, Trigger
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs.graph import triggers
 from trunkline.pfs.graph.changes import Change, downstream_order
-from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo
+from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo, refuse_forgotten
 
 
 def create_branch(
@@ -81,7 +81,9 @@ def _head(tx: Tx, branch: Branch, head: tuple[Repo, str] | None) -> int | None:
     repo, ref = head
     if repo != branch.repo:
         raise InvalidArgument(f"branch {branch} cannot point to a commit of {repo}: the head must be of its own repo")
-    return need_commit(tx, repo, ref).seq
+    row = need_commit(tx, repo, ref)
+    refuse_forgotten(row)
+    return row.seq
 
 
 def _upstream(change: Change, branch: Branch, up: Branch) -> BranchRow:

@@ -32,13 +32,31 @@ class OutputCommitPort(Protocol):
     def __call__(self, tx: Tx, commit: CommitRow, branch: BranchRow) -> None: ...
 
 
+class RemovedCommitsPort(Protocol):
+    """Told, in the same transaction, of commits (by seq) that were removed from history, with all hanging on them."""
+
+    def __call__(self, tx: Tx, seqs: Sequence[int]) -> None: ...
+
+
+def nobody_told(tx: Tx, seqs: Sequence[int]) -> None:
+    """Fills the port where nothing hangs on commits from outside."""
+
+
 class Change:
     """The graph work of one transaction. `id` names the commit set of whatever it creates."""
 
-    def __init__(self, tx: Tx, on_output_commit: OutputCommitPort, set_id: str | None = None) -> None:
+    def __init__(
+        self,
+        tx: Tx,
+        on_output_commit: OutputCommitPort,
+        set_id: str | None = None,
+        *,
+        on_removed_commits: RemovedCommitsPort = nobody_told,
+    ) -> None:
         self.tx = tx
         self._set_id = set_id
         self._on_output_commit = on_output_commit
+        self._on_removed_commits = on_removed_commits
         self._touched: set[int] = set()
         self._anew: set[int] = set()
         self._made: dict[int, int] = {}  # repo key -> seq of the commit that this change made in it
@@ -59,6 +77,10 @@ class Change:
         self._touched.add(branch_key)
         if anew:
             self._anew.add(branch_key)
+
+    def removed(self, seqs: Sequence[int]) -> None:
+        """Commits were removed: let go of what hangs on them outside of this room."""
+        self._on_removed_commits(self.tx, seqs)
 
     def new_commit(
         self,

@@ -14,7 +14,7 @@ from trunkline.model.infos import CommitInfo, CommitSetInfo, CommitState, Origin
 from trunkline.model.names import MASTER, Branch, Commit, Repo, check_branch, is_id
 from trunkline.pfs.graph.changes import Change, tell, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_repo, provenance_of
+from trunkline.pfs.graph.refs import need_commit, need_repo, provenance_of, refuse_forgotten
 
 
 def start_commit(
@@ -34,6 +34,8 @@ def start_commit(
     above = need_commit(tx, branch.repo, parent) if parent else None
     if above is None and row is not None:
         above = commit_rows.get_commit(tx, row.head)
+    if above is not None:
+        refuse_forgotten(above)
     if above is not None and above.open:
         raise FailedPrecondition(
             f"parent commit {above.commit} has not been finished; finish it with "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history as history_rows
 from trunkline.catalog.collection import filesets
 from trunkline.catalog.engine import Tx
 from trunkline.pfs.graph.changes import COMMIT_TOPIC, tell
@@ -37,8 +38,8 @@ def drop_commits(tx: Tx, seqs: Sequence[int]) -> None:
     for seq in seqs:
         filesets.drop_holder(tx, DIFF_HOLDER, str(seq))
         filesets.drop_holder(tx, RUNS_HOLDER, str(seq))
-    commit_rows.forget_parents(tx, seqs)
-    commit_rows.delete_commits(tx, seqs)
+    history_rows.forget_parents(tx, seqs)
+    history_rows.delete_commits(tx, seqs)
     for seq, row in rows.items():
         if not row.finished or seq == seqs[-1]:  # one event wakes all who wait
             tx.emit(COMMIT_TOPIC, {"seq": seq, "id": row.commit.id, "repo_key": row.repo_key, "state": GONE})

@@ -12,7 +12,7 @@ from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.repos import RepoRow
 from trunkline.catalog.transactions import has_transaction
-from trunkline.errors import Aborted, InvalidArgument, NotFound
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.addresses import Ancestry, parse_ancestry
 from trunkline.model.names import Branch, Commit, Repo, check_project, check_repo, check_repo_type, is_id
 
@@ -111,6 +111,15 @@ def _walk(tx: Tx, start: CommitRow, ancestry: Ancestry, text: str) -> CommitRow:
         older = commit_rows.generation(tx, start.seq)
         raise NotFound(f"commit {text} not found: {start.commit} has {older} ancestor{'' if older == 1 else 's'}")
     return row
+
+
+def refuse_forgotten(row: CommitRow) -> None:
+    """Raises FailedPrecondition for a commit whose files were given up."""
+    if row.forgotten:
+        raise FailedPrecondition(
+            f"commit {row.commit} was forgotten: its record is kept, its files are not; run the pipeline "
+            f"{row.commit.repo.name} on its inputs to have them again"
+        )
 
 
 def need_row(tx: Tx, seq: int) -> CommitRow:

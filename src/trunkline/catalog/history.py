@@ -1,0 +1,124 @@
+"""Queries for taking commits out of history: who stands on them, and how those are set on other ground."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine.tx import slices
+from trunkline.catalog.tables_pfs import branches, commit_layers, commit_provenance, commit_runs, commits, repos
+from trunkline.model.infos import CommitState
+
+
+def subvenant(tx: Tx, seqs: Iterable[int]) -> set[int]:
+    """Seqs of all commits that some commits are in the provenance of, directly or not, without themselves."""
+    found: set[int] = set()
+    layer = sorted(set(seqs))
+    start = set(layer)
+    while layer:
+        below: set[int] = set()
+        for some in slices(layer):
+            where = commit_provenance.c.upstream.in_(some)
+            below.update(tx.execute(select(commit_provenance.c.commit_seq).where(where)).scalars())
+        layer = sorted(below - found - start)
+        found.update(layer)
+    return found
+
+
+def twins(tx: Tx, seqs: Iterable[int]) -> set[int]:
+    """Seqs of commits with the id of one of these, in a repo of the same name and another type."""
+    other, theirs = commits.alias("other"), repos.alias("theirs")
+    same = and_(theirs.c.project == repos.c.project, theirs.c.name == repos.c.name, theirs.c.id != repos.c.id)
+    joined = commits.join(repos, repos.c.id == commits.c.repo).join(other, other.c.id == commits.c.id)
+    query = select(other.c.seq).select_from(joined.join(theirs, and_(theirs.c.id == other.c.repo, same)))
+    found: set[int] = set()
+    for some in slices(sorted(set(seqs))):
+        found.update(tx.execute(query.where(commits.c.seq.in_(some))).scalars())
+    return found
+
+
+def standing_on(tx: Tx, seqs: Iterable[int]) -> list[int]:
+    """Seqs of commits whose parent or base is one of these."""
+    found: set[int] = set()
+    for some in slices(sorted(set(seqs))):
+        for column in (commits.c.parent, commits.c.base):
+            found.update(tx.execute(select(commits.c.seq).where(column.in_(some))).scalars())
+    return sorted(found)
+
+
+def branches_at(tx: Tx, seqs: Iterable[int]) -> list[tuple[int, int]]:
+    """Key and head of every branch whose head is one of these, oldest branch first."""
+    found: list[tuple[int, int]] = []
+    for some in slices(sorted(set(seqs))):
+        query = select(branches.c.id, branches.c.head).where(branches.c.head.in_(some))
+        found += [(row[0], row[1]) for row in tx.execute(query).all()]
+    return sorted(found)
+
+
+def built_on(tx: Tx, seq: int) -> list[int]:
+    """Seqs of the good commits whose content is that of `seq`, changed."""
+    where = and_(commits.c.base == seq, commits.c.error == "", commits.c.state == CommitState.FINISHED.value)
+    return tx.execute(select(commits.c.seq).where(where).order_by(commits.c.seq)).scalars()
+
+
+def relink(tx: Tx, seq: int, parent: int | None) -> None:
+    """Give the children of a commit another parent."""
+    tx.execute(update(commits).where(commits.c.parent == seq).values(parent=parent))
+
+
+def rebase(tx: Tx, seq: int, base: int | None) -> None:
+    """Give the commits that are built on one another base. Their diffs are the caller's to mend."""
+    values = {"base": base, "version": commits.c.version + 1}
+    tx.execute(update(commits).where(commits.c.base == seq).values(**values))
+
+
+def prepend_layers(tx: Tx, seq: int, filesets: Sequence[str]) -> None:
+    """Put file sets below a commit's diff. Positions may be negative: nothing that is there is written again."""
+    lowest = tx.execute(select(func.min(commit_layers.c.position)).where(commit_layers.c.commit_seq == seq)).scalar()
+    start = (0 if lowest is None else lowest) - len(filesets)
+    rows = [{"commit_seq": seq, "position": start + at, "fileset": one} for at, one in enumerate(filesets)]
+    if rows:
+        tx.execute(insert(commit_layers), rows)
+
+
+def set_forgotten(tx: Tx, seq: int) -> None:
+    """Mark a commit as one whose files were given up, and name no file set for it any more."""
+    for table in (commit_layers, commit_runs):
+        tx.execute(delete(table).where(table.c.commit_seq == seq))
+    values = {"forgotten_us": tx.now_us, "base": None, "updated_us": tx.now_us, "version": commits.c.version + 1}
+    tx.execute(update(commits).where(commits.c.seq == seq).values(**values))
+
+
+def has_layers(tx: Tx, seq: int) -> bool:
+    """Whether a commit changed anything."""
+    query = select(commit_layers.c.position).where(commit_layers.c.commit_seq == seq).limit(1)
+    return tx.execute(query).first() is not None
+
+
+def loose_ends(tx: Tx, seqs: Iterable[int]) -> set[int]:
+    """Which of these commits have no child."""
+    wanted = set(seqs)
+    for some in slices(sorted(wanted)):
+        wanted -= set(tx.execute(select(commits.c.parent).where(commits.c.parent.in_(some)).distinct()).scalars())
+    return wanted
+
+
+def delete_commits(tx: Tx, seqs: Sequence[int]) -> None:
+    """Remove commits with all that hangs on them; children and bases elsewhere are the caller's to mend first."""
+    for start in range(0, len(seqs), 500):
+        page = list(seqs[start : start + 500])
+        tx.execute(delete(commit_layers).where(commit_layers.c.commit_seq.in_(page)))
+        tx.execute(delete(commit_runs).where(commit_runs.c.commit_seq.in_(page)))
+        either = or_(commit_provenance.c.commit_seq.in_(page), commit_provenance.c.upstream.in_(page))
+        tx.execute(delete(commit_provenance).where(either))
+        tx.execute(delete(commits).where(commits.c.seq.in_(page)))
+
+
+def forget_parents(tx: Tx, seqs: Sequence[int]) -> None:
+    """Commits whose parent is among `seqs` lose it."""
+    for start in range(0, len(seqs), 500):
+        page = list(seqs[start : start + 500])
+        tx.execute(update(commits).where(commits.c.parent.in_(page)).values(parent=None))
+        tx.execute(update(commits).where(commits.c.base.in_(page)).values(base=None))

@@ -1,0 +1,91 @@
+"""Commits removed and walked through a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from trunkline.ambient import RealAmbient
+from trunkline.app.config import Config
+from trunkline.app.engine import open_engine
+from trunkline.testing.calls import Client, on
+from trunkline.testing.doors import serving
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
+    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
+    engine.start(("127.0.0.1", 0))
+    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
+        yield opened
+    engine.stop()
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def client(channel: grpc.Channel) -> Client:
+    return Client.on(channel)
+
+
+def put(client: Client, repo: pfs.Repo, **files: bytes) -> pfs.CommitInfo:
+    """One finished commit with these files."""
+    client.put(repo, {f"/{name}": data for name, data in files.items()})
+    return client.finished(repo)
+
+
+def picked(repo: pfs.Repo, id_: str) -> pfs.CommitPicker:
+    """A commit picked by its id."""
+    return pfs.CommitPicker(id=pfs.CommitPicker.CommitByGlobalId(repo=picked_repo(repo), id=id_))
+
+
+def picked_repo(repo: pfs.Repo) -> pfs.RepoPicker:
+    """A repo picked by its name."""
+    project = pfs.ProjectPicker(name="default")
+    return pfs.RepoPicker(name=pfs.RepoPicker.RepoName(project=project, name=repo.name, type="user"))
+
+
+def picked_branch(repo: pfs.Repo, name: str = "master") -> pfs.BranchPicker:
+    """A branch picked by its name."""
+    return pfs.BranchPicker(name=pfs.BranchPicker.BranchName(repo=picked_repo(repo), name=name))
+
+
+def refused_once(call, request) -> grpc.StatusCode:
+    """The code with which a call that answers once is refused."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    return caught.value.code()
+
+
+def test_squash_and_drop_both_ways(client: Client) -> None:
+    repo = client.repo()
+    commits = [put(client, repo, **{name: name.encode()}).commit for name in "abcde"]
+    client.stub.SquashCommitSet(pfs.SquashCommitSetRequest(commit_set=pfs.CommitSet(id=commits[0].id)))
+    client.stub.SquashCommit(pfs.SquashCommitRequest(commit=commits[1]))
+    client.stub.DropCommit(pfs.DropCommitRequest(commit=commits[4]))
+    client.stub.DropCommitSet(pfs.DropCommitSetRequest(commit_set=pfs.CommitSet(id=commits[3].id)))
+    left = list(client.stub.ListCommit(pfs.ListCommitRequest(repo=repo, all=True)))
+    assert [info.commit.id for info in left] == [commits[2].id]
+    assert b"".join(client.get(repo, "/a")) == b"a"
+    assert client.finished(repo).details.size_bytes == 3
+
+
+def test_what_is_refused_is_the_callers_mistake(client: Client) -> None:
+    repo = client.repo()
+    only = put(client, repo, a=b"1").commit
+    cases = [
+        (client.stub.SquashCommit, pfs.SquashCommitRequest(commit=only), grpc.StatusCode.FAILED_PRECONDITION),
+        (client.stub.SquashCommit, pfs.SquashCommitRequest(), grpc.StatusCode.INVALID_ARGUMENT),
+        (client.stub.DropCommitSet, pfs.DropCommitSetRequest(), grpc.StatusCode.INVALID_ARGUMENT),
+        (client.stub.DropCommit, pfs.DropCommitRequest(commit=on(repo, "none")), grpc.StatusCode.NOT_FOUND),
+        (client.stub.ForgetCommit, pfs.ForgetCommitRequest(), grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            client.stub.ForgetCommit,
+            pfs.ForgetCommitRequest(commit=picked(repo, only.id)),
+            grpc.StatusCode.FAILED_PRECONDITION,
+        ),
+    ]
+    for call, request, code in cases:
+        assert refused_once(call, request) is code, request
