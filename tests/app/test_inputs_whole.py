@@ -234,5 +234,8 @@ def test_datums_are_listed_before_there_is_a_job(site: Site) -> None:
     job = site.job("later")["job"]["id"]
     after = [one["datum"]["id"] for one in documents(site.pachctl("list", "datum", f"later@{job}", "--raw"))]
     assert before == after
+    assert "first seen" in site.pachctl("why", f"later@{job}").splitlines()[1]
+    assert "0 of 3 datums would run" in site.pachctl("why", "-f", "-", stdin=text)
+    assert "3 of 3 datums would run, for a few seconds" in site.pachctl("why", "--reprocess", "-f", "-", stdin=text)
     bad = {"pipeline": {"name": "later"}, "transform": {"cmd": ["true"]}, "input": pfs("no-such-repo", "/*")}
     assert "no-such-repo" in site.refused("list", "datum", "-f", "-", stdin=json.dumps(bad).encode())

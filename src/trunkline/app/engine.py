@@ -31,6 +31,7 @@ from trunkline.api.work.defaults import DefaultsDoor
 from trunkline.api.work.everything import AllPipelinesDoor
 from trunkline.api.work.jobs import JobDoor
 from trunkline.api.work.logs import LogDoor
+from trunkline.api.work.own import OwnDatumDoor
 from trunkline.api.work.pipelines import PipelineDoor
 from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
@@ -121,6 +122,7 @@ class Engine:
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
             DatumDoor(self._pps, bridge),
+            OwnDatumDoor(self._pps, self._rules, self._config.worker_count),
             SecretDoor(self._pps),
             LogDoor(self._pps, bridge, events),
             WorkerDoor(self._pps, bridge, events, self.worker_token),

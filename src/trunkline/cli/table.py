@@ -104,6 +104,7 @@ COMMANDS: Tree = {
     "validate": {"pipeline": f"{_WORK}.specs:validate"},
     "draw": {"pipeline": f"{_WORK}.pipelines:draw"},
     "logs": f"{_WORK}.logs:logs",
+    "why": f"{_WORK}.why:why",
     "fsck": f"{_SETUP}.cluster:fsck",
     "connect": f"{_SETUP}.contexts:connect",
     "config": {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trunkline.wire.gen.pfs_v2_pb2_grpc import APIStub as PfsStub
     from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub as PpsStub
     from trunkline.wire.gen.transaction_v2_pb2_grpc import APIStub as TransactionStub
-    from trunkline.wire.gen.trunkline_pb2_grpc import FilesStub, ImagesStub
+    from trunkline.wire.gen.trunkline_pb2_grpc import DatumsStub, FilesStub, ImagesStub
     from trunkline.wire.gen.versionpb_v2_pb2_grpc import APIStub as VersionStub
     from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
 
@@ -136,6 +136,13 @@ class Client:
         from trunkline.wire.gen.trunkline_pb2_grpc import FilesStub
 
         return FilesStub(self._calls)
+
+    @cached_property
+    def datums(self) -> DatumsStub:
+        """Why datums ran: ours only."""
+        from trunkline.wire.gen.trunkline_pb2_grpc import DatumsStub
+
+        return DatumsStub(self._calls)
 
     @cached_property
     def images(self) -> ImagesStub:

@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline.wire.gen import pfs_v2_pb2 as _pfs_v2_pb2
+from trunkline.wire.gen import pps_v2_pb2 as _pps_v2_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +21,35 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DatumFate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DatumFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DatumFate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATUM_FATE_UNKNOWN: _DatumFate.ValueType  # 0
+    DATUM_RUNS: _DatumFate.ValueType  # 1
+    """It ran in this job, or is to run."""
+    DATUM_SKIPPED: _DatumFate.ValueType  # 2
+    """The result of an earlier job holds."""
+    DATUM_ADOPTED: _DatumFate.ValueType  # 3
+    """A job that ended badly had run it well."""
+    DATUM_WAITS: _DatumFate.ValueType  # 4
+    """Decided when the job before ends."""
+
+class DatumFate(_DatumFate, metaclass=_DatumFateEnumTypeWrapper): ...
+
+DATUM_FATE_UNKNOWN: DatumFate.ValueType  # 0
+DATUM_RUNS: DatumFate.ValueType  # 1
+"""It ran in this job, or is to run."""
+DATUM_SKIPPED: DatumFate.ValueType  # 2
+"""The result of an earlier job holds."""
+DATUM_ADOPTED: DatumFate.ValueType  # 3
+"""A job that ended badly had run it well."""
+DATUM_WAITS: DatumFate.ValueType  # 4
+"""Decided when the job before ends."""
+Global___DatumFate: _TypeAlias = DatumFate  # noqa: Y015
 
 @_typing.final
 class BulkPutRequest(_message.Message):
@@ -510,3 +541,254 @@ class DeleteImageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteImageResponse: _TypeAlias = DeleteImageResponse  # noqa: Y015
+
+@_typing.final
+class WhyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    DATUM_FIELD_NUMBER: _builtins.int
+    datum: _builtins.str
+    """Empty: all."""
+    @_builtins.property
+    def job(self) -> _pps_v2_pb2.Job: ...
+    def __init__(
+        self,
+        *,
+        job: _pps_v2_pb2.Job | None = ...,
+        datum: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhyRequest: _TypeAlias = WhyRequest  # noqa: Y015
+
+@_typing.final
+class DatumReason(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATUM_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    FATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    RAN_IN_FIELD_NUMBER: _builtins.int
+    OLDER_CODE_FIELD_NUMBER: _builtins.int
+    datum: _builtins.str
+    fate: Global___DatumFate.ValueType
+    reason: _builtins.str
+    """A sentence."""
+    older_code: _builtins.bool
+    """The result was made by other code than the job's."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedInput]:
+        """What it read that is not as it was, where that is the reason."""
+
+    @_builtins.property
+    def ran_in(self) -> _pps_v2_pb2.Job:
+        """Whose result it is; unset: none yet."""
+
+    def __init__(
+        self,
+        *,
+        datum: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        fate: Global___DatumFate.ValueType = ...,
+        reason: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ChangedInput] | None = ...,
+        ran_in: _pps_v2_pb2.Job | None = ...,
+        older_code: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ran_in", b"ran_in"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "datum", b"datum", "fate", b"fate", "older_code", b"older_code", "paths", b"paths", "ran_in", b"ran_in", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatumReason: _TypeAlias = DatumReason  # noqa: Y015
+
+@_typing.final
+class ChangedInput(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    input: _builtins.str
+    path: _builtins.str
+    @_builtins.property
+    def before(self) -> _pfs_v2_pb2.Commit:
+        """Commits of the same repo."""
+
+    @_builtins.property
+    def after(self) -> _pfs_v2_pb2.Commit: ...
+    def __init__(
+        self,
+        *,
+        input: _builtins.str = ...,
+        path: _builtins.str = ...,
+        before: _pfs_v2_pb2.Commit | None = ...,
+        after: _pfs_v2_pb2.Commit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "input", b"input", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangedInput: _TypeAlias = ChangedInput  # noqa: Y015
+
+@_typing.final
+class ForecastRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATE_PIPELINE_REQUEST_JSON_FIELD_NUMBER: _builtins.int
+    REPROCESS_FIELD_NUMBER: _builtins.int
+    create_pipeline_request_json: _builtins.str
+    """As CreatePipelineV2 takes it."""
+    reprocess: _builtins.bool
+    def __init__(
+        self,
+        *,
+        create_pipeline_request_json: _builtins.str = ...,
+        reprocess: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_pipeline_request_json", b"create_pipeline_request_json", "reprocess", b"reprocess"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastRequest: _TypeAlias = ForecastRequest  # noqa: Y015
+
+@_typing.final
+class ForecastResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASONS_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    DATUM_US_FIELD_NUMBER: _builtins.int
+    ESTIMATE_US_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    OLDER_CODE_FIELD_NUMBER: _builtins.int
+    runs: _builtins.int
+    total: _builtins.int
+    datum_us: _builtins.int
+    """Of past datums, for one: download, run and upload. 0: none ran yet."""
+    estimate_us: _builtins.int
+    """For all that run, on the workers there are. 0: not known."""
+    workers: _builtins.int
+    older_code: _builtins.bool
+    """The code is not that which made the results that are kept."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastReason]:
+        """How many datums for which reason, most first."""
+
+    def __init__(
+        self,
+        *,
+        reasons: _abc.Iterable[Global___ForecastReason] | None = ...,
+        runs: _builtins.int = ...,
+        total: _builtins.int = ...,
+        datum_us: _builtins.int = ...,
+        estimate_us: _builtins.int = ...,
+        workers: _builtins.int = ...,
+        older_code: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum_us", b"datum_us", "estimate_us", b"estimate_us", "older_code", b"older_code", "reasons", b"reasons", "runs", b"runs", "total", b"total", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastResponse: _TypeAlias = ForecastResponse  # noqa: Y015
+
+@_typing.final
+class ForecastReason(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DATUMS_FIELD_NUMBER: _builtins.int
+    fate: Global___DatumFate.ValueType
+    reason: _builtins.str
+    datums: _builtins.int
+    def __init__(
+        self,
+        *,
+        fate: Global___DatumFate.ValueType = ...,
+        reason: _builtins.str = ...,
+        datums: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datums", b"datums", "fate", b"fate", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastReason: _TypeAlias = ForecastReason  # noqa: Y015
+
+@_typing.final
+class ReplayRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    DATUM_FIELD_NUMBER: _builtins.int
+    datum: _builtins.str
+    @_builtins.property
+    def job(self) -> _pps_v2_pb2.Job: ...
+    def __init__(
+        self,
+        *,
+        job: _pps_v2_pb2.Job | None = ...,
+        datum: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRequest: _TypeAlias = ReplayRequest  # noqa: Y015
+
+@_typing.final
+class ReplayResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    DATUMS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    spec: _builtins.bytes
+    """As in trunkline.worker.v1.Claim."""
+    datums: _builtins.bytes
+    state: _pps_v2_pb2.DatumState.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def recorded(self) -> _pfs_v2_pb2.File:
+        """Where what it wrote is recorded."""
+
+    def __init__(
+        self,
+        *,
+        spec: _builtins.bytes = ...,
+        datums: _builtins.bytes = ...,
+        state: _pps_v2_pb2.DatumState.ValueType = ...,
+        reason: _builtins.str = ...,
+        recorded: _pfs_v2_pb2.File | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datums", b"datums", "reason", b"reason", "recorded", b"recorded", "spec", b"spec", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayResponse: _TypeAlias = ReplayResponse  # noqa: Y015

@@ -349,3 +349,167 @@ class Images:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class DatumsStub:
+    """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Why = channel.unary_stream(
+                '/trunkline.v1.Datums/Why',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.WhyRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumReason.FromString,
+                _registered_method=True)
+        self.Forecast = channel.unary_unary(
+                '/trunkline.v1.Datums/Forecast',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ForecastRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ForecastResponse.FromString,
+                _registered_method=True)
+        self.Replay = channel.unary_unary(
+                '/trunkline.v1.Datums/Replay',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayResponse.FromString,
+                _registered_method=True)
+
+
+class DatumsServicer:
+    """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere.
+    """
+
+    def Why(self, request, context):
+        """A job's datums with the reason for each, by id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Forecast(self, request, context):
+        """What a spec would run if it were created or updated now. Nothing is changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Replay(self, request, context):
+        """What one datum of a job ran, and on what.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DatumsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Why': grpc.unary_stream_rpc_method_handler(
+                    servicer.Why,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.WhyRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumReason.SerializeToString,
+            ),
+            'Forecast': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forecast,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ForecastRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ForecastResponse.SerializeToString,
+            ),
+            'Replay': grpc.unary_unary_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trunkline.v1.Datums', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trunkline.v1.Datums', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Datums:
+    """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere.
+    """
+
+    @staticmethod
+    def Why(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Datums/Why',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.WhyRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumReason.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forecast(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Datums/Forecast',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ForecastRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ForecastResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Datums/Replay',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

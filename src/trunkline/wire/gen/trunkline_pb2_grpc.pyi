@@ -138,3 +138,58 @@ class ImagesServicer(metaclass=_abc_1.ABCMeta):
         """The name goes; content stays as long as a job names its digest."""
 
 def add_ImagesServicer_to_server(servicer: ImagesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class DatumsStub:
+    """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> DatumsAsyncStub: ...
+    Why: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.WhyRequest, _trunkline_pb2.DatumReason]
+    """A job's datums with the reason for each, by id."""
+    Forecast: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.ForecastRequest, _trunkline_pb2.ForecastResponse]
+    """What a spec would run if it were created or updated now. Nothing is changed."""
+    Replay: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.ReplayRequest, _trunkline_pb2.ReplayResponse]
+    """What one datum of a job ran, and on what."""
+
+@_typing.type_check_only
+class DatumsAsyncStub(DatumsStub):
+    """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Why: _aio.UnaryStreamMultiCallable[_trunkline_pb2.WhyRequest, _trunkline_pb2.DatumReason]  # type: ignore[assignment]
+    """A job's datums with the reason for each, by id."""
+    Forecast: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.ForecastRequest, _trunkline_pb2.ForecastResponse]  # type: ignore[assignment]
+    """What a spec would run if it were created or updated now. Nothing is changed."""
+    Replay: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.ReplayRequest, _trunkline_pb2.ReplayResponse]  # type: ignore[assignment]
+    """What one datum of a job ran, and on what."""
+
+class DatumsServicer(metaclass=_abc_1.ABCMeta):
+    """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere."""
+
+    @_abc_1.abstractmethod
+    def Why(
+        self,
+        request: _trunkline_pb2.WhyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.DatumReason], _abc.AsyncIterator[_trunkline_pb2.DatumReason]]:
+        """A job's datums with the reason for each, by id."""
+
+    @_abc_1.abstractmethod
+    def Forecast(
+        self,
+        request: _trunkline_pb2.ForecastRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.ForecastResponse, _abc.Awaitable[_trunkline_pb2.ForecastResponse]]:
+        """What a spec would run if it were created or updated now. Nothing is changed."""
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _trunkline_pb2.ReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.ReplayResponse, _abc.Awaitable[_trunkline_pb2.ReplayResponse]]:
+        """What one datum of a job ran, and on what."""
+
+def add_DatumsServicer_to_server(servicer: DatumsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

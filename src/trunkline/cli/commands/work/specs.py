@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.work import specfile
-from trunkline.cli.late import json_format, names, pps
+from trunkline.cli.late import json_format, names, own, pps
 from trunkline.cli.options import command, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, TrunklineError
@@ -88,6 +89,7 @@ def _send(
         request = pps.CreatePipelineV2Request(
             create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
         )
+        foreseen = _foreseen(session, request) if update and not dry_run else ""
         try:
             answer = session.client.pps.CreatePipelineV2(request)
         except TrunklineError as error:
@@ -95,10 +97,25 @@ def _send(
                 raise
             left = f"; the {number} before it in the file went in, those after it were not sent" if number else ""
             raise type(error)(f"spec {number + 1} of {len(found)}: {error}{left}") from None
+        if foreseen:
+            session.note(f"{spec.get('pipeline', {}).get('name', '')}: {foreseen}")
         if dry_run:
             _print(answer.effective_create_pipeline_request_json, raw)
     if not dry_run:
         session.added_to_transaction()
+
+
+def _foreseen(session: Session, request: pps.CreatePipelineV2Request) -> str:
+    """What the update will run, in a sentence; "" where that cannot be said, as in a transaction."""
+    from trunkline.cli.commands.work.why import summary
+
+    if session.context.transaction:
+        return ""
+    text, again = request.create_pipeline_request_json, request.reprocess
+    with contextlib.suppress(TrunklineError):  # the update itself says what is wrong
+        asked = own.ForecastRequest(create_pipeline_request_json=text, reprocess=again)
+        return summary(session.client.datums.Forecast(asked)).replace(" would ", " will ")
+    return ""
 
 
 def _print(text: str, form: str) -> None:

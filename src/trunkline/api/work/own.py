@@ -1,0 +1,75 @@
+"""trunkline.v1.Datums: why a datum ran, what would run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from trunkline.api.rpc.call import Call
+from trunkline.model.plan import RowClass
+from trunkline.pps.controller import Pps
+from trunkline.pps.datums.forecast import forecast
+from trunkline.pps.datums.reasons import DatumReason, why
+from trunkline.pps.pipelines import Rules
+from trunkline.pps.specs import requests
+from trunkline.wire import nouns
+from trunkline.wire.gen import trunkline_pb2 as wire
+
+FATES = {
+    RowClass.RUN: wire.DATUM_RUNS,
+    RowClass.SKIP: wire.DATUM_SKIPPED,
+    RowClass.ADOPTED: wire.DATUM_ADOPTED,
+    RowClass.UNDECIDED: wire.DATUM_WAITS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDatumDoor:
+    """What only our own clients ask about datums. workers: how many this server runs."""
+
+    system: Pps
+    rules: Rules
+    workers: int
+    service: str = field(default="trunkline.v1.Datums")
+
+    def Why(self, request: wire.WhyRequest, _call: Call) -> Iterator[wire.DatumReason]:
+        """The reason for each datum of a job, or for one."""
+        job = nouns.job_of(request.job)
+        return map(_reason, why(self.system.files, self.system.tables, job, request.datum))
+
+    def Forecast(self, request: wire.ForecastRequest, _call: Call) -> wire.ForecastResponse:
+        """What a spec would run."""
+        text = request.create_pipeline_request_json
+        written = self.system.files.catalog.read(lambda tx: requests.read(tx, text, self.rules))
+        again = request.reprocess or written.asks("reprocess")
+        found = forecast(self.system.files, self.system.tables, written.spec, reprocess=again)
+        workers = min(self.workers, written.spec.parallelism or self.workers)
+        return wire.ForecastResponse(
+            reasons=[
+                wire.ForecastReason(fate=FATES[fate], reason=reason, datums=count)
+                for fate, reason, count in found.reasons
+            ],
+            runs=found.runs,
+            total=found.total,
+            datum_us=found.datum_us,
+            estimate_us=found.estimate_us(workers),
+            workers=workers,
+            older_code=found.older_code,
+        )
+
+
+def _reason(one: DatumReason) -> wire.DatumReason:
+    return wire.DatumReason(
+        datum=one.datum,
+        paths=one.paths,
+        fate=FATES[one.fate],
+        reason=one.reason,
+        changes=[
+            wire.ChangedInput(
+                input=each.input, path=each.path, before=nouns.commit(each.before), after=nouns.commit(each.after)
+            )
+            for each in one.changes
+        ],
+        ran_in=nouns.job(one.ran_in) if one.ran_in is not None else None,
+        older_code=one.older_code,
+    )
