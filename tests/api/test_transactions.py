@@ -1,115 +1,18 @@
-"""Transactions through a real socket: every kind of request, dry runs, what later state does to them, both headers."""
+"""Transactions through a real socket: kept, finished, dropped, out of date; headers of both kinds; batches."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 import grpc
-import pytest
+from transaction_things import NOWHERE, Rooms, branch_request, named, pipeline_request, refused, spec, within
 
-from trunkline.ambient import RealAmbient
-from trunkline.api.transactions.members import members
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.pfs.graph.transactions import MOST_REQUESTS
-from trunkline.pps.pipelines import Rules
-from trunkline.testing.calls import Client, edits, on
-from trunkline.testing.doors import serving
+from trunkline.testing.calls import edits, on
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
-from trunkline.wire.gen import pps_v2_pb2_grpc, transaction_v2_pb2_grpc
 from trunkline.wire.gen import transaction_v2_pb2 as wire
 from trunkline.wire.notes import notes_of
-
-NOWHERE = "0" * 31 + "1"
-
-
-class Rooms:
-    """The stubs of all three services."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self.client = Client.on(channel)
-        self.pfs = self.client.stub
-        self.pps = pps_v2_pb2_grpc.APIStub(channel)
-        self.api = transaction_v2_pb2_grpc.APIStub(channel)
-
-    def start(self) -> str:
-        return str(self.api.StartTransaction(wire.StartTransactionRequest()).id)
-
-    def finish(self, id: str) -> wire.TransactionInfo:
-        return self.api.FinishTransaction(wire.FinishTransactionRequest(transaction=wire.Transaction(id=id)))
-
-    def inspect(self, id: str) -> wire.TransactionInfo:
-        return self.api.InspectTransaction(wire.InspectTransactionRequest(transaction=wire.Transaction(id=id)))
-
-    def head(self, repo: pfs.Repo, branch: str = "master") -> pfs.CommitInfo:
-        return self.pfs.InspectCommit(pfs.InspectCommitRequest(commit=on(repo, branch)))
-
-    def jobs(self, name: str) -> list[pps.JobInfo]:
-        return list(self.pps.ListJob(pps.ListJobRequest(pipeline=pps.Pipeline(name=name))))
-
-
-@pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rooms]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors, engine.recorder) as channel:
-        yield Rooms(channel)
-    engine.stop()
-    engine.close()
-
-
-def within(id: str) -> tuple[tuple[str, str], ...]:
-    return (("pach-transaction", id),)
-
-
-def named(name: str) -> pfs.Repo:
-    return pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
-
-
-class Refusal(NamedTuple):
-    """Code and details."""
-
-    code: grpc.StatusCode
-    details: str
-
-
-def refused(call: Callable[[], object]) -> Refusal:
-    """How a call is refused."""
-    with pytest.raises(grpc.RpcError) as raised:
-        call()
-    return Refusal(raised.value.code(), raised.value.details() or "")
-
-
-def branch_request(repo: pfs.Repo, branch: str, head: str = "", *provenance: pfs.Repo) -> pfs.CreateBranchRequest:
-    return pfs.CreateBranchRequest(
-        branch=pfs.Branch(repo=repo, name=branch),
-        head=on(repo, head) if head else None,
-        provenance=[pfs.Branch(repo=up, name="master") for up in provenance],
-    )
-
-
-def pipeline_request(name: str, *reads: str, **given: Any) -> pps.CreatePipelineRequest:
-    inputs = [pps.Input(pfs=pps.PFSInput(repo=repo, glob="/*")) for repo in reads]
-    return pps.CreatePipelineRequest(
-        pipeline=pps.Pipeline(name=name),
-        transform=pps.Transform(cmd=["true"]),
-        input=pps.Input(cross=inputs) if len(inputs) > 1 else inputs[0],
-        **given,
-    )
-
-
-def spec(name: str, repo: str, **given: Any) -> str:
-    return json.dumps(
-        {
-            "pipeline": {"name": name},
-            "transform": {"cmd": ["true"]},
-            "input": {"pfs": {"repo": repo, "glob": "/*"}},
-            **given,
-        }
-    )
 
 
 def test_nothing_happens_before_the_end_and_then_all_of_it(rooms: Rooms) -> None:
@@ -185,57 +88,6 @@ def test_a_pipeline_that_is_only_tried_is_not_kept(rooms: Rooms) -> None:
     rooms.pps.CreatePipeline(pipeline_request("tried", source.name, dry_run=True), metadata=within(id))
     assert not rooms.inspect(id).requests
     rooms.finish(id)
-
-
-Ask = Callable[[Rooms, pfs.Repo], tuple[Callable[..., Any], Any]]
-
-REFUSED: dict[str, tuple[Ask, str]] = {
-    "create_repo": (lambda r, repo: (r.pfs.CreateRepo, pfs.CreateRepoRequest(repo=repo)), "already exists"),
-    "delete_repo": (
-        lambda r, _repo: (r.pfs.DeleteRepo, pfs.DeleteRepoRequest(repo=pfs.Repo(name=""))),
-        "names no repo",
-    ),
-    "start_commit": (
-        lambda r, _: (r.pfs.StartCommit, pfs.StartCommitRequest(branch=pfs.Branch(repo=named("none"), name="b"))),
-        "repo default/none not found",
-    ),
-    "finish_commit": (
-        lambda r, repo: (r.pfs.FinishCommit, pfs.FinishCommitRequest(commit=on(repo, "none"))),
-        "not found",
-    ),
-    "create_branch": (lambda r, repo: (r.pfs.CreateBranch, branch_request(repo, "b", "none")), "not found"),
-    "delete_branch": (
-        lambda r, _: (r.pfs.DeleteBranch, pfs.DeleteBranchRequest(branch=pfs.Branch(repo=named("none"), name="b"))),
-        "repo default/none not found",
-    ),
-    "stop_job": (
-        lambda r, _: (r.pps.StopJob, pps.StopJobRequest(job=pps.Job(pipeline=pps.Pipeline(name="none"), id=NOWHERE))),
-        "not found",
-    ),
-    "create_pipeline": (lambda r, _: (r.pps.CreatePipeline, pipeline_request("p", "none")), "not found"),
-    "create_pipeline_v2": (
-        lambda r, _: (
-            r.pps.CreatePipelineV2,
-            pps.CreatePipelineV2Request(create_pipeline_request_json=spec("p", "none")),
-        ),
-        "not found",
-    ),
-}
-
-
-@pytest.mark.parametrize("member", REFUSED)
-def test_what_would_be_refused_is_refused_when_it_is_added(rooms: Rooms, member: str) -> None:
-    make, words = REFUSED[member]
-    repo, id = rooms.client.repo(), rooms.start()
-    call, request = make(rooms, repo)
-    alone, added = refused(lambda: call(request)), refused(lambda: call(request, metadata=within(id)))
-    assert words in added.details
-    assert added == alone, "in the same words as by itself"
-    assert not rooms.inspect(id).requests
-
-
-def test_every_kind_of_request_that_is_held_is_tried_above() -> None:
-    assert {member.name for member in members(Rules())} - REFUSED.keys() <= {"squash_commit_set", "update_job_state"}
 
 
 def test_each_request_sees_those_before_it(rooms: Rooms) -> None:
@@ -384,3 +236,19 @@ def test_deleted_transactions_are_gone(rooms: Rooms) -> None:
     assert not rooms.api.ListTransaction(wire.ListTransactionRequest()).transaction_info
     said = refused(lambda: rooms.pfs.InspectRepo(pfs.InspectRepoRequest(repo=named("dropped"))))
     assert said.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_jobs_are_ended_together(rooms: Rooms) -> None:
+    repo = rooms.client.repo()
+    rooms.client.put(repo, {"/a": b"1"})
+    for name in ("ended-one", "ended-two"):
+        rooms.pps.CreatePipeline(pipeline_request(name, repo.name))
+    jobs = [rooms.jobs(name)[0].job for name in ("ended-one", "ended-two")]
+    id = rooms.start()
+    rooms.pps.StopJob(pps.StopJobRequest(job=jobs[0], reason="together"), metadata=within(id))
+    failed = pps.UpdateJobStateRequest(job=jobs[1], state=pps.JOB_FAILURE, reason="together")
+    rooms.pps.UpdateJobState(failed, metadata=within(id))
+    assert not [one for one in jobs if rooms.pps.InspectJob(pps.InspectJobRequest(job=one)).reason == "together"]
+    rooms.finish(id)
+    ended = [rooms.pps.InspectJob(pps.InspectJobRequest(job=job, wait=True), timeout=60) for job in jobs]
+    assert [(one.state, one.reason) for one in ended] == [(pps.JOB_KILLED, "together"), (pps.JOB_FAILURE, "together")]

@@ -160,8 +160,8 @@ def step(world: World, kind: str, seq: int, number: int) -> None:
         claim = next((claim for claim in row.claims if claim), None)
         if claim:
             world.feed(seq, ev.RangeLost(gen, "c", claim[0], number, 3, "killed"))
-    elif kind == "stop" and number == 0:
-        world.feed(seq, ev.Stop("stopped"))
+    elif kind == "stop" and number < 2:
+        world.feed(seq, ev.Stop("stopped", failed=number == 1))
     elif kind == "restart":
         world.feed(seq, ev.Restarted())
     elif kind == "ours" and row.slow:

@@ -9,7 +9,7 @@ from pps_world import DATA, Failed, Worker, World, copy, cross, glob
 
 from trunkline.catalog.collection.filesets import held_by
 from trunkline.catalog.work import jobs as job_rows
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.names import MASTER, Commit, Job, Pipeline
 from trunkline.pfs.graph import commits
@@ -358,3 +358,35 @@ def test_a_job_says_which_pipelines_keep_the_workers_busy(world: World) -> None:
     world.pump(work=False)
     assert world.last("edges").reason == ""
     assert world.last("other").reason == "waits for a worker: 1 is busy with edges"
+
+
+@pytest.mark.parametrize("open_input", [True, False])
+@pytest.mark.parametrize("state", [JobState.KILLED, JobState.FAILURE])
+def test_a_job_is_ended_in_the_state_that_is_asked_for(world: World, open_input: bool, state: JobState) -> None:
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump(work=False)
+    if open_input:
+        world.pump()
+        begin(world)
+        world.pump(work=False)
+    job = world.last("edges").job
+
+    def told(wanted: JobState | None, reason: str = "") -> None:
+        world.files.catalog.transact(lambda tx: jobs.set_state(tx, job, wanted, reason))
+
+    for wrong in (JobState.SUCCESS, JobState.UNRUNNABLE, JobState.EGRESSING):
+        with pytest.raises(FailedPrecondition, match="from outside a job can only be ended"):
+            told(wrong)
+    with pytest.raises(InvalidArgument):
+        told(None)
+    told(world.last("edges").state)  # where it is already
+    told(state, "enough")
+    world.pump(work=False)
+    info = world.last("edges")
+    assert (info.state, info.reason) == (state, "enough")
+    told(state)
+    with pytest.raises(FailedPrecondition, match=f"has ended: it is {state.value}"):
+        told(JobState.KILLED if state is JobState.FAILURE else JobState.FAILURE)
+    commit = world.files.catalog.read(lambda tx: commits.inspect_commit(tx, job.pipeline.output, job.id))
+    assert commit.error == "enough"

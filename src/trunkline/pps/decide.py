@@ -92,6 +92,10 @@ def decide(job: JobCore, event: JobEvent) -> Outcome:
     if job.over or not fits(job, event):
         return job, []
     match event:
+        case ev.Stop(reason, failed=True):
+            # None has been planned yet where it was only just made, and then it has not started either.
+            started = _enter(job, job.phase, JobState.STARTING) if job.state is JobState.CREATED else job
+            return _close(started, reason, JobState.FINISHING)
         case ev.Stop(reason) | ev.Deadline(reason):
             return _kill(job, reason)
         case ev.CommitGone():

@@ -152,9 +152,10 @@ class EgressFailed:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A person, an update or a deletion ends the job. reason: for people."""
+    """A person, an update or a deletion ends the job. reason: for people. failed: it is to count as failed."""
 
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.jobs import JobRow
 from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos_pps import (
     InputCommit,
     JobInfo,
@@ -265,6 +265,27 @@ def set_page(
 def stop_job(tx: Tx, job: Job, reason: str = "") -> None:
     """End a job; its output commit gets an error. One that has ended is left alone. Raises NotFound."""
     machine.stop(tx, need_job(tx, job), reason or "job stopped")
+
+
+def set_state(tx: Tx, job: Job, state: JobState | None, reason: str = "") -> None:
+    """Bring a job into a state. From outside that is an end, KILLED or FAILURE; all others it reaches by itself.
+
+    One that is in that state is left alone. Raises NotFound, InvalidArgument (None: no state), FailedPrecondition.
+    """
+    row = need_job(tx, job)
+    if state is None:
+        raise InvalidArgument(f"which state job {job.pipeline.name}@{job.id} is to have is not said")
+    if row.state == state.value:
+        return
+    if row.ended:
+        raise FailedPrecondition(f"job {job.pipeline.name}@{job.id} has ended: it is {row.state}, and stays so")
+    if state not in (JobState.KILLED, JobState.FAILURE):
+        raise FailedPrecondition(
+            f"job {job.pipeline.name}@{job.id} is {row.state}; it becomes {state.value} by itself or not at all: from "
+            "outside a job can only be ended, as KILLED or as FAILURE"
+        )
+    failed = state is JobState.FAILURE
+    machine.stop(tx, row, reason or ("told to fail" if failed else "job stopped"), failed=failed)
 
 
 def stop_set(tx: Tx, job_id: str, reason: str = "") -> None:

@@ -246,9 +246,9 @@ def commit_moved(tx: Tx, commit_seq: int) -> None:
         feed(tx, job.seq, ev.Seen())
 
 
-def stop(tx: Tx, row: JobRow, reason: str) -> None:
-    """End a job. One that has ended, or is closing its commits already, is left alone."""
-    feed(tx, row.seq, ev.Stop(reason))
+def stop(tx: Tx, row: JobRow, reason: str, *, failed: bool = False) -> None:
+    """End a job, as killed or as failed. One that has ended, or is closing its commits already, is left alone."""
+    feed(tx, row.seq, ev.Stop(reason, failed))
 
 
 def remove(tx: Tx, row: JobRow) -> None:

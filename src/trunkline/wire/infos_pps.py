@@ -30,6 +30,11 @@ def job_state(state: JobState) -> pps.JobState.ValueType:
     return _JOB[state]
 
 
+def job_state_of(number: pps.JobState.ValueType) -> JobState | None:
+    """A job's state from the wire, None if it is not set."""
+    return next((ours for ours, theirs in _JOB.items() if theirs == number), None)
+
+
 def datum_states(states: Iterable[pps.DatumState.ValueType]) -> list[DatumState]:
     """Datum states from the wire; numbers that mean none are left out."""
     back = {number: state for state, number in _DATUM.items()}

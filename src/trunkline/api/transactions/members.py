@@ -81,6 +81,7 @@ def members(rules: Rules) -> Sequence[Member]:
         Member("create_branch", "/pfs_v2.API/CreateBranch", files.create_branch),
         Member("delete_branch", "/pfs_v2.API/DeleteBranch", files.delete_branch),
         Member("stop_job", "/pps_v2.API/StopJob", work.stop_job),
+        Member("update_job_state", "/pps_v2.API/UpdateJobState", work.update_job_state),
         Member("create_pipeline", "/pps_v2.API/CreatePipeline", create_pipeline, dry=_older_dry),
         Member("create_pipeline_v2", "/pps_v2.API/CreatePipelineV2", create_pipeline_v2, _as_kept, _newer_dry),
     )

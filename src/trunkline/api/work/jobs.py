@@ -167,6 +167,10 @@ class JobDoor:
         """End a job."""
         return self.files.change(partial(changes.stop_job, request=request))
 
+    def UpdateJobState(self, request: pps.UpdateJobStateRequest, _call: Call) -> Empty:
+        """End a job in a certain state."""
+        return self.files.change(partial(changes.update_job_state, request=request))
+
     def DeleteJob(self, request: pps.DeleteJobRequest, _call: Call) -> Empty:
         """End a job and forget it."""
         job = nouns.job_of(request.job)
