@@ -126,8 +126,10 @@ class DatumDoor:
             if at >= len(table):
                 return  # at once: the client waits for a full batch, or for the end
 
-    def RestartDatum(self, request: pps.RestartDatumRequest, _call: Call) -> Empty:
+    def RestartDatum(self, request: pps.RestartDatumRequest, call: Call) -> Empty:
         """End running datums and run them again."""
         job = nouns.job_of(request.job)
-        pps_datums.restart_datum(self.system.files, self.system.tables, job, list(request.data_filters))
+        said = pps_datums.restart_datum(self.system.files, self.system.tables, job, list(request.data_filters))
+        if said:
+            call.notes.append(said)
         return Empty()

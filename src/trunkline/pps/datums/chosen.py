@@ -55,25 +55,31 @@ def matching_ids(files: Files, tables: Tables, job: Job, filters: Sequence[str])
     return frozenset(one.hex() for one in found[1].rows["id"].take(pa.array(rows)).to_pylist())
 
 
-def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> None:
+def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> str:
     """End the running datums whose inputs match all filters, and run them again.
 
-    Raises NotFound where no datum matches, FailedPrecondition when those that do are not running.
+    Returns a sentence where there was nothing to end, since what matches has yet to begin; else "". Raises NotFound
+    where no datum matches, FailedPrecondition when those that do have ended.
     """
     found = table_of(files, tables, job)
     row = files.catalog.read(lambda tx: need_job(tx, job))
-    named = f"datum of job {job.pipeline.name}@{job.id} with the inputs {', '.join(filters)}"
-    chosen = matching(found[1], filters) if found else np.empty(0, bool)
+    name = f"job {job.pipeline.name}@{job.id}"
+    named = f"datum of {name}" + f" with the inputs {', '.join(filters)}" * bool(filters)
+    if found is None:
+        if row.state.terminal:
+            raise FailedPrecondition(f"{name} has ended and had no datums; there is nothing to start over")
+        return f"{name} has no datums yet: all of them will run from their start"
+    chosen = matching(found[1], filters)
     if not chosen.any():
-        raise NotFound(f"no {named}" if found else f"no {named}: the job has no datums yet")
-    states = found[1].rows["state"].to_numpy()[chosen] if found else np.empty(0, np.int8)
-    places = found[1].rows["place"].to_numpy()[chosen] if found else np.empty(0, np.int64)
+        raise NotFound(f"no {named}")
+    states, places = (found[1].rows[column].to_numpy()[chosen] for column in ("state", "place"))
     waiting = np.isin(states, [CODE[DatumState.UNKNOWN], CODE[DatumState.STARTING]])
     positions = [int(place) for place in places[waiting] if place >= 0]
-    if not files.catalog.transact(lambda tx: restart_rows(tx, row, positions)):
-        ended = int(len(states) - waiting.sum())
-        parts = [f"{len(positions)} not begun"] * bool(positions) + [f"{ended} ended or skipped"] * bool(ended)
-        raise FailedPrecondition(
-            f"no worker runs a {named} now ({', '.join(parts) or 'all wait for the job before'}); "
-            "only a running one can be started over"
-        )
+    if files.catalog.transact(lambda tx: restart_rows(tx, row, positions)):
+        return ""
+    if waiting.any():
+        return f"no worker runs a {named} now: {waiting.sum()} will run from the start"
+    raise FailedPrecondition(
+        f"each {named} has ended or was skipped ({len(states)}); only what runs can be started over. "
+        "`pachctl update pipeline --reprocess` runs all of them again"
+    )
