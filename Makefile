@@ -44,7 +44,7 @@ contracts: env-dev
 proto: env-dev ## Write proto/ and src/trunkline/wire/gen anew from the interface tables
 	@"$(PY)" tools/wire_protos.py
 
-docs: env-dev ## Write docs/pachctl.md, states.md, errors.md and calls.md anew from the code
+docs: env-dev ## Write docs/pachctl.md, states.md, errors.md, calls.md, spec.md and the schema of specs anew from the code
 	@"$(PY)" tools/reference.py
 
 pins: env-dev ## Write constraints.txt anew from what the environment holds

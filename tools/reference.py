@@ -1,5 +1,5 @@
-"""Write the pages that code can tell better than people: docs/pachctl.md, docs/states.md, docs/errors.md
-and docs/calls.md.
+"""Write the pages that code can tell better than people: docs/pachctl.md, docs/states.md, docs/errors.md,
+docs/calls.md, docs/spec.md and the schema of specs that the package ships.
 
 `make docs` writes them; a test compares, so that they never say what was true last month.
 """
@@ -18,6 +18,9 @@ from trunkline import errors
 from trunkline.api.rpc.services import SERVICES
 from trunkline.cli.entry import root
 from trunkline.model import jobs
+from trunkline.model.specs.reference.jsonschema import FILE, schema_text
+from trunkline.model.specs.reference.page import page as fields_page
+from trunkline.pps.specs.unbuilt import UNBUILT
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "Written by tools/reference.py (`make docs`) from the code; change that, not this page.\n"
@@ -102,7 +105,14 @@ def call_pages() -> str:
     return "\n".join(parts)
 
 
+def spec_page() -> str:
+    """Every field of a pipeline spec."""
+    return fields_page(NOTICE, UNBUILT)
+
+
 PAGES = {
+    "docs/spec.md": spec_page,
+    str(FILE.relative_to(ROOT)): schema_text,
     "docs/pachctl.md": command_pages,
     "docs/states.md": state_pages,
     "docs/errors.md": error_pages,

@@ -234,6 +234,25 @@ def test_defaults_lie_below_specs(typed):
     assert typed("delete defaults") == "no affected pipelines\n"
 
 
+def test_what_only_kubernetes_acts_on_is_kept_and_said(typed):
+    typed("create repo r")
+    spec = {
+        "pipeline": {"name": "p"}, "transform": {"cmd": ["true"]}, "input": {"pfs": {"repo": "r", "glob": "/"}},
+        "podPatch": "[]", "tolerations": [{"key": "a", "operator": "EXISTS"}], "metadata": {"labels": {"a": "b"}},
+        "schedulingSpec": {"nodeSelector": {"disk": "ssd"}}, "sidecarResourceLimits": {"cpu": 1},
+    }  # fmt: skip
+    fields = (
+        "metadata, scheduling_spec, pod_patch, tolerations, sidecar_resource_limits are kept and shown, but not used"
+    )
+    assert fields in typed.done("create pipeline", json.dumps(spec).encode()).err
+    assert fields in typed.done("inspect pipeline p").err
+    details = typed.raw("inspect pipeline p")[0]["details"]
+    assert (details["pod_patch"], details["metadata"]) == ("[]", {"labels": {"a": "b"}})
+    assert details["tolerations"] == [{"key": "a", "operator": "EXISTS"}]
+    assert details["scheduling_spec"] == {"node_selector": {"disk": "ssd"}}
+    assert details["sidecar_resource_limits"] == {"cpu": 1.0}
+
+
 LINES = {
     "create defaults": "--project nowhere", "update defaults": "--project nowhere", "inspect defaults": "--cluster",
     "delete defaults": "--project nowhere",
@@ -268,7 +287,11 @@ def leaves(tree: Tree, words: str = "") -> Iterator[str]:
 
 
 def test_help_lists_what_pachd_can_do_and_nothing_else(pachctl):
-    asking = {one for one in leaves(COMMANDS) if not one.startswith("config ")} - {"connect", "completion"}
+    asking = {one for one in leaves(COMMANDS) if not one.startswith("config ")} - {
+        "connect",
+        "completion",
+        "inspect schema",
+    }
     assert asking == set(LINES)
     lacking = set()
     for command, line in LINES.items():

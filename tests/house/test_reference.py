@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = ("docs/pachctl.md", "docs/states.md", "docs/errors.md", "docs/calls.md")
+NAMES = (
+    "docs/pachctl.md",
+    "docs/states.md",
+    "docs/errors.md",
+    "docs/calls.md",
+    "docs/spec.md",
+    "src/trunkline/model/specs/reference/pipeline.schema.json",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -37,6 +37,7 @@ COMMANDS: Tree = {
         "pipeline": f"{_WORK}.pipelines:inspect",
         "project": f"{_DATA}.projects:inspect",
         "repo": f"{_DATA}.repos:inspect",
+        "schema": f"{_WORK}.specs:schema",
         "secret": f"{_WORK}.secrets:inspect",
         "transaction": f"{_SETUP}.transactions:inspect",
     },

@@ -14,6 +14,7 @@ from trunkline.errors import NotFound, Unimplemented
 from trunkline.model.addresses import parse_ancestry
 from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.names import Pipeline
+from trunkline.model.specs import PipelineSpec
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
@@ -22,6 +23,7 @@ from trunkline.pps.pipelines import Rules
 from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Made, Request
+from trunkline.pps.specs.unused import note_on_unused
 from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
@@ -46,12 +48,14 @@ class PipelineDoor:
         made = self._create(wanted, call, dry_run=request.dry_run)
         return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=made.row.effective_spec)
 
-    def InspectPipeline(self, request: pps.InspectPipelineRequest, _call: Call) -> pps.PipelineInfo:
+    def InspectPipeline(self, request: pps.InspectPipelineRequest, call: Call) -> pps.PipelineInfo:
         """One pipeline; its name may go back in versions, as `edges^2`."""
         ancestry = parse_ancestry(request.pipeline.name)
         named = nouns.pipeline_of(request.pipeline)
         pipeline = Pipeline(named.project, ancestry.base)
         info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
+        if request.details and (said := note_on_unused(PipelineSpec.from_json(info.effective_spec))):
+            call.notes.append(said)
         return infos_pps.pipeline_info(info, details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:

@@ -21,6 +21,7 @@ _ANNOTATION = f"{OWN_KEY}/"
 Below = Callable[[str], Sequence[Mapping[str, Any]]]
 """What lies below the specs of a project ("": of those that name none): canonical layers, the lowest first. A null in a
 higher one deletes."""
+_FOR_EDITORS = "$schema"
 _REQUEST_ONLY = ("update", "reprocess", "dry_run")
 
 
@@ -117,6 +118,8 @@ def warnings(spec: PipelineSpec) -> list[str]:
 
 
 def _written(value: Any, about: Complaints, defaults: Below, *, rules: bool) -> Written:
+    if isinstance(value, Mapping) and isinstance(value.get(_FOR_EDITORS), str):
+        value = {name: inner for name, inner in value.items() if name != _FOR_EDITORS}
     user = Reader(about, keep_nulls=True).message(value, REQUEST)
     take_annotations(user, about)
     named = (user.get("pipeline") or {}).get("project") or {}

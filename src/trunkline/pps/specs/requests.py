@@ -17,6 +17,7 @@ from trunkline.pfs.graph.changes import Change
 from trunkline.pps import pipelines
 from trunkline.pps.pipelines import Rules
 from trunkline.pps.specs import defaults
+from trunkline.pps.specs.unused import note_on_unused
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec) -> list[str]:
     notes = warnings(spec)
     if row.runner == pipelines.HOST:
         notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
+    if unused := note_on_unused(spec):
+        notes.append(unused)
     if pipelines.keeps_older_results(tx, row):
         notes.append(
             f"pipeline {spec.pipeline}: the code changed, and what it made of data processed before stays; "

@@ -179,3 +179,11 @@ def single_spec(session: Session, source: str, project: str) -> pps.CreatePipeli
         raise InvalidArgument(f"{source} holds {len(found)} specs; datums are listed for one")
     wanted: dict[str, Any] = {key: found[0][key] for key in ("pipeline", "input") if key in found[0]}
     return json_format.ParseDict(wanted, pps.CreatePipelineRequest())
+
+
+@command()
+def schema() -> None:
+    """Print the JSON Schema of pipeline specs, for editors; the server has it at /schemas/pipeline.json."""
+    from trunkline.model.specs.reference.jsonschema import shipped
+
+    click.echo(shipped(), nl=False)
