@@ -47,6 +47,26 @@ def test_list_pipeline(pachctl, server, context):
     assert pachctl("list", "pipeline", "--history", "some").status == 1
 
 
+def test_check_status(pachctl, server, context):
+    server.script["pps.CheckStatus"] = [
+        pps.CheckStatusResponse(
+            project=pfs.Project(name="default"),
+            pipeline=pps.Pipeline(name="edges"),
+            alerts=["crashing: no worker", "up for 2h, and 1h is the most that its spec expects"],
+        )
+    ]
+    assert pachctl("check", "status").out == (
+        "PROJECT PIPELINE ALERT\n"
+        "default edges    crashing: no worker\n"
+        "default edges    up for 2h, and 1h is the most that its spec expects\n"
+    )
+    assert server.calls[-1].request.project.name == "default"
+    assert json.loads(pachctl("check", "status", "-A", "--raw").out)["pipeline"] == {"name": "edges"}
+    assert server.calls[-1].request.all
+    server.script["pps.CheckStatus"] = []
+    assert pachctl("check", "status").err == "No pipeline needs a look.\n"
+
+
 def test_specs_of_pipelines(pachctl, server, context):
     server.script["pps.ListPipeline"] = [
         pipeline(user_spec_json='{"pipeline": {"name": "edges"}}'),

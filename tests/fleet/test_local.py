@@ -133,6 +133,7 @@ def test_a_command_that_cannot_start_is_a_reason(fleet: Callable[..., LocalFleet
     one = fleet(("/no/such/program",), 1, ambient=SimulatedAmbient())
     one.start()
     log.wait("a worker cannot be started: No such file or directory; the next one starts in 10 s")
+    assert one.crash() == "none of 1 runs; a worker cannot be started: No such file or directory"
 
 
 def test_a_full_disk_is_a_reason(tmp_path: Path, log: Log) -> None:
@@ -198,10 +199,11 @@ threading.Event().wait()
 def test_there_is_no_trouble_while_a_worker_runs(fleet: Callable[..., LocalFleet], log: Log) -> None:
     one = fleet()
     assert one.trouble() == "none of 2 runs; they are starting"
+    assert one.crash() == ""
     one.start()
     log.wait("--name", 2)
     assert one.trouble() == ""
 
 
 def test_no_workers_at_all(fleet: Callable[..., LocalFleet]) -> None:
-    assert fleet(count=0).trouble() == "this server has no workers"
+    assert fleet(count=0).trouble() == fleet(count=0).crash() == "this server has no workers"

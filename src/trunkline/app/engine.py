@@ -127,7 +127,7 @@ class Engine:
             LogDoor(self._pps, bridge, events),
             WorkerDoor(self._pps, bridge, events, self.worker_token),
             AllFilesDoor(files),
-            AllPipelinesDoor(files),
+            AllPipelinesDoor(files, self._crash),
             TransactionDoor(self._transactions),
         ]
 
@@ -145,6 +145,9 @@ class Engine:
                 self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone
             )
             self._fleet.start()
+
+    def _crash(self) -> str:
+        return self._fleet.crash() if self._fleet else self._trouble()
 
     def _trouble(self) -> str:
         return self._fleet.trouble() if self._fleet else "this server has no workers"

@@ -33,6 +33,8 @@ pipelines = Table(
     Column("state", String(12), nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("stopped", Boolean, nullable=False, default=False),
+    # Since when it has had jobs that are not over, without a break; null: it has none.
+    Column("up_us", BigInteger),
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     UniqueConstraint("project", "name", name="pipelines_address"),

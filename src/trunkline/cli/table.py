@@ -101,6 +101,7 @@ COMMANDS: Tree = {
     "diff": {"file": f"{_DATA}.diff:diff"},
     "restart": {"datum": f"{_WORK}.datums:restart"},
     "rerun": {"pipeline": f"{_WORK}.pipelines:rerun"},
+    "check": {"status": f"{_WORK}.pipelines:check_status"},
     "run": {"cron": f"{_WORK}.pipelines:run_cron"},
     "validate": {"pipeline": f"{_WORK}.specs:validate"},
     "draw": {"pipeline": f"{_WORK}.pipelines:draw"},
@@ -136,6 +137,7 @@ UNLISTED = frozenset(
 """Commands for calls that pachd of this version does not have: help leaves them out, other servers answer them."""
 
 VERB_HELP = {
+    "check": "Look for what needs somebody.",
     "config": "Read and change the client's own configuration.",
     "copy": "Copy files, by reference.",
     "create": "Make a project, repo, branch, pipeline, image or secret, or set defaults.",

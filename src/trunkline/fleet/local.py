@@ -122,6 +122,13 @@ class LocalFleet:
         reason = next((each.reason for each in status if each.reason), "they are starting")
         return f"none of {len(status)} runs; {reason}"
 
+    def crash(self) -> str:
+        """Why no worker can run, as a sentence continues; "" while one does, or while the first ones start."""
+        status = self.status()
+        if status and (any(each.pid for each in status) or not any(each.reason for each in status)):
+            return ""
+        return self.trouble()
+
     def _supervise(self) -> None:
         """The only thread that starts and reaps."""
         with selectors.DefaultSelector() as selector:

@@ -26,6 +26,7 @@ class PipelineInfo:
 
     kind: TRANSFORM, SPOUT or SERVICE. parallelism: 0 for no bound. workers_available: those that have work of it now.
     runner: host, image or container; runner_note says in a sentence where its code runs. seq: rises with creation.
+    up_us: since when it has had jobs without a break; maximum_uptime_us: how long its spec expects that, 0 for ever.
     """
 
     pipeline: Pipeline
@@ -52,6 +53,8 @@ class PipelineInfo:
     runner_note: str
     image_digest: str
     seq: int
+    up_us: Micros | None = None
+    maximum_uptime_us: Micros = 0
 
 
 @dataclass(frozen=True, slots=True)

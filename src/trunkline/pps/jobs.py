@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
@@ -22,12 +21,13 @@ from trunkline.model.infos_pps import (
     WorkerStatus,
 )
 from trunkline.model.jobs import JobState, PipelineState
-from trunkline.model.names import Branch, Commit, Job, Pipeline, is_id
+from trunkline.model.names import Commit, Job, Pipeline, is_id
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
-from trunkline.pps import lineage, machine
+from trunkline.pps import machine
 from trunkline.pps.machine import need_job
 from trunkline.pps.pipelines import need_pipeline, spec_commit_of
+from trunkline.pps.states.condition import condition
 
 ALL_HISTORY = -1
 
@@ -70,7 +70,7 @@ def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInf
     failed = job_rows.list_jobs(tx, pipeline=row.key, states=[JobState.FAILURE.value], limit=1)
     claims = [claim for claim in claim_rows.all_claims(tx) if claim.pipeline == row.key]
     workers = {claim.worker for claim in claims if claim.worker}
-    state, reason = _condition(tx, row)
+    state, reason = condition(tx, row)
     return PipelineInfo(
         pipeline=row.pipeline,
         version=version.version,
@@ -89,30 +89,16 @@ def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInf
         updated_us=version.created_us,
         created_by=version.created_by,
         recent_error=str(failed[0].core["reason"]) if failed else "",
-        workers_requested=spec.parallelism or 1,
+        workers_requested=0 if state is PipelineState.STANDBY else spec.parallelism or 1,
         workers_available=len(workers),
         unclaimed_datums=sum(claim.left for claim in claims if claim.worker is None),
         runner=version.runner,
         runner_note=version.runner_note,
         image_digest=version.image_digest,
         seq=row.key,
+        up_us=row.up_us,
+        maximum_uptime_us=spec.maximum_expected_uptime_us,
     )
-
-
-def _condition(tx: Tx, row: PipelineRow) -> tuple[PipelineState, str]:
-    """How a pipeline is doing, and why. One whose input branch was deleted has failed, whoever deleted that."""
-    state = PipelineState(row.state)
-    if row.stopped:
-        return state, row.reason
-    spec = lineage.spec_of(tx, row.key, row.version)
-    output = branch_rows.find_branch(tx, Branch(row.pipeline.output, spec.output_branch))
-    reads = set(branch_rows.direct_provenance(tx, output.key)) if output else set()
-    for leaf in spec.leaves:
-        branch = Branch(leaf.source, leaf.branch)
-        found = branch_rows.find_branch(tx, branch)
-        if found is None or found.key not in reads:
-            return PipelineState.FAILURE, f"its input branch {branch} was deleted; update the pipeline to read another"
-    return state, row.reason
 
 
 def inspect_job(tx: Tx, job: Job, *, details: bool = True) -> JobInfo:

@@ -85,6 +85,7 @@ def create_job(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
     }
     core = JobCore(egress=spec.egress is not None)
     seq = job_rows.insert_job(tx, values, columns_of(core))
+    pipeline_rows.busy(tx, pipeline.key)
     _tell(tx, seq, pipeline.key, commit.commit.id, core)
     feed(tx, seq, ev.Seen())
 
@@ -121,6 +122,8 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
     if after.over:
         values["finished_us"] = tx.now_us
     job_rows.set_core(tx, row.seq, values)
+    if after.over:
+        pipeline_rows.idle(tx, row.pipeline)
     if after.gen != before.gen:
         job_rows.strike_older(tx, row.seq, after.gen)
     if remark := _remark(before, after):
@@ -260,6 +263,7 @@ def remove(tx: Tx, row: JobRow) -> None:
     for kind in (JOB_HOLDER, TABLE_HOLDER):
         fileset_rows.drop_holder(tx, kind, str(row.seq))
     job_rows.delete_job(tx, row.seq)
+    pipeline_rows.idle(tx, row.pipeline)
     tx.emit(JOB_TOPIC, {"seq": row.seq, "pipeline": row.pipeline, "id": row.job.id, "state": "", "phase": "gone"})
     for child in children:
         feed(tx, child, ev.BaseEnded(row.seq, Ending.BAD))

@@ -66,6 +66,8 @@ def _add_live_details(details: pps.PipelineInfo.Details, info: PipelineInfo) -> 
     details.created_at.CopyFrom(timestamp(info.created_us))
     details.updated_at.CopyFrom(timestamp(info.updated_us))
     details.created_by = info.created_by
+    if info.up_us is not None:
+        details.workers_started_at.CopyFrom(timestamp(info.up_us))
     details.recent_error = info.recent_error
     details.workers_requested = info.workers_requested
     details.workers_available = info.workers_available

@@ -1,7 +1,8 @@
-"""All pipelines at once: deleted, counted."""
+"""All pipelines at once: deleted, counted, looked at."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from google.protobuf.empty_pb2 import Empty
@@ -15,6 +16,7 @@ from trunkline.pfs.graph import repos as pfs_repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
+from trunkline.pps.states.condition import alerts, with_workers
 from trunkline.wire import nouns
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
@@ -23,9 +25,10 @@ ILL = (PipelineState.CRASHING, PipelineState.RESTARTING)
 
 @dataclass(frozen=True, slots=True)
 class AllPipelinesDoor:
-    """All pipelines."""
+    """All pipelines. crash: why no worker can run, "" if that is not so."""
 
     files: Files
+    crash: Callable[[], str] = lambda: ""
     service: str = field(default="pps_v2.API")
 
     def DeleteAll(self, _request: Empty, _call: Call) -> Empty:
@@ -40,14 +43,25 @@ class AllPipelinesDoor:
 
     def PipelinesSummary(self, request: pps.PipelinesSummaryRequest, _call: Call) -> pps.PipelinesSummaryResponse:
         """How the pipelines of the projects do."""
-        named = [picker.name for picker in request.projects]
-        return self.files.catalog.read(lambda tx: self._summary(tx, named))
+        named, crash = [picker.name for picker in request.projects], self.crash()
+        return self.files.catalog.read(lambda tx: self._summary(tx, named, crash))
 
-    def _summary(self, tx: Tx, projects: list[str]) -> pps.PipelinesSummaryResponse:
+    def _summary(self, tx: Tx, projects: list[str], crash: str) -> pps.PipelinesSummaryResponse:
         answer = pps.PipelinesSummaryResponse()
         for project in projects or [info.name for info in pfs_repos.list_projects(tx)]:
-            answer.summaries.append(_counted(project, pps_jobs.list_pipelines(tx, [project])))
+            found = [with_workers(info, crash) for info in pps_jobs.list_pipelines(tx, [project])]
+            answer.summaries.append(_counted(project, found))
         return answer
+
+    def CheckStatus(self, request: pps.CheckStatusRequest, _call: Call) -> Iterator[pps.CheckStatusResponse]:
+        """The pipelines that somebody should look at, of one project or of all, and why."""
+        projects = [] if request.all else [nouns.project_of(request.project)]
+        crash, now_us = self.crash(), self.files.ambient.now_us()
+        for info in self.files.catalog.read(lambda tx: pps_jobs.list_pipelines(tx, projects)):
+            if found := alerts(with_workers(info, crash), now_us):
+                yield pps.CheckStatusResponse(
+                    project=nouns.project(info.pipeline.project), pipeline=nouns.pipeline(info.pipeline), alerts=found
+                )
 
 
 def _counted(project: str, found: list[PipelineInfo]) -> pps.PipelinesSummary:

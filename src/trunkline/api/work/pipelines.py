@@ -24,6 +24,7 @@ from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Made, Request
 from trunkline.pps.specs.unused import note_on_unused
+from trunkline.pps.states.condition import with_workers
 from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 
@@ -34,6 +35,7 @@ class PipelineDoor:
 
     files: Files
     rules: Rules
+    crash: Callable[[], str] = lambda: ""
     service: str = field(default="pps_v2.API")
 
     def CreatePipeline(self, request: pps.CreatePipelineRequest, call: Call) -> Empty:
@@ -57,12 +59,14 @@ class PipelineDoor:
         if request.details and (said := note_on_unused(PipelineSpec.from_json(info.effective_spec))):
             call.notes.append(said)
         return infos_pps.pipeline_info(info, details=request.details)
+        return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:
         """Pipelines, newest first; pages go by name."""
         refuse_jq(request.jqFilter)
+        crash = self.crash()
         for info in self._listed(request):
-            yield infos_pps.pipeline_info(info, details=request.details)
+            yield infos_pps.pipeline_info(with_workers(info, crash), details=request.details)
 
     def _listed(self, request: pps.ListPipelineRequest) -> list[PipelineInfo]:
         found = self.files.catalog.read(

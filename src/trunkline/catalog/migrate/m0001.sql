@@ -138,6 +138,7 @@ CREATE TABLE pipelines (
 	state VARCHAR(12) NOT NULL,
 	reason TEXT NOT NULL,
 	stopped BOOLEAN NOT NULL,
+	up_us BIGINT,
 	created_us BIGINT NOT NULL,
 	updated_us BIGINT NOT NULL,
 	CONSTRAINT pipelines_address UNIQUE (project, name)

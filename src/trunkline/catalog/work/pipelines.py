@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, exists, insert, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
-from trunkline.catalog.tables_pps import cron_inputs, pipeline_versions, pipelines
+from trunkline.catalog.tables_pps import cron_inputs, jobs, pipeline_versions, pipelines
 from trunkline.model.names import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineRow:
-    """A pipeline as the catalog keeps it; `version` is the current one."""
+    """A pipeline as the catalog keeps it; `version` is the current one. up_us: since when it has had jobs, or None."""
 
     key: int
     pipeline: Pipeline
@@ -25,6 +25,7 @@ class PipelineRow:
     stopped: bool
     created_us: Micros
     updated_us: Micros
+    up_us: Micros | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,19 @@ def set_state(tx: Tx, key: int, state: str, reason: str) -> None:
     tx.execute(update(pipelines).where(pipelines.c.key == key).values(state=state, reason=reason))
 
 
+def busy(tx: Tx, key: int) -> None:
+    """Note that a pipeline has a job."""
+    where = and_(pipelines.c.key == key, pipelines.c.up_us.is_(None))
+    tx.execute(update(pipelines).where(where).values(up_us=tx.now_us))
+
+
+def idle(tx: Tx, key: int) -> None:
+    """Note that a pipeline has no job any more, unless it has another."""
+    unfinished = and_(jobs.c.pipeline == key, jobs.c.phase != "ended")
+    where = and_(pipelines.c.key == key, pipelines.c.up_us.is_not(None), ~exists().where(unfinished))
+    tx.execute(update(pipelines).where(where).values(up_us=None))
+
+
 def set_stopped(tx: Tx, key: int, stopped: bool, state: str) -> None:
     """Stop or start a pipeline."""
     values = {"stopped": stopped, "state": state, "reason": "", "updated_us": tx.now_us}
@@ -130,7 +144,7 @@ def delete_pipeline(tx: Tx, key: int) -> None:
 
 def _pipeline(row: AnyRow) -> PipelineRow:
     address = Pipeline(row.project, row.name)
-    times = (row.created_us, row.updated_us)
+    times = (row.created_us, row.updated_us, row.up_us)
     return PipelineRow(row.key, address, row.version, row.state, row.reason, bool(row.stopped), *times)
 
 

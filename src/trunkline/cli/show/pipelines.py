@@ -21,6 +21,8 @@ PIPELINE_HEADER = (
     "PROJECT", "NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "ALERTS", "DESCRIPTION",
 )  # fmt: skip
 
+ALERT_HEADER = ("PROJECT", "PIPELINE", "ALERT")
+
 _STATE_COLOURS = {
     "starting": "yellow",
     "restarting": "yellow",
@@ -64,6 +66,12 @@ def alert(info: pps.PipelineInfo, now_us: Micros) -> str:
         if up_us > details.maximum_expected_uptime.ToMicroseconds():
             return f"up for {units.span(up_us)}"
     return ""
+
+
+def alert_rows(status: pps.CheckStatusResponse) -> Iterator[Row]:
+    """Each alert of a pipeline."""
+    for one in status.alerts:
+        yield status.project.name, status.pipeline.name, one
 
 
 def pipeline_row(info: pps.PipelineInfo, when: When, now_us: Micros) -> Row:

@@ -12,7 +12,6 @@ UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
     "service": lambda spec: spec.service is not None,
     "egress": lambda spec: spec.egress is not None,
     "s3_out": lambda spec: spec.s3_out,
-    "autoscaling": lambda spec: spec.autoscaling,
     "transform.datum_batching": lambda spec: spec.transform.datum_batching,
     "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
     "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),

@@ -180,6 +180,26 @@ def run_cron(session: Session, pipeline: str, project: str | None) -> None:
 
 
 @command()
+@all_projects_option
+@project_option
+@raw_options
+@pass_session
+def check_status(session: Session, all_projects: bool, project: str | None, raw: str) -> None:
+    """List the pipelines that crash, have failed, or are up for longer than their specs expect."""
+    in_project = session.project(project)
+    asked = (
+        pps.CheckStatusRequest(all=True) if all_projects else pps.CheckStatusRequest(project=names.project(in_project))
+    )
+    found = list(session.client.pps.CheckStatus(asked))
+    if raw:
+        session.raw(found, raw)
+    elif found:
+        session.table(pipeline_view.ALERT_HEADER, (row for one in found for row in pipeline_view.alert_rows(one)))
+    else:
+        session.note("No pipeline needs a look.")
+
+
+@command()
 @click.option("--box-width", metavar="N", type=click.IntRange(3, 60), default=11, help="Letters in a box; 11.")
 @click.option("--edge-height", metavar="N", type=click.IntRange(3, 20), default=5, help="Lines between boxes; 5.")
 @click.option("-c", "--commit", "set_id", metavar="ID", help="The pipelines as they were in this commit set.")

@@ -1,0 +1,1 @@
+"""How pipelines are doing, and what somebody should know of that."""
