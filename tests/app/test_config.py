@@ -65,3 +65,11 @@ def test_an_open_address_needs_consent() -> None:
 def test_nonsense_is_named(flags: list[str]) -> None:
     with pytest.raises(InvalidArgument, match=flags[1]):
         parse(flags, {})
+
+
+def test_storage_is_an_object_store_or_the_data_folder():
+    assert parse(["--data", "/x"], {}).blobs == "/x/blobs"
+    assert parse(["--storage", "s3://b/p?endpoint=http://h:1"], {}).blobs == "s3://b/p?endpoint=http://h:1"
+    assert parse([], {"TRUNKLINE_STORAGE": "gs://b"}).blobs == "gs://b"
+    with pytest.raises(InvalidArgument, match="is no URL of an object store"):
+        parse(["--storage", "/some/folder"], {})

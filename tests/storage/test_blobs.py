@@ -7,10 +7,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import MemoryStore
 
-from trunkline.errors import NotFound, ResourceExhausted, Unavailable
+from trunkline.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
 from trunkline.storage.blobs import Call, InjectedCrash, LocalBlobs, MemoryBlobs
+from trunkline.storage.blobs.remote import ObjectBlobs
+from trunkline.storage.objects import Place
 from trunkline.testing.contracts.blobs import BlobStoreContract
 
 
@@ -26,6 +30,30 @@ class TestMemoryBlobs(BlobStoreContract):
     @pytest.fixture
     def store(self) -> MemoryBlobs:
         return MemoryBlobs()
+
+
+class TestObjectBlobs(BlobStoreContract):
+    """On a store in memory; tests/engines has it on an S3 server."""
+
+    @pytest.fixture
+    def store(self) -> ObjectBlobs:
+        return ObjectBlobs(Place(MemoryStore(), "some/place", "s3://bucket/some/place"))
+
+
+def test_a_place_of_an_object_store_belongs_to_one_server() -> None:
+    blobs = ObjectBlobs(Place(MemoryStore(), "", "s3://bucket/"))
+    blobs.claim("one")
+    blobs.claim("one")
+    with pytest.raises(FailedPrecondition, match=r"belongs to another server \(one\)"):
+        blobs.claim("two")
+
+
+def test_a_store_that_overwrites_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = ObjectBlobs(Place(MemoryStore(), "", "s3://bucket/"))
+    real = obstore.put
+    monkeypatch.setattr(obstore, "put", lambda *a, **kw: real(*a, **{**kw, "mode": "overwrite"}))
+    with pytest.raises(FailedPrecondition, match="overwrites objects"):
+        blobs.claim("one")
 
 
 def test_a_blob_is_durable_before_it_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

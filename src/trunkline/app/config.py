@@ -29,6 +29,12 @@ class Config:
     strict_images: bool = False
     expose: tuple[Path, ...] = ()
     log_level: str = "info"
+    storage: str = ""
+
+    @property
+    def blobs(self) -> str:
+        """Where bytes lie: the URL of an object store, or a folder."""
+        return self.storage or str(self.data / "blobs")
 
     @property
     def worker_count(self) -> int:
@@ -63,6 +69,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         strict_images=given.strict_images,
         expose=tuple(Path(path).absolute() for path in given.expose),
         log_level=given.log_level,
+        storage=_storage(given.storage),
     )
 
 
@@ -82,6 +89,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _storage(url: str) -> str:
+    if not url:
+        return ""
+    from trunkline.storage.objects.places import is_place  # brings all of storage, which takes a while
+
+    if not is_place(url):
+        raise InvalidArgument(f'storage "{url}" is no URL of an object store; write s3://BUCKET/PATH, gs:// or az://')
+    return url
 
 
 def _count(text: str) -> int | None:
@@ -111,6 +128,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         default=env("LISTEN", DEFAULT_LISTEN),
         help=f"address for gRPC and HTTP; port 0 finds a free one (default {DEFAULT_LISTEN})",
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        default=env("STORAGE"),
+        help="object store for the bytes of files: s3://BUCKET/PATH (?endpoint=URL for others than Amazon), gs:// or az://;"
+        " keys come from the environment (default: the data folder)",
     )
     parser.add_argument("--workers", metavar="N", default=env("WORKERS"), help="workers (default: one per core)")
     parser.add_argument("--runner", default=env("RUNNER", "auto"), help=f"where user code runs: {', '.join(RUNNERS)}")

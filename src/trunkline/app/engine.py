@@ -57,7 +57,7 @@ from trunkline.pps.pipelines import Rules
 from trunkline.pps.schedules.ticks import CronSchedules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
-from trunkline.storage.blobs import LocalBlobs
+from trunkline.storage.blobs import open_blobs
 from trunkline.worker.rungs import Rung
 
 SECRETS_KEY = "secrets.key"
@@ -74,9 +74,10 @@ class Engine:
         self._config = config
         self._ambient = ambient
         self._rung = rung
-        self._identity = identity_of(config.data, ambient)
+        self._identity = identity_of(config.data, ambient, config.storage)
         self._catalog = catalog
-        self._store = Store(LocalBlobs(config.data / "blobs"), config.data / "cache", ambient)
+        blobs = open_blobs(config.blobs, self._identity.cluster_id)
+        self._store = Store(blobs, config.data / "cache", ambient)
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
         self._rules = Rules(strict_images=config.strict_images)

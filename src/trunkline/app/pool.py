@@ -73,7 +73,7 @@ def open_pool(
             name=name,
             address=f"grpc://{shown}:{port}",
             folder=str(scratch),
-            blobs=str(config.data / "blobs"),
+            blobs=config.blobs,
             cache=str(config.data / "cache"),
             images=str(config.data / "images"),
             runner=rung.name,

@@ -21,7 +21,7 @@ from trunkline.client.connection import connect
 from trunkline.client.workers import RemoteServer
 from trunkline.errors import TrunklineError
 from trunkline.storage import Store
-from trunkline.storage.blobs import LocalBlobs
+from trunkline.storage.blobs import open_blobs
 from trunkline.worker.execute import Bench, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
@@ -36,7 +36,7 @@ READ_CACHE_BYTES = 32 << 20
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told. address: of its server; folder: scratch of its own; blobs: the object store's folder.
+    """What a worker is told. address: of its server; folder: scratch of its own; blobs: folder or URL of the bytes.
 
     cache, images: folders that all workers of a machine share. masked, expose: host paths that user code must not see,
     and may write.
@@ -77,7 +77,7 @@ def _work(settings: WorkerSettings) -> int:
     client = connect(settings.address, worker_token=os.environ.pop(TOKEN, ""))
     server = RemoteServer(client, settings.name, RealAmbient())
     store = Store(
-        LocalBlobs(settings.blobs),
+        open_blobs(settings.blobs),
         settings.cache,
         RealAmbient(),
         read_cache_bytes=READ_CACHE_BYTES,

@@ -1,0 +1,117 @@
+"""An S3 server of one's own: SeaweedFS on free ports, with its data in a folder, ended for certain."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from trunkline.ambient import Ambient, RealAmbient
+from trunkline.errors import NotFound, Unavailable
+from trunkline.storage.objects import open_place, write
+
+START_S = 60
+LOOK_EVERY_S = 0.2
+ACCESS_KEY, SECRET_KEY = "trunkline", "not-a-secret"
+_NAMES = ("master", "volume", "filer", "s3")
+_ALSO = 10_000
+"""Each port's number and this is taken too, for gRPC."""
+
+
+class Seaweed:
+    """A running server, as a context. weed: the program."""
+
+    def __init__(self, weed: str, folder: Path) -> None:
+        self._weed = weed
+        self._folder = folder
+        self._ambient: Ambient = RealAmbient()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+        """With these variables every s3:// URL leads here."""
+
+    def __enter__(self) -> Seaweed:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        ports = _free_ports(len(_NAMES))
+        identities = {
+            "identities": [
+                {
+                    "name": ACCESS_KEY,
+                    "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+                    "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+                }
+            ]
+        }
+        config = self._folder / "identities.json"
+        config.write_text(json.dumps(identities))
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._weed, "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+                    *("-filer", "-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
+                    *(f"-{name}.port={port}" for name, port in zip(_NAMES, ports, strict=True)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.endpoint = f"http://127.0.0.1:{ports[-1]}"
+        self.environment = {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_ENDPOINT_URL": self.endpoint,
+        }
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        before = {name: os.environ.get(name) for name in self.environment}
+        os.environ.update(self.environment)
+        try:
+            for _ in range(int(START_S / LOOK_EVERY_S)):
+                try:
+                    write(open_place("s3://started/x"), lambda: b"x", _NoWaiting())
+                    return
+                except (Unavailable, NotFound):
+                    self._ambient.sleep(LOOK_EVERY_S)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        self._end()
+        raise Unavailable(f"SeaweedFS did not serve within {START_S} s: {(self._folder / 'log').read_text()[-1000:]}")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class _NoWaiting(RealAmbient):
+    def sleep(self, seconds: float) -> None:
+        """Whoever asks does so again soon."""
+
+
+def _free_ports(count: int) -> list[int]:
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            if port + _ALSO > 65_535 or port in found:
+                continue
+            try:
+                other.bind(("127.0.0.1", port + _ALSO))
+            except OSError:
+                continue
+            found.append(port)
+    return found

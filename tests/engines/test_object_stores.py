@@ -1,0 +1,126 @@
+"""An S3 server: the blob store keeps its promises on it, and a whole server lives on it, workers too."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trunkline.ambient import RealAmbient
+from trunkline.errors import FailedPrecondition, PermissionDenied
+from trunkline.storage.blobs import BlobStore, open_blobs
+from trunkline.storage.objects import fetch, listed, open_place, write
+from trunkline.testing.contracts.blobs import BlobStoreContract
+from trunkline.testing.seaweed import Seaweed
+from trunkline.testing.serving import PachdProcess
+
+pytestmark = pytest.mark.engines
+
+
+@pytest.fixture(scope="module")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """One server for all of this module."""
+    weed = os.environ.get("TRUNKLINE_WEED")
+    if not weed:
+        pytest.skip("TRUNKLINE_WEED is not set: make test-engines installs SeaweedFS")
+    with Seaweed(weed, tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every s3:// URL leads to the server."""
+    for name, value in seaweed.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+_PLACES = itertools.count()
+
+
+@pytest.mark.usefixtures("s3")
+class TestObjectBlobs(BlobStoreContract):
+    @pytest.fixture
+    def store(self, s3: None) -> BlobStore:
+        return open_blobs(f"s3://blobs/place/{next(_PLACES)}")
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_place_belongs_to_one_server() -> None:
+    open_blobs("s3://claimed/here", "one")
+    open_blobs("s3://claimed/here", "one")
+    with pytest.raises(FailedPrecondition, match="belongs to another server"):
+        open_blobs("s3://claimed/here", "two")
+    open_blobs("s3://claimed/there", "two")
+
+
+@pytest.mark.usefixtures("s3")
+def test_wrong_keys_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(PermissionDenied, match="give pachd keys that may"):
+        open_blobs("s3://claimed/here", "one")
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a%b", "a*b", "a?b", "a+b", "a[1]", "~x"])
+def test_names_of_objects_come_back_as_they_are(name: str) -> None:
+    ambient = RealAmbient()
+    folder = f"names/{next(_PLACES)}"
+    write(open_place(f"s3://odd/{folder}").below(name), lambda: b"data", ambient)
+    found = list(listed(f"s3://odd/{folder}"))
+    assert [one.path for one in found] == [name]
+    assert b"".join(fetch(found[0].place, ambient)) == b"data"
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_whole_server_on_an_object_store(tmp_path: Path) -> None:
+    big = os.urandom(12 << 20)
+    (tmp_path / "in" / "d").mkdir(parents=True)
+    (tmp_path / "in" / "big").write_bytes(big)
+    (tmp_path / "in" / "d" / "small").write_text("small")
+    spec = {
+        "pipeline": {"name": "copy"},
+        "input": {"pfs": {"repo": "data", "glob": "/*"}},
+        "transform": {"cmd": ["sh", "-c", "cp -r /pfs/data/* /pfs/out/"]},
+    }
+    flags = ("--workers", "1", "--storage", "s3://server/data")
+    with PachdProcess(tmp_path / "server", flags) as pachd:
+        pachd.pachctl("create", "repo", "data")
+        pachd.pachctl("put", "file", "data@master:/", "-r", "-f", str(tmp_path / "in"))
+        pachd.pachctl("create", "pipeline", "-f", "-", stdin=json.dumps(spec).encode())
+        pachd.pachctl("wait", "commit", "copy@master")
+        pachd.pachctl("get", "file", "copy@master:/big", "-o", str(tmp_path / "out"))
+        assert (tmp_path / "out").read_bytes() == big
+        assert not (pachd.data / "blobs").exists()
+        pachd.kill()
+        pachd.start(fresh=False)
+        assert pachd.pachctl("get", "file", "copy@master:/d/small") == "small"
+        pachd.pachctl("get", "file", "copy@master:/", "-r", "-o", "s3://server/sent")
+        pachd.pachctl("put", "file", "data@master:/back", "-r", "-f", "s3://server/sent")
+        assert pachd.pachctl("get", "file", "data@master:/back/d/small") == "small"
+        assert "No errors found" in pachd.pachctl("fsck")
+    other = PachdProcess(tmp_path / "other", flags)
+    with pytest.raises(Exception, match="belongs to another server"):
+        other.start()
+    with pytest.raises(Exception, match="start it with --storage s3://server/data"):
+        PachdProcess(tmp_path / "server", ("--workers", "0")).start(fresh=False)
+
+
+def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    pachd = PachdProcess(tmp_path / "server", ("--storage", "s3://nowhere/x", "--workers", "0"))
+    done = subprocess.run(
+        [pachd.program("pachd"), "--data", str(tmp_path / "x"), "--listen", "127.0.0.1:0", "--storage", "s3://no/x"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 1
+    assert "cannot read blob s3://no/x/owner" in done.stderr
