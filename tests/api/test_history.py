@@ -10,9 +10,10 @@ import pytest
 from trunkline.ambient import RealAmbient
 from trunkline.app.config import Config
 from trunkline.app.engine import open_engine
-from trunkline.testing.calls import Client, on
+from trunkline.testing.calls import Client, on, refused
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import taskapi_pb2 as taskapi
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,42 @@ def test_what_is_refused_is_the_callers_mistake(client: Client) -> None:
     ]
     for call, request, code in cases:
         assert refused_once(call, request) is code, request
+
+
+def test_history_is_searched_and_walked(client: Client) -> None:
+    repo = client.repo()
+    first, second = (put(client, repo, **files).commit for files in ({"a": b"1"}, {"b": b"1"}))
+    answers = list(client.stub.FindCommits(pfs.FindCommitsRequest(start=second, file_path="/a")))
+    assert [one.found_commit.id for one in answers] == [first.id, ""]
+    assert answers[-1].last_searched_commit.id == second.id
+    down = client.repo()
+    request = pfs.CreateBranchRequest(branch=pfs.Branch(repo=down, name="master"))
+    request.provenance.add(repo=repo, name="master")
+    client.stub.CreateBranch(request)
+    head = client.stub.InspectBranch(pfs.InspectBranchRequest(branch=request.branch)).head
+    ancestor = pfs.CommitPicker(ancestor=pfs.CommitPicker.AncestorOf(offset=1, start=picked(repo, second.id)))
+    up = pfs.WalkCommitProvenanceRequest(start=[picked(down, head.id), ancestor])
+    assert [info.commit.id for info in client.stub.WalkCommitProvenance(up)] == [second.id]
+    root = pfs.CommitPicker(branch_root=pfs.CommitPicker.BranchRoot(offset=2, branch=picked_branch(repo)))
+    for start in (root, pfs.CommitPicker(branch_head=picked_branch(repo))):
+        walk = client.stub.WalkCommitSubvenance(pfs.WalkCommitSubvenanceRequest(start=[start]))
+        assert [info.commit.repo.name for info in walk] == [down.name]
+    branches = client.stub.WalkBranchProvenance(pfs.WalkBranchProvenanceRequest(start=[picked_branch(down)]))
+    assert [info.branch.repo.name for info in branches] == [repo.name]
+    branches = client.stub.WalkBranchSubvenance(pfs.WalkBranchSubvenanceRequest(start=[picked_branch(repo)]))
+    assert [info.branch.repo.name for info in branches] == [down.name]
+    for call, empty in (
+        (client.stub.WalkCommitProvenance, pfs.WalkCommitProvenanceRequest()),
+        (client.stub.WalkBranchSubvenance, pfs.WalkBranchSubvenanceRequest(start=[pfs.BranchPicker()])),
+        (client.stub.WalkCommitSubvenance, pfs.WalkCommitSubvenanceRequest(start=[pfs.CommitPicker()])),
+        (client.stub.FindCommits, pfs.FindCommitsRequest()),
+    ):
+        assert refused(call, empty)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_storage_is_checked_and_nothing_is_under_way(client: Client) -> None:
+    repo = client.repo()
+    put(client, repo, a=b"x" * 100_000)
+    checked = client.stub.CheckStorage(pfs.CheckStorageRequest(read_chunk_data=True))
+    assert checked.chunk_object_count >= 1
+    assert list(client.stub.ListTask(taskapi.ListTaskRequest())) == []

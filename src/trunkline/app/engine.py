@@ -13,7 +13,7 @@ from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
 from trunkline.api.files.handover import Handed
-from trunkline.api.files.history import RemovalDoor
+from trunkline.api.files.history import PastDoor, RemovalDoor
 from trunkline.api.files.images import ImageDoor
 from trunkline.api.files.outside import EgressDoor
 from trunkline.api.files.reads import ReadDoor
@@ -110,6 +110,7 @@ class Engine:
             RepoDoor(files),
             CommitDoor(files, bridge, events),
             RemovalDoor(files),
+            PastDoor(files),
             ReadDoor(files, bridge, events),
             ModifyDoor(files),
             BulkDoor(files, self.handed),

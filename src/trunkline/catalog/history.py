@@ -15,15 +15,11 @@ from trunkline.model.infos import CommitState
 def subvenant(tx: Tx, seqs: Iterable[int]) -> set[int]:
     """Seqs of all commits that some commits are in the provenance of, directly or not, without themselves."""
     found: set[int] = set()
-    layer = sorted(set(seqs))
-    start = set(layer)
+    start = set(seqs)
+    layer = start
     while layer:
-        below: set[int] = set()
-        for some in slices(layer):
-            where = commit_provenance.c.upstream.in_(some)
-            below.update(tx.execute(select(commit_provenance.c.commit_seq).where(where)).scalars())
-        layer = sorted(below - found - start)
-        found.update(layer)
+        layer = next_layer(tx, layer, up=False) - found - start
+        found |= layer
     return found
 
 
@@ -122,3 +118,21 @@ def forget_parents(tx: Tx, seqs: Sequence[int]) -> None:
         page = list(seqs[start : start + 500])
         tx.execute(update(commits).where(commits.c.parent.in_(page)).values(parent=None))
         tx.execute(update(commits).where(commits.c.base.in_(page)).values(base=None))
+
+
+def first_built_on(tx: Tx, seq: int, after: int) -> int:
+    """The oldest of a commit and those whose content it stems from that is newer than `after`."""
+    chain = select(commits.c.seq, commits.c.base).where(commits.c.seq == seq).cte(recursive=True)
+    older = select(commits.c.seq, commits.c.base).where(commits.c.seq == chain.c.base, commits.c.seq > after)
+    chain = chain.union_all(older)
+    return int(tx.execute(select(func.min(chain.c.seq))).scalar())
+
+
+def next_layer(tx: Tx, seqs: Iterable[int], *, up: bool) -> set[int]:
+    """Seqs of the commits that these were directly made from, or with up=False of those made from these."""
+    here, there = commit_provenance.c.commit_seq, commit_provenance.c.upstream
+    here, there = (here, there) if up else (there, here)
+    found: set[int] = set()
+    for some in slices(sorted(set(seqs))):
+        found.update(tx.execute(select(there).where(here.in_(some))).scalars())
+    return found

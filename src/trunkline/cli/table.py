@@ -129,11 +129,7 @@ COMMANDS: Tree = {
 }
 """Verb to noun to `module:function`; a verb that takes no noun names its function itself."""
 
-UNLISTED = frozenset(
-    {
-        "find",
-    }
-)
+UNLISTED: frozenset[str] = frozenset()
 """Commands for calls that pachd of this version does not have: help leaves them out, other servers answer them."""
 
 VERB_HELP = {

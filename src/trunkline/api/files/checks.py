@@ -27,3 +27,10 @@ class CheckDoor:
             raise Unimplemented("the check for zombie files is not built yet; run fsck without it")
         for line in fsck.violations(self.files):
             yield pfs.FsckResponse(error=line)
+
+    def CheckStorage(self, request: pfs.CheckStorageRequest, _call: Call) -> pfs.CheckStorageResponse:
+        """How many chunks there are, when each has its blob; with `read_chunk_data`, when each holds what it should."""
+        count = fsck.check_chunks(
+            self.files, begin=request.chunk_begin, end=request.chunk_end, read=request.read_chunk_data
+        )
+        return pfs.CheckStorageResponse(chunk_object_count=count)

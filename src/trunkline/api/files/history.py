@@ -1,7 +1,8 @@
-"""pfs_v2.API: commits removed from history."""
+"""pfs_v2.API: commits removed from history, and history walked and searched."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,10 +10,15 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.files import changes
 from trunkline.api.rpc.call import Call
+from trunkline.errors import InvalidArgument
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import removal
-from trunkline.wire import nouns, pickers
+from trunkline.pfs.past import tasks as pfs_tasks
+from trunkline.pfs.past import walks
+from trunkline.pfs.past.search import find_commits
+from trunkline.wire import infos, nouns, pickers, tasks
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import taskapi_pb2 as taskapi
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +54,70 @@ class RemovalDoor:
         commit = pickers.commit_of(request.commit)
         self.files.change(lambda change: removal.forget_commit(change, commit.repo, commit.ref))
         return pfs.ForgetCommitResponse()
+
+
+@dataclass(frozen=True, slots=True)
+class PastDoor:
+    """History walked along provenance and searched for a path; work under way."""
+
+    files: Files
+    service: str = field(default="pfs_v2.API")
+
+    def FindCommits(self, request: pfs.FindCommitsRequest, call: Call) -> Iterator[pfs.FindCommitsResponse]:
+        """Commits that changed a path, newest first; last, how far the search went."""
+        commit = nouns.commit_of(request.start)
+        for step in find_commits(self.files, commit.repo, commit.ref, request.file_path, limit=request.limit):
+            if step.found is not None:
+                yield pfs.FindCommitsResponse(found_commit=nouns.commit(step.found), commits_searched=step.searched)
+            else:
+                last = nouns.commit(step.last)
+                yield pfs.FindCommitsResponse(last_searched_commit=last, commits_searched=step.searched)
+
+    def WalkCommitProvenance(self, request: pfs.WalkCommitProvenanceRequest, call: Call) -> Iterator[pfs.CommitInfo]:
+        """What commits were made from, nearest first."""
+        return self._commits(request, call, up=True)
+
+    def WalkCommitSubvenance(self, request: pfs.WalkCommitSubvenanceRequest, call: Call) -> Iterator[pfs.CommitInfo]:
+        """What was made from commits, nearest first."""
+        return self._commits(request, call, up=False)
+
+    def _commits(
+        self, request: pfs.WalkCommitProvenanceRequest | pfs.WalkCommitSubvenanceRequest, call: Call, *, up: bool
+    ) -> Iterator[pfs.CommitInfo]:
+        if not request.start:
+            raise InvalidArgument("the request names no commit to start from")
+        most, depth = request.max_commits, request.max_depth
+        for picker in request.start:
+            at = pickers.commit_of(picker)
+            for info in walks.walk_commits(self.files, at.repo, at.ref, up=up, most=most, depth=depth):
+                yield infos.commit_info(info, bare=call.bare_branches)
+
+    def WalkBranchProvenance(self, request: pfs.WalkBranchProvenanceRequest, call: Call) -> Iterator[pfs.BranchInfo]:
+        """What branches depend on, nearest first."""
+        return self._branches(request, call, up=True)
+
+    def WalkBranchSubvenance(self, request: pfs.WalkBranchSubvenanceRequest, call: Call) -> Iterator[pfs.BranchInfo]:
+        """What depends on branches, nearest first."""
+        return self._branches(request, call, up=False)
+
+    def _branches(
+        self, request: pfs.WalkBranchProvenanceRequest | pfs.WalkBranchSubvenanceRequest, call: Call, *, up: bool
+    ) -> Iterator[pfs.BranchInfo]:
+        if not request.start:
+            raise InvalidArgument("the request names no branch to start from")
+        most, depth = request.max_branches, request.max_depth
+        for picker in request.start:
+            at = pickers.branch_of(picker)
+            walk = partial(walks.walk_branches, branch=at, up=up, most=most, depth=depth)
+            for info in self.files.catalog.read(walk):
+                yield infos.branch_info(info, bare=call.bare_branches)
+
+    def ListTask(self, request: taskapi.ListTaskRequest, _call: Call) -> Iterator[taskapi.TaskInfo]:
+        """Commits that are being finished."""
+        after = 0
+        while page := self.files.catalog.read(partial(pfs_tasks.page, after=after)):
+            for after, task in page:  # noqa: B007 - the last one is where to go on
+                if tasks.wanted(request, task.namespace, task.group):
+                    yield tasks.task_info(
+                        task.id, task.namespace, task.group, claimed=task.claimed, what=task.what, data=task.data
+                    )

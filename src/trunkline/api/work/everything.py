@@ -16,9 +16,11 @@ from trunkline.pfs.graph import repos as pfs_repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
+from trunkline.pps import tasks as pps_tasks
 from trunkline.pps.states.condition import alerts, with_workers
-from trunkline.wire import nouns
+from trunkline.wire import nouns, tasks
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import taskapi_pb2 as taskapi
 
 ILL = (PipelineState.CRASHING, PipelineState.RESTARTING)
 
@@ -40,6 +42,14 @@ class AllPipelinesDoor:
 
         self.files.change(work)
         return Empty()
+
+    def ListTask(self, request: taskapi.ListTaskRequest, _call: Call) -> Iterator[taskapi.TaskInfo]:
+        """What is asked for and not done yet for jobs, and the datums that wait or run."""
+        for task in self.files.catalog.read(pps_tasks.tasks):
+            if tasks.wanted(request, task.namespace, task.group):
+                yield tasks.task_info(
+                    task.id, task.namespace, task.group, claimed=task.claimed, what=task.what, data=task.data
+                )
 
     def PipelinesSummary(self, request: pps.PipelinesSummaryRequest, _call: Call) -> pps.PipelinesSummaryResponse:
         """How the pipelines of the projects do."""

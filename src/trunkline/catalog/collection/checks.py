@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Table, cast, func, select
+from sqlalchemy import Table, and_, cast, func, or_, select
 from sqlalchemy.types import BigInteger
 
 from trunkline.catalog.collection.chunks import Key, missing
@@ -69,6 +69,16 @@ def list_held(tx: Tx, after: str, limit: int) -> list[tuple[str, bytes | None, b
     is_held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id).exists()
     query = select(filesets.c.id, filesets.c.chunks, filesets.c.body).where(is_held, filesets.c.id > after)
     return [(row.id, row.chunks, row.body) for row in tx.execute(query.order_by(filesets.c.id).limit(limit))]
+
+
+def list_chunks(tx: Tx, after: Key, end: bytes, limit: int) -> list[tuple[bytes, int, int]]:
+    """A page of recorded chunks that are not damaged, by name: (hash, generation, plain size). end: b"" for no end."""
+    beyond = or_(chunks.c.hash > after[0], and_(chunks.c.hash == after[0], chunks.c.gen > after[1]))
+    query = select(chunks.c.hash, chunks.c.gen, chunks.c.size_bytes).where(beyond, ~chunks.c.damaged)
+    if end:
+        query = query.where(chunks.c.hash < end)
+    rows = tx.execute(query.order_by(chunks.c.hash, chunks.c.gen).limit(limit)).all()
+    return [(row.hash, row.gen, row.size_bytes) for row in rows]
 
 
 def unheld_references(tx: Tx) -> Iterator[str]:

@@ -116,15 +116,16 @@ def _set_provenance(change: Change, branch: Branch, key: int, upstream: Sequence
 def inspect_branch(tx: Tx, branch: Branch) -> BranchInfo:
     """One branch. Raises NotFound."""
     check_branch(branch.name)
-    return _infos(tx, [need_branch(tx, branch)])[0]
+    return infos(tx, [need_branch(tx, branch)])[0]
 
 
 def list_branches(tx: Tx, repo: Repo, *, oldest_first: bool = False) -> list[BranchInfo]:
     """Branches of a repo, newest first."""
-    return _infos(tx, branch_rows.list_branches(tx, need_repo(tx, repo).key, oldest_first))
+    return infos(tx, branch_rows.list_branches(tx, need_repo(tx, repo).key, oldest_first))
 
 
-def _infos(tx: Tx, rows: Sequence[BranchRow]) -> list[BranchInfo]:
+def infos(tx: Tx, rows: Sequence[BranchRow]) -> list[BranchInfo]:
+    """What doors show of some branches, in the same order."""
     edges = branch_rows.all_edges(tx)
     graph: dict[int, list[int]] = {}
     for edge in edges:
