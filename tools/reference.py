@@ -74,7 +74,7 @@ def error_pages() -> str:
 def built_calls() -> set[tuple[str, str]]:
     """Service and name of every call that a door answers."""
     found = set()
-    for room in ("about", "files", "transactions", "work"):
+    for room in ("about", "files", "metadata", "transactions", "work"):
         place = importlib.import_module(f"trunkline.api.{room}")
         inner = [f"{place.__name__}.{one.name}" for one in pkgutil.iter_modules(getattr(place, "__path__", []))]
         for module in [place, *map(importlib.import_module, inner)]:

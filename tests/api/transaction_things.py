@@ -10,21 +10,23 @@ import grpc
 import pytest
 
 from trunkline.testing.calls import Client, on
+from trunkline.wire.gen import admin_v2_pb2_grpc, metadata_pb2_grpc, pps_v2_pb2_grpc, transaction_v2_pb2_grpc
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
-from trunkline.wire.gen import pps_v2_pb2_grpc, transaction_v2_pb2_grpc
 from trunkline.wire.gen import transaction_v2_pb2 as wire
 
 NOWHERE = "0" * 31 + "1"
 
 
 class Rooms:
-    """The stubs of all three services."""
+    """The stubs of the services."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.client = Client.on(channel)
         self.pfs = self.client.stub
         self.pps = pps_v2_pb2_grpc.APIStub(channel)
+        self.admin = admin_v2_pb2_grpc.APIStub(channel)
+        self.metadata = metadata_pb2_grpc.APIStub(channel)
         self.api = transaction_v2_pb2_grpc.APIStub(channel)
 
     def start(self) -> str:

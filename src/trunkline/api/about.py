@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
@@ -39,17 +40,21 @@ class VersionDoor:
 
 @dataclass(frozen=True, slots=True)
 class AdminDoor:
-    """Which cluster this is. `cluster_id` and `deployment_id` are ids drawn when the data folder was made."""
+    """Which cluster this is. `cluster_id` and `deployment_id` are ids drawn when the data folder was made.
+
+    metadata: what people attached to the cluster.
+    """
 
     cluster_id: str
     deployment_id: str
+    metadata: Callable[[], Mapping[str, str]] = dict
     service: str = "admin_v2.API"
 
-    async def InspectCluster(
-        self, request: admin_v2_pb2.InspectClusterRequest, _call: Call
-    ) -> admin_v2_pb2.ClusterInfo:
+    def InspectCluster(self, request: admin_v2_pb2.InspectClusterRequest, _call: Call) -> admin_v2_pb2.ClusterInfo:
         """Ids, and a warning for a client of another major version."""
-        info = admin_v2_pb2.ClusterInfo(id=self.cluster_id, deployment_id=self.deployment_id, warnings_ok=True)
+        info = admin_v2_pb2.ClusterInfo(
+            id=self.cluster_id, deployment_id=self.deployment_id, warnings_ok=True, metadata=self.metadata()
+        )
         client = request.client_version
         if request.HasField("client_version") and client.major not in (0, SPOKEN[0]):
             info.warnings.append(

@@ -21,6 +21,7 @@ from trunkline.api.files.repos import RepoDoor
 from trunkline.api.files.writes import BulkDoor, ModifyDoor
 from trunkline.api.lent.filesets import CacheDoor, FileSetDoor
 from trunkline.api.lent.storage import StorageDoor
+from trunkline.api.metadata import MetadataDoor
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door, Recorder
 from trunkline.api.rpc.events import Events
@@ -39,6 +40,7 @@ from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
 from trunkline.app.pool import open_pool
 from trunkline.catalog.engine import Catalog
+from trunkline.catalog.metadata import cluster_metadata
 from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.collection.loop import Collector
@@ -104,7 +106,12 @@ class Engine:
         files, events = self._files, Events(self._catalog.wake, loop)
         return [
             VersionDoor(),
-            AdminDoor(self._identity.cluster_id, self._identity.deployment_id),
+            AdminDoor(
+                self._identity.cluster_id,
+                self._identity.deployment_id,
+                partial(self._catalog.read, cluster_metadata),
+            ),
+            MetadataDoor(files),
             EnterpriseDoor(),
             LicenseDoor(),
             RepoDoor(files),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -190,4 +191,13 @@ transaction_requests = Table(
     # Messages of the wire: docs/formats/transactions.md.
     Column("request", LargeBinary, nullable=False),
     Column("response", LargeBinary, nullable=False),
+)
+
+# One row, once there is something to keep of the cluster as a whole.
+cluster = Table(
+    "cluster",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("metadata", Text, nullable=False, default="{}"),
+    CheckConstraint("id = 1", name="cluster_is_one_row"),
 )

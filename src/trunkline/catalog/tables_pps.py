@@ -37,6 +37,7 @@ pipelines = Table(
     Column("up_us", BigInteger),
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
+    Column("metadata", Text, nullable=False, default="{}"),
     UniqueConstraint("project", "name", name="pipelines_address"),
     sqlite_autoincrement=True,
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trunkline.client import tar as tars
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
+    from trunkline.wire.gen import metadata_pb2 as metadata
     from trunkline.wire.gen import pfs_v2_pb2 as pfs
     from trunkline.wire.gen import pps_v2_pb2 as pps
     from trunkline.wire.gen import transaction_v2_pb2 as transactions
@@ -64,6 +65,7 @@ else:
     sources = _Late("trunkline.client.sources")
     uploads = _Late("trunkline.client.uploads")
     admin = _Late("trunkline.wire.gen.admin_v2_pb2")
+    metadata = _Late("trunkline.wire.gen.metadata_pb2")
     pfs = _Late("trunkline.wire.gen.pfs_v2_pb2")
     pps = _Late("trunkline.wire.gen.pps_v2_pb2")
     transactions = _Late("trunkline.wire.gen.transaction_v2_pb2")
@@ -84,6 +86,7 @@ __all__ = [
     "images",
     "job_view",
     "json_format",
+    "metadata",
     "names",
     "own",
     "pfs",

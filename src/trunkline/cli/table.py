@@ -24,7 +24,7 @@ COMMANDS: Tree = {
         "project": f"{_DATA}.projects:update",
         "repo": f"{_DATA}.repos:update",
     },
-    "edit": {"pipeline": f"{_WORK}.specs:edit"},
+    "edit": {"metadata": f"{_SETUP}.metadata:edit", "pipeline": f"{_WORK}.specs:edit"},
     "inspect": {
         "branch": f"{_DATA}.branches:inspect",
         "cluster": f"{_SETUP}.cluster:inspect",
@@ -140,7 +140,7 @@ VERB_HELP = {
     "delete": "Remove things.",
     "diff": "Compare files.",
     "draw": "Draw the pipelines as a graph.",
-    "edit": "Change a pipeline in an editor.",
+    "edit": "Change a pipeline in an editor, or what is attached to things.",
     "find": "Search history.",
     "finish": "Close a commit or a transaction.",
     "get": "Read files.",

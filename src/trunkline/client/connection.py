@@ -22,6 +22,7 @@ from trunkline.wire.notes import notes_of
 
 if TYPE_CHECKING:
     from trunkline.wire.gen.admin_v2_pb2_grpc import APIStub as AdminStub
+    from trunkline.wire.gen.metadata_pb2_grpc import APIStub as MetadataStub
     from trunkline.wire.gen.pfs_v2_pb2_grpc import APIStub as PfsStub
     from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub as PpsStub
     from trunkline.wire.gen.transaction_v2_pb2_grpc import APIStub as TransactionStub
@@ -106,6 +107,13 @@ class Client:
     def pps(self) -> PpsStub:
         """Pipelines, jobs, datums, logs."""
         from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub
+
+        return APIStub(self._calls)
+
+    @cached_property
+    def metadata(self) -> MetadataStub:
+        """Texts attached to things."""
+        from trunkline.wire.gen.metadata_pb2_grpc import APIStub
 
         return APIStub(self._calls)
 

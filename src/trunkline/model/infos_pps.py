@@ -55,6 +55,7 @@ class PipelineInfo:
     seq: int
     up_us: Micros | None = None
     maximum_uptime_us: Micros = 0
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInf
         seq=row.key,
         up_us=row.up_us,
         maximum_uptime_us=spec.maximum_expected_uptime_us,
+        metadata=row.metadata,
     )
 
 

@@ -15,6 +15,7 @@ from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog import repos as repo_rows
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.metadata import set_of_pipeline
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import logs as log_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
@@ -26,7 +27,7 @@ from trunkline.model.jobs import JobState, PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
-from trunkline.pfs.graph import branches, repos
+from trunkline.pfs.graph import branches, metadata, repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pfs.images import find_image
@@ -251,6 +252,12 @@ def need_pipeline(tx: Tx, pipeline: Pipeline) -> PipelineRow:
         advice = f"; did you mean {' or '.join(near)}?" if near else ""
         raise NotFound(f"pipeline {pipeline} not found{advice}")
     return row
+
+
+def edit_metadata(tx: Tx, pipeline: Pipeline, operation: metadata.Operation) -> None:
+    """Change what people attached to a pipeline; it stays through updates. Raises NotFound, AlreadyExists."""
+    known = need_pipeline(tx, pipeline)
+    set_of_pipeline(tx, known.key, metadata.applied(known.metadata, operation, f"pipeline {pipeline}"))
 
 
 def current_spec(tx: Tx, known: PipelineRow) -> PipelineSpec:

@@ -19,6 +19,7 @@ from trunkline.errors import Kind, TrunklineError
 
 SERVICES = {
     "admin": ("admin_v2", "API"),
+    "metadata": ("metadata", "API"),
     "pfs": ("pfs_v2", "API"),
     "pps": ("pps_v2", "API"),
     "transactions": ("transaction_v2", "API"),

@@ -56,6 +56,7 @@ def pipeline_info(info: PipelineInfo, *, details: bool = True) -> pps.PipelineIn
         user_spec_json=info.user_spec,
         effective_spec_json=info.effective_spec,
     )
+    told.metadata.update(info.metadata)
     if details:
         told.details.CopyFrom(specs.pipeline_details(info.effective_spec))
         _add_live_details(told.details, info)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trunkline.errors import InvalidArgument
-from trunkline.model.names import DEFAULT_PROJECT, USER_REPO, Branch, Repo
+from trunkline.model.names import DEFAULT_PROJECT, USER_REPO, Branch, Pipeline, Repo
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.nouns import CommitRef
 
 
@@ -21,6 +22,13 @@ def branch_of(picker: pfs.BranchPicker) -> Branch:
     if not picker.name.name:
         raise InvalidArgument(f"the request picks no branch of {repo}")
     return Branch(repo, picker.name.name)
+
+
+def pipeline_of(picker: pps.PipelinePicker) -> Pipeline:
+    """The pipeline that is picked. Raises InvalidArgument if it has no name."""
+    if not picker.name.name:
+        raise InvalidArgument("the request picks no pipeline: its name is empty")
+    return Pipeline(picker.name.project.name or DEFAULT_PROJECT, picker.name.name)
 
 
 def commit_of(picker: pfs.CommitPicker) -> CommitRef:

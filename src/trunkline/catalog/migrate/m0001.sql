@@ -31,6 +31,13 @@ CREATE INDEX chunks_condemned ON chunks (condemned) WHERE condemned IS NOT NULL;
 
 CREATE UNIQUE INDEX chunks_one_per_hash ON chunks (hash) WHERE damaged = 0;
 
+CREATE TABLE cluster (
+	id INTEGER NOT NULL,
+	metadata TEXT NOT NULL,
+	CONSTRAINT pk_cluster PRIMARY KEY (id),
+	CONSTRAINT cluster_is_one_row CHECK (id = 1)
+);
+
 CREATE TABLE collector (
 	id INTEGER NOT NULL,
 	cycle BIGINT NOT NULL,
@@ -141,6 +148,7 @@ CREATE TABLE pipelines (
 	up_us BIGINT,
 	created_us BIGINT NOT NULL,
 	updated_us BIGINT NOT NULL,
+	metadata TEXT NOT NULL,
 	CONSTRAINT pipelines_address UNIQUE (project, name)
 );
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class PipelineRow:
     created_us: Micros
     updated_us: Micros
     up_us: Micros | None
+    metadata: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def delete_pipeline(tx: Tx, key: int) -> None:
 def _pipeline(row: AnyRow) -> PipelineRow:
     address = Pipeline(row.project, row.name)
     times = (row.created_us, row.updated_us, row.up_us)
-    return PipelineRow(row.key, address, row.version, row.state, row.reason, bool(row.stopped), *times)
+    texts = json.loads(row.metadata)
+    return PipelineRow(row.key, address, row.version, row.state, row.reason, bool(row.stopped), *times, texts)
 
 
 def _version(row: AnyRow) -> VersionRow:
