@@ -122,6 +122,12 @@ def test_what_cannot_be_read_is_refused(workers: Any) -> None:
     assert kind_of(workers.Report, report) is Kind.INVALID_ARGUMENT
 
 
+def test_a_worker_with_nothing_to_do_has_no_session(engine: Engine, workers: Any) -> None:
+    before = engine.space.inspect().stored.open_sessions
+    assert not workers.Claim(wire.ClaimRequest(worker="idle")).HasField("claim")
+    assert engine.space.inspect().stored.open_sessions == before
+
+
 def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any) -> None:
     gen = session(workers)
     orders = workers.Watch(wire.WatchRequest(worker="w", gen=gen), timeout=60)
@@ -146,6 +152,7 @@ def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any
     )
     assert next(orders).WhichOneof("command") == "wake"  # there is something to claim now
     claim = workers.Claim(wire.ClaimRequest(worker="w", gen=gen)).claim
+    assert claim.gen == gen
     step = WorkStep.from_bytes(claim.spec)
     assert (step.cmd, step.env, [one.name for one in step.inputs]) == (("sh", "-c", "true"), {"A": "1"}, ["in"])
     assert len(workers.Hold(wire.HoldRequest(gen=gen, filesets=step.inputs[0].filesets)).sealed) > 0

@@ -128,3 +128,32 @@ def test_a_transaction_that_fails_stays_open(pachctl, server, context, config):
     server.script["transactions.FinishTransaction"] = FailedPrecondition("the repo is there by now")
     assert pachctl("finish", "transaction").status == 1
     assert ID in config.read_text()
+
+
+def test_storage(pachctl, server, context):
+    figures = own.CollectionFigures(doomed=3, doomed_bytes=2048, filesets=2)
+    server.script["space.InspectStorage"] = own.StorageInfo(
+        logical_bytes=4096, unique_bytes=2048, stored_bytes=1024, dedup_ratio=2, compression_ratio=2, cycle=7,
+        collected=figures,
+    )  # fmt: skip
+    shown = pachctl("inspect", "storage").out.splitlines()
+    assert shown[:3] == [
+        "Written: 4KiB",
+        "Unique: 2KiB (equal content once: 2.00x)",
+        "Stored: 1KiB (compressed: 2.00x)",
+    ]
+    assert "Collection: cycle 7, 2KiB in 3 chunks and 2 file sets since the server was started" in shown
+    assert json.loads(pachctl("inspect", "storage", "--raw").out)["logical_bytes"] == "4096"
+
+
+def test_run_collection(pachctl, server, context):
+    server.script["space.RunCollection"] = own.CollectionFigures(doomed=3, doomed_bytes=2048, filesets=2)
+    assert pachctl("run", "collection", "--dry-run").out == "Would free 2KiB in 3 chunks and 2 file sets.\n"
+    assert server.only("space.RunCollection").request.dry_run
+    server.script["space.RunCollection"] = own.CollectionFigures(
+        leftovers=1, leftover_bytes=1, waiting=2, waiting_bytes=1024, open_sessions=4
+    )
+    assert pachctl("run", "collection").out == (
+        "Freed 1B in 0 chunks and 0 file sets, with 1 leftovers of writes that never ended.\n"
+        "2 chunks (1KiB) stay until 4 writes that run now have ended; they then go by themselves.\n"
+    )

@@ -25,6 +25,7 @@ from trunkline.api.metadata import MetadataDoor
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door, Recorder
 from trunkline.api.rpc.events import Events
+from trunkline.api.space import SpaceDoor
 from trunkline.api.transactions.door import CallRecorder, TransactionDoor
 from trunkline.api.transactions.members import Requests, members
 from trunkline.api.work.datums import DatumDoor
@@ -44,6 +45,7 @@ from trunkline.catalog.metadata import cluster_metadata
 from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.collection.loop import Collector
+from trunkline.pfs.collection.space import Space
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
@@ -91,6 +93,8 @@ class Engine:
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files), CronSchedules(self._files)])
         self._collector = Collector(self._files)
+        self.space = Space(self._files, self._collector)
+        """What storage holds, for the doors."""
         self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)
         self._fleet: LocalFleet | None = None
@@ -127,6 +131,7 @@ class Engine:
             CacheDoor(files),
             StorageDoor(self._leases),
             CheckDoor(files),
+            SpaceDoor(self.space),
             PipelineDoor(files, self._rules),
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),

@@ -119,7 +119,7 @@ class Server:
         """Serve; the address as it came out. Raises Unavailable where it is taken."""
         grpc_socket, http_socket = self._folder / "grpc", self._folder / "http"
         self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop(), self._bridge), self._rooms)
-        self._http = HttpServer(http_socket, application())
+        self._http = HttpServer(http_socket, application(self._engine.space))
         self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()
         await self._http.start()

@@ -16,11 +16,10 @@ BATCH = 1000
 class RemoteSession:
     """One write session of a worker. Safe between threads: one part is written while another is reported."""
 
-    def __init__(self, calls: WorkersStub, worker: str) -> None:
+    def __init__(self, calls: WorkersStub, worker: str, gen: int = 0) -> None:
+        """gen: of one that is open already; 0: open one."""
         self._calls = calls
-        answer = calls.OpenSession(messages.OpenSessionRequest(worker=worker))
-        self.gen: int = answer.gen
-        self.lease_us: int = answer.lease_us
+        self.gen: int = gen or calls.OpenSession(messages.OpenSessionRequest(worker=worker)).gen
         self.used = False
         """Whether it holds anything, or knows of any chunk: it then keeps what it need not."""
         self._known: dict[bytes, int] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from trunkline.ambient import Ambient
 from trunkline.client.connection import Client
 from trunkline.client.sessions import RemoteSession
-from trunkline.errors import Aborted, FailedPrecondition
+from trunkline.errors import Aborted, FailedPrecondition, Internal
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, to_ipc
@@ -18,34 +18,39 @@ from trunkline.wire.work import DATUMS, WorkImage, WorkStep, table_from_bytes
 from trunkline.worker import ports
 
 LEAVE_S = 60.0
-"""A session that has been used is left at the first claim after this time: it holds inputs that nobody reads now."""
+"""A session is left at the first claim after this time: it holds inputs that nobody reads now."""
 
 REFRESH_S = 600.0
 """A session in use is refreshed so often, so that collection need not wait for it."""
 
 
 class RemoteServer:
-    """Fills `worker.ports.Server`, with a write session that is changed or refreshed in time."""
+    """Fills `worker.ports.Server`. It has a write session while there is work, and none while there is not."""
 
     def __init__(self, client: Client, worker: str, ambient: Ambient) -> None:
         self.calls = client.workers
         self._worker = worker
         self._ambient = ambient
+        self._session: RemoteSession | None = None
+        self._opened_s = self._refreshed_s = 0.0
         self.steps: dict[str, WorkStep] = {}
-        self._open()
 
-    def _open(self) -> None:
-        self.session = RemoteSession(self.calls, self._worker)
-        self._opened_s = self._refreshed_s = self._ambient.ticks_s()
+    @property
+    def session(self) -> RemoteSession:
+        """The session of the claim in hand. Raises Internal where there never was one."""
+        if self._session is None:
+            raise Internal("a worker writes in the session of a claim, and this one has none")
+        return self._session
 
-    def _leave_in_time(self) -> None:
+    @property
+    def _gen(self) -> int:
+        return self._session.gen if self._session is not None else 0
+
+    def _leave(self) -> None:
         """Between two claims nothing is being written, so that the session can go."""
-        if self.session.used and self._ambient.ticks_s() - self._opened_s >= LEAVE_S:
-            former = self.session
-            self._open()
+        former, self._session = self._session, None
+        if former is not None:
             former.end()
-        else:
-            self._refresh_in_time()
 
     def _refresh_in_time(self) -> None:
         if self._ambient.ticks_s() - self._refreshed_s >= REFRESH_S:
@@ -57,15 +62,20 @@ class RemoteServer:
 
     def claim(self) -> ports.Claim | None:
         """Lease a range of datums; None: nothing to do now."""
+        if self._ambient.ticks_s() - self._opened_s >= LEAVE_S:
+            self._leave()
         try:
-            self._leave_in_time()
-            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self.session.gen))
+            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self._gen))
         except Aborted:  # the server gave the session up; what it covered was reported or is lost
-            self._open()
-            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self.session.gen))
+            self._session = None
+            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker))
         if not answer.HasField("claim"):
+            self._leave()
             return None
         claim = answer.claim
+        if claim.gen != self._gen:
+            self._session = RemoteSession(self.calls, self._worker, claim.gen)
+            self._opened_s = self._refreshed_s = self._ambient.ticks_s()
         step = WorkStep.from_bytes(claim.spec)
         self.steps = {claim.id: step}
         pipeline = Pipeline(claim.job.pipeline.project.name or "default", claim.job.pipeline.name)
@@ -86,7 +96,7 @@ class RemoteServer:
         """Keep a claim; `row` is in progress (-1: none)."""
         self._refresh_in_time()
         renewal = messages.Renewal(claim=claim.id, fence=claim.fence, row=row)
-        answer = self.calls.Renew(messages.RenewRequest(worker=self._worker, gen=self.session.gen, claims=[renewal]))
+        answer = self.calls.Renew(messages.RenewRequest(worker=self._worker, gen=self._gen, claims=[renewal]))
         return [order for command in answer.commands if (order := _order(command)) is not None]
 
     def report(self, claim: ports.Claim, done: int, sealed: object, results: Sequence[ports.Result]) -> tuple[int, int]:
@@ -96,7 +106,7 @@ class RemoteServer:
         table = table_of(_result(row, image, claim.step.code) for row in results)
         request = messages.ReportRequest(
             worker=self._worker,
-            gen=self.session.gen,
+            gen=self._gen,
             claim=claim.id,
             fence=claim.fence,
             done=done,
@@ -108,7 +118,7 @@ class RemoteServer:
 
     def watch(self) -> Iterator[ports.Order]:
         """Orders as they come, until the connection ends."""
-        for command in self.calls.Watch(messages.WatchRequest(worker=self._worker, gen=self.session.gen)):
+        for command in self.calls.Watch(messages.WatchRequest(worker=self._worker, gen=self._gen)):
             order = _order(command)
             if order is not None:
                 yield order
@@ -122,7 +132,7 @@ class RemoteServer:
             lines=segment.lines,
             data=segment.data,
         )
-        self.calls.Logs(messages.LogsRequest(worker=self._worker, gen=self.session.gen, segments=[body]))
+        self.calls.Logs(messages.LogsRequest(worker=self._worker, gen=self._gen, segments=[body]))
 
 
 def _result(row: ports.Result, image: str, code: str) -> dict[str, object]:

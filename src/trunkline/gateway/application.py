@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -9,13 +12,22 @@ from starlette.routing import Route
 
 from trunkline.model.specs.reference.jsonschema import shipped
 
+if TYPE_CHECKING:
+    from trunkline.pfs.collection.space import Space
 
-def application() -> Starlette:
+
+def application(space: Space) -> Starlette:
     """`/healthz` answers ok while the server serves; `/metrics` speaks Prometheus' text format.
 
     `/schemas/pipeline.json` is the JSON Schema of pipeline specs, for editors.
     """
-    routes = [Route("/healthz", _healthz), Route("/metrics", _metrics), Route("/schemas/pipeline.json", _schema)]
+
+    async def metrics(_request: Request) -> Response:
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+        return Response(await asyncio.to_thread(exposed, space), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    routes = [Route("/healthz", _healthz), Route("/metrics", metrics), Route("/schemas/pipeline.json", _schema)]
     return Starlette(routes=routes)
 
 
@@ -23,11 +35,17 @@ async def _healthz(_request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-async def _metrics(_request: Request) -> Response:
-    from prometheus_client import REGISTRY
-    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+def exposed(space: Space) -> bytes:
+    """All metrics, as text: those of the process, and of what is stored."""
+    # A second to import, that nobody waits for who does not ask.
+    from prometheus_client import REGISTRY, CollectorRegistry
+    from prometheus_client.exposition import generate_latest
 
-    return Response(generate_latest(REGISTRY), headers={"content-type": CONTENT_TYPE_LATEST})
+    from trunkline.gateway.metrics import StorageMetrics
+
+    own = CollectorRegistry()
+    own.register(StorageMetrics(space))
+    return generate_latest(REGISTRY) + generate_latest(own)
 
 
 async def _schema(_request: Request) -> Response:

@@ -26,6 +26,7 @@ SERVICES = {
     "versions": ("versionpb_v2", "API"),
     "bulk": ("trunkline", "Files"),
     "images": ("trunkline", "Images"),
+    "space": ("trunkline", "Space"),
 }
 """The stub's name in `trunkline.client.Client` to generated module and service."""
 

@@ -20,6 +20,7 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.outbox import Event
+from trunkline.catalog.work import claims as claim_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from trunkline.pfs.files import load
 from trunkline.pps import claims
@@ -137,21 +138,29 @@ class WorkerDoor:
     def _since(self, position: int) -> list[Event] | None:
         return self.system.files.catalog.read(lambda tx: outbox.follow(tx, position, PAGE, WATCHED))
 
-    def Claim(self, request: wire.ClaimRequest, _call: Call) -> wire.ClaimResponse:
+    def Claim(self, request: wire.ClaimRequest, call: Call) -> wire.ClaimResponse:
         """Lease a range of datums."""
-        self.system.leases.renew(request.worker, request.gen, ())  # it lives, though it has no claim
+        if request.gen:
+            handed = self._hand_out(request, request.gen)
+        elif self.system.files.catalog.read(claim_rows.any_claim):
+            gen = self.OpenSession(wire.OpenSessionRequest(worker=request.worker), call).gen
+            handed = self._hand_out(request, gen)
+            if handed is None:
+                self.system.files.catalog.transact(lambda tx: session_rows.end_session(tx, gen))
+        else:
+            handed = None
+        return wire.ClaimResponse(claim=self._claim(handed) if handed else None)
+
+    def _hand_out(self, request: wire.ClaimRequest, gen: int) -> Handed | None:
         pipeline = nouns.pipeline_of(request.pipeline) if request.pipeline.name else None
-        handed = claims.hand_out(
+        return claims.hand_out(
             self.system.files,
             self.system.tables,
             request.worker,
-            request.gen,
+            gen,
             max_datums=request.max_datums,
             pipeline=pipeline,
         )
-        if handed is None:
-            return wire.ClaimResponse()
-        return wire.ClaimResponse(claim=self._claim(handed))
 
     def _claim(self, handed: Handed) -> wire.Claim:
         row = handed.leased.claim
@@ -166,6 +175,7 @@ class WorkerDoor:
             first=row.done,
             last=row.last,
             fence=row.fence,
+            gen=row.session or 0,
             lease_us=LEASE_US,
             spec=step_of(handed, filesets, given).to_bytes(),
             datums=datums_of(handed.datums, row.done, handed.deaths),

@@ -148,6 +148,11 @@ def delete_claims(tx: Tx, job: int) -> None:
     tx.execute(delete(claims).where(claims.c.job == job))
 
 
+def any_claim(tx: Tx) -> bool:
+    """Whether there is a range at all."""
+    return tx.execute(select(claims.c.id).limit(1)).first() is not None
+
+
 def any_leased(tx: Tx) -> bool:
     """Whether a worker holds a claim."""
     return tx.execute(select(claims.c.id).where(claims.c.worker.is_not(None)).limit(1)).first() is not None

@@ -229,6 +229,8 @@ def worker_gone(tx: Tx, worker: str, why: str, *, counts: bool = True) -> None:
     """
     for row in claim_rows.claims_of_worker(tx, worker):
         lost(tx, row, why, counts=counts)
+        if row.session is not None:
+            session_rows.end_session(tx, row.session)
 
 
 def all_gone(tx: Tx) -> None:

@@ -792,3 +792,169 @@ class ReplayResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayResponse: _TypeAlias = ReplayResponse  # noqa: Y015
+
+@_typing.final
+class RunCollectionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Change nothing; `doomed`, `filesets` and `leftovers` of the answer are then what could be freed."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunCollectionRequest: _TypeAlias = RunCollectionRequest  # noqa: Y015
+
+@_typing.final
+class CollectionFigures(_message.Message):
+    """What collection did. Bytes are those of blobs, as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CYCLES_FIELD_NUMBER: _builtins.int
+    REVIVED_FIELD_NUMBER: _builtins.int
+    CONDEMNED_FIELD_NUMBER: _builtins.int
+    DOOMED_FIELD_NUMBER: _builtins.int
+    DOOMED_BYTES_FIELD_NUMBER: _builtins.int
+    FILESETS_FIELD_NUMBER: _builtins.int
+    BLOBS_FIELD_NUMBER: _builtins.int
+    LEFTOVERS_FIELD_NUMBER: _builtins.int
+    LEFTOVER_BYTES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    WAITING_BYTES_FIELD_NUMBER: _builtins.int
+    OPEN_SESSIONS_FIELD_NUMBER: _builtins.int
+    cycles: _builtins.int
+    revived: _builtins.int
+    """Chunks that nothing named, and that something names again."""
+    condemned: _builtins.int
+    """Chunks that nothing names since this collection."""
+    doomed: _builtins.int
+    """Chunks that no write can find any more; their blobs go as soon as no read needs them."""
+    doomed_bytes: _builtins.int
+    filesets: _builtins.int
+    blobs: _builtins.int
+    leftovers: _builtins.int
+    """Blobs of writers that ended before their rows were written."""
+    leftover_bytes: _builtins.int
+    waiting: _builtins.int
+    """What waits, since write sessions that are open may have found it."""
+    waiting_bytes: _builtins.int
+    open_sessions: _builtins.int
+    def __init__(
+        self,
+        *,
+        cycles: _builtins.int = ...,
+        revived: _builtins.int = ...,
+        condemned: _builtins.int = ...,
+        doomed: _builtins.int = ...,
+        doomed_bytes: _builtins.int = ...,
+        filesets: _builtins.int = ...,
+        blobs: _builtins.int = ...,
+        leftovers: _builtins.int = ...,
+        leftover_bytes: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        waiting_bytes: _builtins.int = ...,
+        open_sessions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "condemned", b"condemned", "cycles", b"cycles", "doomed", b"doomed", "doomed_bytes", b"doomed_bytes", "filesets", b"filesets", "leftover_bytes", b"leftover_bytes", "leftovers", b"leftovers", "open_sessions", b"open_sessions", "revived", b"revived", "waiting", b"waiting", "waiting_bytes", b"waiting_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectionFigures: _TypeAlias = CollectionFigures  # noqa: Y015
+
+@_typing.final
+class InspectStorageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectStorageRequest: _TypeAlias = InspectStorageRequest  # noqa: Y015
+
+@_typing.final
+class StorageInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGICAL_BYTES_FIELD_NUMBER: _builtins.int
+    UNIQUE_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    DEDUP_RATIO_FIELD_NUMBER: _builtins.int
+    COMPRESSION_RATIO_FIELD_NUMBER: _builtins.int
+    LIVE_CHUNKS_FIELD_NUMBER: _builtins.int
+    CONDEMNED_CHUNKS_FIELD_NUMBER: _builtins.int
+    CONDEMNED_BYTES_FIELD_NUMBER: _builtins.int
+    DAMAGED_CHUNKS_FIELD_NUMBER: _builtins.int
+    DOOMED_BLOBS_FIELD_NUMBER: _builtins.int
+    FILESETS_FIELD_NUMBER: _builtins.int
+    OPEN_SESSIONS_FIELD_NUMBER: _builtins.int
+    RUNNING_READS_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
+    COLLECTED_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    logical_bytes: _builtins.int
+    """Of all that commits say was written."""
+    unique_bytes: _builtins.int
+    """Of chunks: what is left when equal content is kept once."""
+    stored_bytes: _builtins.int
+    """Of their blobs: what is left after compression."""
+    dedup_ratio: _builtins.float
+    """1: logical / unique and unique / stored where there is nothing."""
+    compression_ratio: _builtins.float
+    live_chunks: _builtins.int
+    condemned_chunks: _builtins.int
+    condemned_bytes: _builtins.int
+    damaged_chunks: _builtins.int
+    doomed_blobs: _builtins.int
+    """Blobs that are to be deleted when no running read needs them."""
+    filesets: _builtins.int
+    open_sessions: _builtins.int
+    running_reads: _builtins.int
+    cycle: _builtins.int
+    """The number of the last collection cycle, and what all did since the server was started."""
+    trouble: _builtins.str
+    """Why collection does not go on; empty: it does."""
+    @_builtins.property
+    def collected(self) -> Global___CollectionFigures: ...
+    def __init__(
+        self,
+        *,
+        logical_bytes: _builtins.int = ...,
+        unique_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+        dedup_ratio: _builtins.float = ...,
+        compression_ratio: _builtins.float = ...,
+        live_chunks: _builtins.int = ...,
+        condemned_chunks: _builtins.int = ...,
+        condemned_bytes: _builtins.int = ...,
+        damaged_chunks: _builtins.int = ...,
+        doomed_blobs: _builtins.int = ...,
+        filesets: _builtins.int = ...,
+        open_sessions: _builtins.int = ...,
+        running_reads: _builtins.int = ...,
+        cycle: _builtins.int = ...,
+        collected: Global___CollectionFigures | None = ...,
+        trouble: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected", "compression_ratio", b"compression_ratio", "condemned_bytes", b"condemned_bytes", "condemned_chunks", b"condemned_chunks", "cycle", b"cycle", "damaged_chunks", b"damaged_chunks", "dedup_ratio", b"dedup_ratio", "doomed_blobs", b"doomed_blobs", "filesets", b"filesets", "live_chunks", b"live_chunks", "logical_bytes", b"logical_bytes", "open_sessions", b"open_sessions", "running_reads", b"running_reads", "stored_bytes", b"stored_bytes", "trouble", b"trouble", "unique_bytes", b"unique_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageInfo: _TypeAlias = StorageInfo  # noqa: Y015

@@ -513,3 +513,123 @@ class Datums:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class SpaceStub:
+    """What storage holds, and what is freed.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.RunCollection = channel.unary_unary(
+                '/trunkline.v1.Space/RunCollection',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RunCollectionRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CollectionFigures.FromString,
+                _registered_method=True)
+        self.InspectStorage = channel.unary_unary(
+                '/trunkline.v1.Space/InspectStorage',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectStorageRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StorageInfo.FromString,
+                _registered_method=True)
+
+
+class SpaceServicer:
+    """What storage holds, and what is freed.
+    """
+
+    def RunCollection(self, request, context):
+        """Free now what nothing needs any more. What open write sessions or running reads may still need stays, and is freed
+        later by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectStorage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SpaceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'RunCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunCollection,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RunCollectionRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CollectionFigures.SerializeToString,
+            ),
+            'InspectStorage': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectStorage,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectStorageRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StorageInfo.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trunkline.v1.Space', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trunkline.v1.Space', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Space:
+    """What storage holds, and what is freed.
+    """
+
+    @staticmethod
+    def RunCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Space/RunCollection',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RunCollectionRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CollectionFigures.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectStorage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Space/InspectStorage',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectStorageRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StorageInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -193,3 +193,49 @@ class DatumsServicer(metaclass=_abc_1.ABCMeta):
         """What one datum of a job ran, and on what."""
 
 def add_DatumsServicer_to_server(servicer: DatumsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class SpaceStub:
+    """What storage holds, and what is freed."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> SpaceAsyncStub: ...
+    RunCollection: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.RunCollectionRequest, _trunkline_pb2.CollectionFigures]
+    """Free now what nothing needs any more. What open write sessions or running reads may still need stays, and is freed
+    later by itself.
+    """
+    InspectStorage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectStorageRequest, _trunkline_pb2.StorageInfo]
+
+@_typing.type_check_only
+class SpaceAsyncStub(SpaceStub):
+    """What storage holds, and what is freed."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    RunCollection: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.RunCollectionRequest, _trunkline_pb2.CollectionFigures]  # type: ignore[assignment]
+    """Free now what nothing needs any more. What open write sessions or running reads may still need stays, and is freed
+    later by itself.
+    """
+    InspectStorage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectStorageRequest, _trunkline_pb2.StorageInfo]  # type: ignore[assignment]
+
+class SpaceServicer(metaclass=_abc_1.ABCMeta):
+    """What storage holds, and what is freed."""
+
+    @_abc_1.abstractmethod
+    def RunCollection(
+        self,
+        request: _trunkline_pb2.RunCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.CollectionFigures, _abc.Awaitable[_trunkline_pb2.CollectionFigures]]:
+        """Free now what nothing needs any more. What open write sessions or running reads may still need stays, and is freed
+        later by itself.
+        """
+
+    @_abc_1.abstractmethod
+    def InspectStorage(
+        self,
+        request: _trunkline_pb2.InspectStorageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.StorageInfo, _abc.Awaitable[_trunkline_pb2.StorageInfo]]: ...
+
+def add_SpaceServicer_to_server(servicer: SpaceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -459,6 +459,9 @@ class ClaimRequest(_message.Message):
     PIPELINE_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     gen: _builtins.int
+    """The session to work in; 0: one is opened if there is anything to do. A worker that has nothing to do should have
+    none, since collection waits for it.
+    """
     max_datums: _builtins.int
     """Bounds what is leased at once; 0: the server decides."""
     @_builtins.property
@@ -513,6 +516,7 @@ class Claim(_message.Message):
     LEASE_US_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     DATUMS_FIELD_NUMBER: _builtins.int
+    GEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     first: _builtins.int
     last: _builtins.int
@@ -523,6 +527,8 @@ class Claim(_message.Message):
     """What to run and on what: trunkline.wire.work.WorkStep, JSON."""
     datums: _builtins.bytes
     """The rows of the datum table in [first, last): trunkline.wire.work.DATUMS, an Arrow IPC stream."""
+    gen: _builtins.int
+    """The session to work in."""
     @_builtins.property
     def job(self) -> _pps_v2_pb2.Job: ...
     def __init__(
@@ -536,10 +542,11 @@ class Claim(_message.Message):
         lease_us: _builtins.int = ...,
         spec: _builtins.bytes = ...,
         datums: _builtins.bytes = ...,
+        gen: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datums", b"datums", "fence", b"fence", "first", b"first", "id", b"id", "job", b"job", "last", b"last", "lease_us", b"lease_us", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datums", b"datums", "fence", b"fence", "first", b"first", "gen", b"gen", "id", b"id", "job", b"job", "last", b"last", "lease_us", b"lease_us", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
