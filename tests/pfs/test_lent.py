@@ -7,9 +7,10 @@ import pytest
 from trunkline.ambient import SimulatedAmbient
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.lent import leases as lease_rows
-from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
+from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from trunkline.model.names import LENT_REPO, Branch, Repo
 from trunkline.pfs import content, reads
+from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.edits import COMPACT_ABOVE, Add, Copy, Delete, Target, modify
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
@@ -166,6 +167,34 @@ def test_a_lease_runs_out_and_lets_go(files: Files, leases: Leases) -> None:
         reads.need_source(files, LENT, lease)
     assert held
     assert not files.catalog.read(lambda tx: fileset_rows.holders_of(tx, held))
+
+
+def test_what_a_lease_held_is_freed(files: Files, leases: Leases) -> None:
+    data = bytes(range(256)) * 400
+    lease = leases.create([Add("/a", data)])
+    second = leases.compose([lease], 1800)
+    collector = Collector(files)
+    collector.collect()
+    assert tree(files, LENT, lease) == {"/a": data}
+    pass_by(files, DEFAULT_TTL_S + 1)
+    seen = files.catalog.wake.seq
+    leases.tick()
+    assert files.catalog.wake.seq > seen
+    collector.collect()
+    assert tree(files, LENT, second) == {"/a": data}
+    pass_by(files, 1800)
+    leases.tick()
+    collector.collect()
+    assert not list(files.store.blobs.names())
+
+
+def test_records_of_datums_are_no_file_set(files: Files, leases: Leases) -> None:
+    meta = Repo("default", "data", "meta")
+    files.catalog.transact(lambda tx: repos.create_repo(tx, meta))
+    modify(files, Target(meta, branch="master"), [Add("/a", b"1")])
+    finish_waiting(files)
+    with pytest.raises(Unimplemented, match="records of datums"):
+        leases.of_commit(meta, "master")
 
 
 def test_renewing_makes_it_last(files: Files, leases: Leases) -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import obstore
 import pytest
+from obstore.exceptions import GenericError
 from obstore.store import MemoryStore
 
 from trunkline.ambient import SimulatedAmbient
@@ -223,6 +224,13 @@ def test_a_write_that_fails_is_tried_again_from_the_start(store: MemoryStore) ->
     write(place, data, SimulatedAmbient())
     assert whole(place) == b"xy"
     assert len(tries) == 3
+
+
+def test_missing_keys_are_said_at_once() -> None:
+    asked = "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token - 403"
+    said = places.translated(GenericError(asked), "s3://b/x", "read")
+    assert isinstance(said, PermissionDenied)
+    assert "the server has no keys for it; set AWS_ACCESS_KEY_ID" in str(said)
 
 
 def test_an_error_of_the_source_passes_through(store: MemoryStore) -> None:

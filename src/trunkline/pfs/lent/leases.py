@@ -11,14 +11,14 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.lent import leases as lease_rows
 from trunkline.catalog.lent.leases import LEASE_HOLDER, LeaseRow
-from trunkline.errors import InvalidArgument, TrunklineError
+from trunkline.errors import InvalidArgument, TrunklineError, Unimplemented
 from trunkline.model.infos import CommitState
-from trunkline.model.names import Commit, Repo
+from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.pfs import reads
 from trunkline.pfs.edits import Edit, compact_layers, fold, need_open
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.graph.history import DIFF_HOLDER
-from trunkline.pfs.graph.refs import need_commit
+from trunkline.pfs.graph.refs import need_commit, refuse_forgotten
 from trunkline.pfs.lent.pseudo import need_lease, need_leases
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ MAX_LAYERS = 64
 SAVE_EVERY_S = 10
 """How much of its clock a server that is killed may forget: leases last that much longer then."""
 TICK_S = 1.0
+LEASE_TOPIC = "lease"
 _SLICE = 200
 
 
@@ -79,6 +80,9 @@ class Leases:
             row = need_commit(tx, repo, ref)
             if row.state is CommitState.FINISHING:
                 return None
+            refuse_forgotten(row)
+            if repo.type == META_REPO:
+                raise Unimplemented(f"records of datums are written when they are read; read the files of {row.commit}")
             ids = commit_rows.layers(tx, row.seq) if diff else reads.content_of(tx, row, strict=True)
             return _lend(tx, ids, ends_s)
 
@@ -197,4 +201,7 @@ def _lend(tx: Tx, filesets: Sequence[str], ends_s: int) -> str:
 
 def _end(tx: Tx, now_s: int) -> int:
     lease_rows.set_clock(tx, now_s)
-    return len(lease_rows.end_leases(tx, now_s, _SLICE))
+    ended = len(lease_rows.end_leases(tx, now_s, _SLICE))
+    if ended:
+        tx.emit(LEASE_TOPIC, {"ended": ended})  # collection looks only where something has happened
+    return ended

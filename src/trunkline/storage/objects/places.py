@@ -19,6 +19,10 @@ AZURE = ("az", "azure", "as", "abfs", "abfss", "wasb", "wasbs")
 SCHEMES = (*S3, *GOOGLE, *AZURE)
 """Object stores: of Amazon and those that speak like it, of Google, of Azure."""
 
+_NO_KEYS = "169.254.169.254"
+"""Where a store's client looks for keys when it was given none; outside of a cloud nobody answers there."""
+_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_KEY"
+
 _CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(minutes=10)}
 _RETRY: dict[str, Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 
@@ -117,6 +121,10 @@ def translated(error: Exception, shown: str, doing: str) -> TrunklineError:
     from obstore import exceptions
 
     why = _first_line(error)
+    if _NO_KEYS in str(error):
+        return PermissionDenied(
+            f"cannot {doing} {shown}: the server has no keys for it; set {_KEYS} in the environment of pachd"
+        )
     match error:
         case FileNotFoundError():
             return NotFound(f"{shown} not found: {why}")
