@@ -303,3 +303,13 @@ def test_output_of_a_claim_is_held_from_the_report_on(world: World) -> None:
     assert len([path for _, path in world.worker.ran]) == 2
     assert world.content("edges") == files(4)
     assert isinstance(world.last("edges").job, Job)
+
+
+def test_a_job_that_ended_before_it_had_datums_has_none_to_start_over(world: World) -> None:
+    world.put(files(1))
+    world.pipeline("edges", copy, glob("/*"))
+    job = world.last("edges").job
+    world.files.catalog.transact(lambda tx: jobs.stop_job(tx, job))
+    world.pump()
+    with pytest.raises(FailedPrecondition, match="had no datums"):
+        datums.restart_datum(world.files, world.pps.tables, job, ["/000"])

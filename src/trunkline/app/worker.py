@@ -18,7 +18,7 @@ from trunkline.ambient import RealAmbient
 from trunkline.app.memory import few_arenas
 from trunkline.app.worker_storage import WorkerStorage
 from trunkline.client.connection import connect
-from trunkline.client.workers import RemoteServer
+from trunkline.client.work.workers import RemoteServer
 from trunkline.errors import TrunklineError
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 
 from trunkline.client.sessions import RemoteSession
-from trunkline.client.workers import RemoteServer
+from trunkline.client.work.workers import RemoteServer
 from trunkline.errors import Internal, NotFound
 from trunkline.pfs.images import FILES_PATH, INDEX_PATH
 from trunkline.storage import Content, Sealed, Store, View

@@ -111,6 +111,7 @@ COMMANDS: Tree = {
     "draw": {"pipeline": f"{_WORK}.pipelines:draw"},
     "logs": f"{_WORK}.logs:logs",
     "why": f"{_WORK}.why:why",
+    "replay": f"{_WORK}.replay:replay",
     "fsck": f"{_SETUP}.cluster:fsck",
     "connect": f"{_SETUP}.contexts:connect",
     "config": {

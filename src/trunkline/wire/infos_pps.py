@@ -35,6 +35,11 @@ def job_state_of(number: pps.JobState.ValueType) -> JobState | None:
     return next((ours for ours, theirs in _JOB.items() if theirs == number), None)
 
 
+def datum_state(state: DatumState) -> pps.DatumState.ValueType:
+    """A datum's state for the wire."""
+    return _DATUM[state]
+
+
 def datum_states(states: Iterable[pps.DatumState.ValueType]) -> list[DatumState]:
     """Datum states from the wire; numbers that mean none are left out."""
     back = {number: state for state, number in _DATUM.items()}

@@ -29,6 +29,7 @@ class Element:
     group_by: str = ""
     empty_files: bool = False
     is_dir: bool = False
+    repo_type: str = "user"
 
 
 @dataclass(frozen=True, slots=True)

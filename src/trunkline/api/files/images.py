@@ -13,6 +13,9 @@ from trunkline.pfs.images import ImageEntry, ImageInfo, ImageSpec
 from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.times import timestamp
 
+PIECE_BYTES = 1 << 20
+"""Of a file, in one message."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageDoor:
@@ -38,6 +41,14 @@ class ImageDoor:
     def InspectImage(self, request: own.InspectImageRequest, _call: Call) -> own.ImageInfo:
         """One image, by name or digest."""
         return _told(self.files.catalog.read(lambda tx: pfs_images.inspect_image(tx, request.name)))
+
+    def GetImage(self, request: own.InspectImageRequest, _call: Call) -> Iterator[own.ImageFiles]:
+        """The entries of an image with their contents, as CreateImage takes them."""
+        for entry, data in pfs_images.read_image(self.files, request.name):
+            told = own.ImageEntry(path=entry.path, mode=entry.mode, link=entry.link, size_bytes=len(data))
+            yield own.ImageFiles(entries=[told], data=data[:PIECE_BYTES])
+            for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
+                yield own.ImageFiles(data=data[start : start + PIECE_BYTES])
 
     def ListImage(self, _request: own.ListImageRequest, _call: Call) -> Iterator[own.ImageInfo]:
         """All images, by name."""

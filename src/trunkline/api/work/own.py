@@ -1,4 +1,4 @@
-"""trunkline.v1.Datums: why a datum ran, what would run."""
+"""trunkline.v1.Datums: why a datum ran, what would run, and what it takes to run one again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from trunkline.api.rpc.call import Call
+from trunkline.api.work.handout import datums_of, step_of
+from trunkline.model.names import Commit
 from trunkline.model.plan import RowClass
 from trunkline.pps.controller import Pps
 from trunkline.pps.datums.forecast import forecast
 from trunkline.pps.datums.reasons import DatumReason, why
+from trunkline.pps.datums.replay import replay
 from trunkline.pps.pipelines import Rules
 from trunkline.pps.specs import requests
-from trunkline.wire import nouns
+from trunkline.wire import infos_pps, nouns
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as wire
 
 FATES = {
@@ -55,6 +59,23 @@ class OwnDatumDoor:
             estimate_us=found.estimate_us(workers),
             workers=workers,
             older_code=found.older_code,
+        )
+
+    def Replay(self, request: wire.ReplayRequest, _call: Call) -> wire.ReplayResponse:
+        """What a datum ran, and on what."""
+        job = nouns.job_of(request.job)
+        found = replay(self.system.files, self.system.tables, job, request.datum)
+        handed, ran = found.handed, found.handed.leased.job.job
+        secrets = handed.spec.transform.secrets
+        where = Commit(ran.pipeline.meta, ran.id)
+        return wire.ReplayResponse(
+            spec=step_of(handed, ()).to_bytes(),
+            datums=datums_of(handed.datums, found.row, {}),
+            state=infos_pps.datum_state(found.state),
+            reason=found.reason,
+            recorded=pfs.File(commit=nouns.commit(where), path=f"/pfs/{request.datum}/out"),
+            job=nouns.job(ran),
+            secrets=[one.env_var or one.mount_path for one in secrets],
         )
 
 

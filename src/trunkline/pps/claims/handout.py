@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
+from trunkline.catalog.work.claims import ClaimRow
+from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted
 from trunkline.model.datums import DatumTable
 from trunkline.model.names import Commit, Pipeline
@@ -54,6 +56,31 @@ def hand_out(
     table = tables.load(leased.job.datums)
     part = slice_of(table, leased.claim.done, leased.claim.last)
     return files.catalog.read(lambda tx: _handed(tx, leased, part, table.records))
+
+
+def hand_again(tx: Tx, job: JobRow, datums: DatumTable, row: int, records: Mapping[int, tuple[str, ...]]) -> Handed:
+    """What a worker would get for one datum of a job, without a lease: nothing that is done with it counts.
+
+    Raises Aborted when the pipeline was deleted.
+    """
+    claim = ClaimRow(
+        id=f"{job.seq}.replay",
+        job=job.seq,
+        pipeline=job.pipeline,
+        gen=0,
+        first=row,
+        last=row + 1,
+        done=row,
+        fence=0,
+        worker=None,
+        session=None,
+        leased_us=None,
+        ticks_left=0,
+        row=None,
+        row_started_us=None,
+        restart=(),
+    )
+    return replace(_handed(tx, Leased(claim, job), datums, records), deaths={})
 
 
 def _handed(tx: Tx, leased: Leased, datums: DatumTable, records: Mapping[int, tuple[str, ...]]) -> Handed:

@@ -66,7 +66,7 @@ def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]
     name = f"job {job.pipeline.name}@{job.id}"
     named = f"datum of {name}" + f" with the inputs {', '.join(filters)}" * bool(filters)
     if found is None:
-        if row.state.terminal:
+        if row.ended:
             raise FailedPrecondition(f"{name} has ended and had no datums; there is nothing to start over")
         return f"{name} has no datums yet: all of them will run from their start"
     chosen = matching(found[1], filters)

@@ -767,6 +767,8 @@ class ReplayResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     RECORDED_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     spec: _builtins.bytes
     """As in trunkline.worker.v1.Claim."""
     datums: _builtins.bytes
@@ -776,6 +778,14 @@ class ReplayResponse(_message.Message):
     def recorded(self) -> _pfs_v2_pb2.File:
         """Where what it wrote is recorded."""
 
+    @_builtins.property
+    def job(self) -> _pps_v2_pb2.Job:
+        """The job that ran it: what is replayed is its code, on its commits."""
+
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Secrets that its code had, which are not sent: names of variables and folders."""
+
     def __init__(
         self,
         *,
@@ -784,10 +794,12 @@ class ReplayResponse(_message.Message):
         state: _pps_v2_pb2.DatumState.ValueType = ...,
         reason: _builtins.str = ...,
         recorded: _pfs_v2_pb2.File | None = ...,
+        job: _pps_v2_pb2.Job | None = ...,
+        secrets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "recorded", b"recorded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datums", b"datums", "reason", b"reason", "recorded", b"recorded", "spec", b"spec", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datums", b"datums", "job", b"job", "reason", b"reason", "recorded", b"recorded", "secrets", b"secrets", "spec", b"spec", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -163,6 +163,11 @@ class ImagesStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectImageRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImageInfo.FromString,
                 _registered_method=True)
+        self.GetImage = channel.unary_stream(
+                '/trunkline.v1.Images/GetImage',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectImageRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImageFiles.FromString,
+                _registered_method=True)
         self.ListImage = channel.unary_stream(
                 '/trunkline.v1.Images/ListImage',
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListImageRequest.SerializeToString,
@@ -193,6 +198,13 @@ class ImagesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetImage(self, request, context):
+        """Its entries with their contents, by name or digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListImage(self, request, context):
         """By name.
         """
@@ -219,6 +231,11 @@ def add_ImagesServicer_to_server(servicer, server):
                     servicer.InspectImage,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectImageRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImageInfo.SerializeToString,
+            ),
+            'GetImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetImage,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectImageRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImageFiles.SerializeToString,
             ),
             'ListImage': grpc.unary_stream_rpc_method_handler(
                     servicer.ListImage,
@@ -286,6 +303,33 @@ class Images:
             '/trunkline.v1.Images/InspectImage',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectImageRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImageInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Images/GetImage',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectImageRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImageFiles.FromString,
             options,
             channel_credentials,
             insecure,

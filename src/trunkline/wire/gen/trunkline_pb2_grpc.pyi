@@ -81,6 +81,8 @@ class ImagesStub:
     The same content has the same digest; a name that exists moves on to the new content.
     """
     InspectImage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectImageRequest, _trunkline_pb2.ImageInfo]
+    GetImage: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.InspectImageRequest, _trunkline_pb2.ImageFiles]
+    """Its entries with their contents, by name or digest."""
     ListImage: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.ListImageRequest, _trunkline_pb2.ImageInfo]
     """By name."""
     DeleteImage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.DeleteImageRequest, _trunkline_pb2.DeleteImageResponse]
@@ -96,6 +98,8 @@ class ImagesAsyncStub(ImagesStub):
     The same content has the same digest; a name that exists moves on to the new content.
     """
     InspectImage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectImageRequest, _trunkline_pb2.ImageInfo]  # type: ignore[assignment]
+    GetImage: _aio.UnaryStreamMultiCallable[_trunkline_pb2.InspectImageRequest, _trunkline_pb2.ImageFiles]  # type: ignore[assignment]
+    """Its entries with their contents, by name or digest."""
     ListImage: _aio.UnaryStreamMultiCallable[_trunkline_pb2.ListImageRequest, _trunkline_pb2.ImageInfo]  # type: ignore[assignment]
     """By name."""
     DeleteImage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.DeleteImageRequest, _trunkline_pb2.DeleteImageResponse]  # type: ignore[assignment]
@@ -120,6 +124,14 @@ class ImagesServicer(metaclass=_abc_1.ABCMeta):
         request: _trunkline_pb2.InspectImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.ImageInfo, _abc.Awaitable[_trunkline_pb2.ImageInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def GetImage(
+        self,
+        request: _trunkline_pb2.InspectImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.ImageFiles], _abc.AsyncIterator[_trunkline_pb2.ImageFiles]]:
+        """Its entries with their contents, by name or digest."""
 
     @_abc_1.abstractmethod
     def ListImage(

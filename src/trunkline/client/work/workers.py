@@ -13,6 +13,7 @@ from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, to_ipc
 from trunkline.model.results import results as table_of
 from trunkline.storage.ports import Sealed
+from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.gen import worker_pb2 as messages
 from trunkline.wire.work import DATUMS, WorkImage, WorkStep, table_from_bytes
 from trunkline.worker import ports
@@ -152,6 +153,25 @@ def _result(row: ports.Result, image: str, code: str) -> dict[str, object]:
     }
 
 
+def replayed(answer: own.ReplayResponse) -> ports.Claim:
+    """A datum of a past job, as a claim that nobody waits for."""
+    step = WorkStep.from_bytes(answer.spec)
+    datums = _datums(answer.datums, step)
+    pipeline = Pipeline(answer.job.pipeline.project.name or "default", answer.job.pipeline.name)
+    return ports.Claim(
+        id="replay",
+        fence=0,
+        job=Job(pipeline, answer.job.id),
+        step=_step(step),
+        datums=datums,
+        first=datums[0].row,
+        last=datums[0].row + 1,
+        lease_us=0,
+        output_commit=step.output_commit,
+        spec_commit=step.spec_commit,
+    )
+
+
 def _order(command: messages.Command) -> ports.Order | None:
     match command.WhichOneof("command"):
         case "cancel":
@@ -224,4 +244,5 @@ def _element(element: dict[str, object], step: WorkStep) -> ports.Element:
         group_by=str(element["group_by"] or ""),
         empty_files=source.empty_files,
         is_dir=bool(element["is_dir"]),
+        repo_type=source.repo_type,
     )

@@ -1,0 +1,1 @@
+"""What workers ask of a server, and datums of past jobs run elsewhere."""
