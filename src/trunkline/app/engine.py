@@ -132,7 +132,7 @@ class Engine:
             StorageDoor(self._leases),
             CheckDoor(files),
             SpaceDoor(self.space),
-            PipelineDoor(files, self._rules),
+            PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
             DatumDoor(self._pps, bridge),

@@ -58,7 +58,6 @@ class PipelineDoor:
         info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
         if request.details and (said := note_on_unused(PipelineSpec.from_json(info.effective_spec))):
             call.notes.append(said)
-        return infos_pps.pipeline_info(info, details=request.details)
         return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:
