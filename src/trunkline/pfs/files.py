@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -9,15 +10,18 @@ from typing import Protocol, TypeVar
 from trunkline.ambient import Ambient
 from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.collection import filesets as fileset_rows
+from trunkline.catalog.collection.chunks import mark_damaged
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.errors import Aborted
 from trunkline.pfs.graph.changes import Change, OutputCommitPort, RemovedCommitsPort, nobody_told
 from trunkline.pfs.pins import Pins
 from trunkline.pfs.sessions import Session, Sessions
-from trunkline.storage import Sealed, Store, View
+from trunkline.storage import ChunkKey, Sealed, Store, View
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def no_pipelines(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
@@ -102,3 +106,13 @@ def load(tx: Tx, ids: Sequence[str]) -> list[Sealed]:
     if gone:
         raise Aborted(f"file set {gone[0]} was deleted while it was to be read; try again")
     return [Sealed.from_bytes(rows[fileset]) for fileset in ids]
+
+
+def on_damage(catalog: Catalog) -> Callable[[ChunkKey], None]:
+    """What a store is to tell of each chunk found bad: no look-up finds it any more, so the next put heals it."""
+
+    def mark(key: ChunkKey) -> None:
+        log.error("%s is damaged; put the files again that it is a part of", key)
+        catalog.transact(lambda tx: mark_damaged(tx, [(key.hash, key.gen)]))
+
+    return mark

@@ -11,6 +11,7 @@ from threading import Lock
 import pyarrow as pa
 
 from trunkline.ambient import Ambient
+from trunkline.errors import DataLoss
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.chunks import ChunkReader, Uploader
 from trunkline.storage.filesets.cache import PartCache, with_depth
@@ -130,6 +131,14 @@ class Store:
     def chunk_list(self, sealed: Sealed) -> bytes:
         """As `chunk_keys`, as bytes: LIST_ENTRY of them for each, ascending."""
         return read_chunk_list(self.blobs, sealed)
+
+    def damages(self, sealed: Sealed) -> Iterator[str]:
+        """What is wrong with the blobs of a file set's own rows, whatever this machine still has of them decoded."""
+        for part in sealed.parts:
+            try:
+                self._cache.check(part)
+            except DataLoss as error:
+                yield str(error)
 
     def discard(self, names: Sequence[str]) -> None:
         """Delete blobs, and what is kept of them elsewhere on this machine. Absent ones are no error."""

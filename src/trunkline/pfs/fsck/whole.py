@@ -98,6 +98,8 @@ def _branches(tx: Tx) -> Iterator[str]:
 
 
 def _fileset(files: Files, fileset: str, sealed: Sealed, *, read_bytes: bool) -> Iterator[str]:
+    if read_bytes:
+        yield from (f"I-2: file set {fileset}: {line}" for line in files.store.damages(sealed))
     try:
         rows = files.store.rows(sealed)
         listed = [(key.hash, key.gen) for key in sorted(files.store.chunk_keys(sealed))]

@@ -108,6 +108,10 @@ class PartCache:
     def _mapped_bytes(self) -> int:
         return sum(self._files.get(_file_name_of(blob), 0) for blob in self._mapped)
 
+    def check(self, part: Part) -> None:
+        """Read a part from where it is stored. Raises DataLoss when it is gone or not what was sealed."""
+        self._fetch(part)
+
     def _fetch(self, part: Part) -> pa.RecordBatch:
         try:
             data = self._blobs.get(part.blob)
