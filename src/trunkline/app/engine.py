@@ -46,7 +46,7 @@ from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.collection.space import Space
-from trunkline.pfs.files import Files
+from trunkline.pfs.files import Files, on_damage
 from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
 from trunkline.pfs.graph.transactions import Transactions
