@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
+from trunkline.model.infos import Origin
 from trunkline.model.names import Branch, Repo
 from trunkline.pfs import edits, fsck
 from trunkline.pfs.edits import Add, Delete, Target
@@ -59,3 +61,54 @@ def test_a_commit_that_waits_for_nothing_is_named(data):
 def test_a_finished_commit_without_size_is_named(data):
     data.catalog.transact(lambda tx: tx.execute("UPDATE commits SET size_bytes = NULL"))
     assert any("I-3" in line for line in fsck.violations(data))
+
+
+def broken(files, statement):
+    files.catalog.transact(lambda tx: tx.execute(statement))
+
+
+@pytest.mark.parametrize(
+    ("promise", "statement"),
+    [
+        ("I-10", "UPDATE commits SET finished_us = NULL WHERE state = 'FINISHED'"),
+        ("I-10", "UPDATE commits SET finishing_us = 1 WHERE state = 'READY'"),
+        ("I-3", "DELETE FROM commit_runs"),
+        ("I-3", "UPDATE commits SET forgotten_us = 1 WHERE state = 'FINISHED'"),
+        ("I-2", "UPDATE commit_layers SET fileset = 'short'"),
+        ("I-6", "UPDATE commits SET state = 'STARTED', open_inputs = 0 WHERE state = 'READY'"),
+    ],
+)
+def test_rows_that_contradict_are_named(data, promise, statement):
+    broken(data, statement)
+    assert any(line.startswith(promise) for line in fsck.violations(data))
+
+
+def test_a_crowd_of_runs_is_named(data):
+    def crowd(tx):
+        rows = tx.execute("SELECT commit_seq, fileset FROM commit_runs ORDER BY commit_seq DESC LIMIT 1").one()
+        for position in range(10, 20):
+            values = {"commit": rows[0], "position": position, "fileset": rows[1]}
+            tx.execute(text("INSERT INTO commit_runs VALUES (:commit, :position, :fileset)"), values)
+
+    data.catalog.transact(crowd)
+    assert any(line.startswith("I-12") for line in fsck.violations(data))
+
+
+def waiting(files):
+    """Ids of the output commits that are open, but for the one that fsck made."""
+    infos = files.catalog.read(lambda tx: commits.commit_page(tx, Repo("default", "out")))
+    return [info.commit.id for info in infos if info.origin is not Origin.FSCK]
+
+
+def test_what_follows_from_other_rows_is_mended(data):
+    broken(data, "UPDATE commits SET open_inputs = 5, state = 'STARTED' WHERE state = 'READY'")
+    broken(data, "DELETE FROM commit_provenance")
+    broken(data, "INSERT INTO awaited VALUES (0, 4000)")
+    assert len(list(fsck.violations(data))) >= 2
+    mended = list(fsck.repaired(data))
+    assert {line.split()[0] for line in mended} == {"let", "branch", *(f"default/out@{one}" for one in waiting(data))}
+    assert list(fsck.violations(data)) == []
+    assert list(fsck.repaired(data)) == []
+    out = data.catalog.read(lambda tx: commits.inspect_commit(tx, Repo("default", "out"), "master"))
+    assert out.origin is Origin.FSCK
+    assert out.direct_provenance == (data.catalog.read(lambda tx: commits.inspect_commit(tx, DATA, "master")).commit,)

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 from pps_world import Inputs, World, glob
 
+from trunkline.catalog.collection import filesets
+from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import jobs as job_rows
 from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.model.names import Job, Pipeline, Repo
 from trunkline.pfs.graph import commits, removal
 from trunkline.pps import jobs
+from trunkline.pps.datums import zombies
+from trunkline.pps.machine import TABLE_HOLDER
 
 OUT = Repo("default", "copy")
 
@@ -122,3 +127,24 @@ def test_a_version_of_a_pipeline_is_not_taken_away(world: World) -> None:
     for verb in (drop, squash):
         with pytest.raises(FailedPrecondition, match="version of the pipeline"):
             verb(world, spec.commit.id)
+
+
+def test_a_file_of_a_datum_that_is_gone_is_found(world: World) -> None:
+    put(world, a=b"1", b=b"1")
+    assert list(zombies.everywhere(world.pps)) == []
+    assert list(zombies.in_commit(world.pps, OUT, "master")) == []
+    with pytest.raises(FailedPrecondition, match="not the output of a job"):
+        list(zombies.in_commit(world.pps, Repo("default", "data"), "master"))
+    old = world.row(world.jobs("copy")[1].job)
+
+    seq = world.row(world.last("copy").job).seq
+
+    def mix_up(tx: Tx) -> None:
+        job_rows.set_table(tx, seq, 1, old.datums or (), ())
+        for one in old.datums or ():
+            filesets.share(tx, one, TABLE_HOLDER, str(seq))
+
+    world.files.catalog.transact(mix_up)
+    found = list(zombies.everywhere(world.pps))
+    assert [line.split()[:2] for line in found] == [["I-9:", "/a"], ["I-9:", "/b"]]
+    assert found == list(zombies.in_commit(world.pps, OUT, "master"))

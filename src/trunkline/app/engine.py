@@ -130,7 +130,7 @@ class Engine:
             FileSetDoor(self._leases, bridge, events),
             CacheDoor(files),
             StorageDoor(self._leases),
-            CheckDoor(files),
+            CheckDoor(files, self._pps),
             SpaceDoor(self.space),
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),

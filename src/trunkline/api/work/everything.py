@@ -16,7 +16,7 @@ from trunkline.pfs.graph import repos as pfs_repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
-from trunkline.pps import tasks as pps_tasks
+from trunkline.pps.states import tasks as pps_tasks
 from trunkline.pps.states.condition import alerts, with_workers
 from trunkline.wire import nouns, tasks
 from trunkline.wire.gen import pps_v2_pb2 as pps

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Table, and_, cast, func, or_, select
+from sqlalchemy import Table, and_, cast, delete, func, or_, select
 from sqlalchemy.types import BigInteger
 
 from trunkline.catalog.collection.chunks import Key, missing
@@ -140,3 +140,13 @@ def waits_for_nobody(tx: Tx) -> Iterator[str]:
     row = tx.execute(select(collector)).one()
     if not row.doomed_through <= row.cycle >= row.noted:
         yield f"I-4: the collector's row is out of order: {tuple(row)}"
+
+
+def let_go_of_ended_sessions(tx: Tx) -> list[str]:
+    """Take away what ended sessions still hold and what waits for them; a sentence for each. Nothing needs that."""
+    found = [f"let go: {line}" for line in (*holders_of_ended_sessions(tx), *waits_for_nobody(tx))]
+    alive = select(sessions.c.gen).where(sessions.c.open)
+    gone = cast(holders.c.key, BigInteger).not_in(alive)
+    tx.execute(delete(holders).where(holders.c.kind == SESSION, gone))
+    tx.execute(delete(awaited).where(awaited.c.gen.not_in(alive)))
+    return found

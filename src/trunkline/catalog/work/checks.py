@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import Select, and_, exists, func, or_, select
 
 from trunkline.catalog.engine.tx import Tx
 from trunkline.catalog.tables_pfs import commits
 from trunkline.catalog.tables_pps import claims, instructions, jobs, pipeline_versions, pipelines, reports
+from trunkline.model.jobs import JobState
 
 _PLACING = ("running", "waiting")
 _AT_WORK = ("planning", "assembling", "egressing")
@@ -27,6 +29,7 @@ def violations(tx: Tx) -> Iterator[str]:
     yield from bases_that_are_newer(tx)
     yield from ends_that_differ_from_the_commit(tx)
     yield from pipelines_without_their_version(tx)
+    yield from states_that_no_move_reaches(tx)
 
 
 def rows_counted_twice(tx: Tx) -> Iterator[str]:
@@ -95,3 +98,18 @@ def pipelines_without_their_version(tx: Tx) -> Iterator[str]:
     known = and_(pipeline_versions.c.pipeline == pipelines.c.key, pipeline_versions.c.version == pipelines.c.version)
     for project, name in tx.execute(select(pipelines.c.project, pipelines.c.name).where(~exists().where(known))).all():
         yield f"I-10: pipeline {project}/{name} has no current version"
+
+
+def states_that_no_move_reaches(tx: Tx) -> Iterator[str]:
+    """I-10: a job has ended exactly when its state says so, and has its instant then."""
+    for seq, state, phase, finished_us in tx.execute(_contradicting()).all():
+        when = "no instant" if finished_us is None else "an instant"
+        yield f"I-10: job {seq} is {state} in phase {phase}, with {when} of its end"
+
+
+def _contradicting() -> Select[Any]:
+    terminal = jobs.c.state.in_([state.value for state in JobState if state.terminal])
+    over = jobs.c.phase == "ended"
+    wrong = or_(terminal != over, over == jobs.c.finished_us.is_(None))
+    unknown = jobs.c.state.not_in([state.value for state in JobState])
+    return select(jobs.c.seq, jobs.c.state, jobs.c.phase, jobs.c.finished_us).where(or_(wrong, unknown))

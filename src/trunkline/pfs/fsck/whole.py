@@ -22,8 +22,10 @@ from trunkline.catalog.work import checks as job_checks
 from trunkline.errors import TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
+from trunkline.pfs.fsck.repair import stale_outputs
 from trunkline.storage import ChunkKey, Sealed
 from trunkline.storage.filesets.schema import ADD
+from trunkline.storage.writing.levels import MAX_RUNS
 
 PAGE = 200
 
@@ -78,14 +80,30 @@ def _commit(tx: Tx, row: CommitRow, ups: Sequence[int], known: dict[int, CommitR
         yield f"I-6: {row.commit} counts {row.open_inputs} unfinished inputs, and {len(unfinished)} are"
     if row.state is CommitState.READY and unfinished:
         yield f"I-6: {row.commit} is READY, and its input {unfinished[0].commit} is not finished"
+    if row.state is CommitState.STARTED and not unfinished:
+        yield f"I-6: {row.commit} waits for inputs, and all of them are finished"
     if row.finished and row.size_bytes is None:
         yield f"I-3: {row.commit} is finished and has no size"
+    yield from _content(tx, row)
     base = known.get(row.base) if row.base is not None else None
     if base is not None and (base.error or not base.finished):
         yield f"I-3: {row.commit} builds on {base.commit}, which has an error or is not finished"
-    for fileset in [*commit_rows.layers(tx, row.seq), *commit_rows.runs(tx, row.seq)]:
+
+
+def _content(tx: Tx, row: CommitRow) -> Iterator[str]:
+    """What a commit names as its content is what its state says it has."""
+    layers, runs = commit_rows.layers(tx, row.seq), commit_rows.runs(tx, row.seq)
+    for fileset in [*layers, *runs]:
         if len(fileset) != 32:
             yield f"I-2: {row.commit} names the file set {fileset!r}, which is no id"
+    if row.forgotten and (layers or runs):
+        yield f"I-3: {row.commit} was forgotten and still names files"
+    if row.finished and not row.error and not row.forgotten and bool(row.size_bytes) and not runs:
+        yield f"I-3: {row.commit} has {row.size_bytes} bytes and no files"
+    if row.finished and not row.error and len(runs) > MAX_RUNS:
+        yield f"I-12: {row.commit} is read from {len(runs)} runs, not at most {MAX_RUNS}"
+    if row.open == (row.finishing_us is not None) or row.finished == (row.finished_us is None):
+        yield f"I-10: {row.commit} is {row.state.value}, which its instants contradict"
 
 
 def _branches(tx: Tx) -> Iterator[str]:
@@ -95,6 +113,9 @@ def _branches(tx: Tx) -> Iterator[str]:
     for edge in edges:
         if edge.branch not in rows or edge.upstream not in rows:
             yield f"I-6: provenance names branch {edge.branch} or {edge.upstream}, and one of them is gone"
+            return
+    for key in stale_outputs(tx):
+        yield f"I-6: the head of branch {rows[key].branch} was not made from the heads of what it depends on"
 
 
 def _fileset(files: Files, fileset: str, sealed: Sealed, *, read_bytes: bool) -> Iterator[str]:

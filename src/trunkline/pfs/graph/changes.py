@@ -59,6 +59,7 @@ class Change:
         self._on_removed_commits = on_removed_commits
         self._touched: set[int] = set()
         self._anew: set[int] = set()
+        self.origin = Origin.AUTO  # of the heads that propagation makes
         self._made: dict[int, int] = {}  # repo key -> seq of the commit that this change made in it
         self._empty: dict[int, int] = {}  # repo key -> seq of the empty head that this change made in it
 
@@ -184,7 +185,7 @@ class Change:
         if head is not None and self._made.get(row.repo_key) == row.head and head.open:
             commit_rows.replace_provenance(self.tx, row.head, wanted)
             return row, row.head
-        seq = self.new_commit(repo, row.branch.name, origin=Origin.AUTO, parent=row.head, upstream=wanted)
+        seq = self.new_commit(repo, row.branch.name, origin=self.origin, parent=row.head, upstream=wanted)
         branch_rows.set_head(self.tx, row.key, seq)
         heads[row.key] = seq
         return row, seq
