@@ -39,7 +39,8 @@ from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config
 from trunkline.app.identity import identity_of
-from trunkline.app.pool import open_pool
+from trunkline.app.pool import Site, open_pool
+from trunkline.app.standing import StandingWorkers
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.metadata import cluster_metadata
 from trunkline.catalog.upkeep import Upkeep
@@ -98,6 +99,7 @@ class Engine:
         self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)
         self._fleet: LocalFleet | None = None
+        self._standing: StandingWorkers | None = None
         self.worker_token = secrets.token_hex(32)
         """What this server's own workers show it. Another one after each start, and never written down."""
         self.handed = Handed()
@@ -155,10 +157,11 @@ class Engine:
         self._leases.start()
         self._collector.start()
         if self._rung is not None:
-            self._fleet = open_pool(
-                self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone
-            )
+            site = Site(self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone)
+            self._fleet = open_pool(site)
+            self._standing = StandingWorkers(site, self._catalog)
             self._fleet.start()
+            self._standing.start()
 
     def _crash(self) -> str:
         return self._fleet.crash() if self._fleet else self._trouble()
@@ -171,6 +174,8 @@ class Engine:
 
     def stop(self) -> None:
         """End what runs by itself: workers first, since they report to what comes after them. Blocks for seconds."""
+        if self._standing is not None:
+            self._standing.stop()
         if self._fleet is not None:
             self._fleet.stop()
         self._leases.stop()

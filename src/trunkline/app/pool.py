@@ -7,12 +7,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trunkline.ambient import Ambient
 from trunkline.app.config import Config
 from trunkline.errors import TrunklineError
 from trunkline.fleet.local import LocalFleet
+from trunkline.pps.standing.wishes import Wish
 from trunkline.worker.launch import Sandbox, Scratch
 from trunkline.worker.rungs import Rung, choose
 
@@ -54,21 +56,37 @@ def masked(config: Config) -> tuple[str, ...]:
     return (str(config.data), *(str(home / name) for name in PRIVATE))
 
 
-def open_pool(
-    config: Config,
-    rung: Rung,
-    address: tuple[str, int],
-    token: str,
-    ambient: Ambient,
-    gone: Callable[[str, str], None],
-) -> LocalFleet:
-    """A pool that serves `address`, where it shows `token`. gone: told of each worker that died of itself."""
-    from trunkline.app.worker import TOKEN, WorkerSettings  # brings all that a worker needs
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every worker of this server is told. address: where the server is reached; token: what it shows there.
 
-    host, port = address
-    shown = f"[{host}]" if ":" in host else host
+    gone: told of each worker that died of itself.
+    """
 
-    def command(name: str, scratch: Path) -> list[str]:
+    config: Config
+    rung: Rung
+    address: tuple[str, int]
+    token: str = field(repr=False)
+    ambient: Ambient
+    gone: Callable[[str, str], None]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a worker."""
+        from trunkline.app.worker import TOKEN
+
+        return {**os.environ, TOKEN: self.token}
+
+    def command(self, name: str, scratch: Path, wish: Wish | None = None) -> list[str]:
+        """The command line of a worker. wish: the service or spout that it is for."""
+        from trunkline.app.worker import Standing, WorkerSettings  # brings all that a worker needs
+
+        config, (host, port) = self.config, self.address
+        shown = f"[{host}]" if ":" in host else host
+        standing = None
+        if wish is not None:
+            pipeline = wish.pipeline
+            standing = Standing(pipeline.project, pipeline.name, wish.version, wish.kind, host, wish.ports)
         settings = WorkerSettings(
             name=name,
             address=f"grpc://{shown}:{port}",
@@ -76,7 +94,7 @@ def open_pool(
             blobs=config.blobs,
             cache=str(config.data / "cache"),
             images=str(config.data / "images"),
-            runner=rung.name,
+            runner=self.rung.name,
             masked=masked(config),
             expose=tuple(map(str, config.expose)),
             variables={
@@ -86,15 +104,21 @@ def open_pool(
                 "PPS_NAMESPACE": NAMESPACE,
                 "PPS_POD_NAME": name,
             },
+            standing=standing,
         )
         return [sys.executable, "-m", "trunkline.app.worker", settings.to_json()]
 
-    def told(name: str, reason: str) -> None:
+    def told(self, name: str, reason: str) -> None:
+        """Pass the end of a worker on."""
         try:
-            gone(name, reason)
+            self.gone(name, reason)
         except TrunklineError as error:  # its leases run out by themselves
             _log.warning("%s: %s", name, error)
 
-    count = min(config.worker_count, rung.max_workers or config.worker_count)
-    env = {**os.environ, TOKEN: token}
-    return LocalFleet(command, count, config.data / "workers" / "scratch", ambient, _log.warning, env, gone=told)
+
+def open_pool(site: Site) -> LocalFleet:
+    """The pool that works for all pipelines but services and spouts."""
+    config = site.config
+    count = min(config.worker_count, site.rung.max_workers or config.worker_count)
+    folder = config.data / "workers" / "scratch"
+    return LocalFleet(site.command, count, folder, site.ambient, _log.warning, site.env, gone=site.told)

@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,19 +22,37 @@ from trunkline.app.worker_storage import WorkerStorage
 from trunkline.client.connection import connect
 from trunkline.client.work.workers import RemoteServer
 from trunkline.errors import TrunklineError
+from trunkline.model.names import Pipeline
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
 from trunkline.worker.execute import Bench, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
 from trunkline.worker.loop import Worker
+from trunkline.worker.ports import Claim, SecretFolder
 from trunkline.worker.rungs import choose
+from trunkline.worker.standing.forward import Forward
+from trunkline.worker.standing.serving import Serving, Tell, telling
+from trunkline.worker.standing.spouts import SpoutWorker
 
 TOKEN = "TRUNKLINE_WORKER_TOKEN"
 """The variable in which a worker finds what it shows to its server: a command line could be read by everybody."""
 
+PORT_RETRY_S = 5.0
+
 READ_CACHE_BYTES = 32 << 20
 """Chunks that a worker keeps in memory; there is one worker for each core."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """The service or spout that a worker is for. ports: outer and inner, where one leads to the other."""
+
+    project: str
+    pipeline: str
+    version: int
+    kind: str
+    host: str
+    ports: tuple[int, int] | None = None
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +72,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     masked: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
     variables: dict[str, str] = {}
+    standing: Standing | None = None
 
     def to_json(self) -> str:
         """For the command line."""
@@ -75,7 +96,9 @@ def main() -> int:
 def _work(settings: WorkerSettings) -> int:
     # Taken out, so that nothing which is started from here finds it.
     client = connect(settings.address, worker_token=os.environ.pop(TOKEN, ""))
-    server = RemoteServer(client, settings.name, RealAmbient())
+    standing = settings.standing
+    pipeline = Pipeline(standing.project, standing.pipeline) if standing else None
+    server = RemoteServer(client, settings.name, RealAmbient(), pipeline)
     store = Store(
         open_blobs(settings.blobs),
         settings.cache,
@@ -85,7 +108,7 @@ def _work(settings: WorkerSettings) -> int:
     )
     storage = WorkerStorage(server, store)
     bench = _bench(settings, storage)
-    worker = Worker(server, storage, bench, _tell)
+    worker = _worker(settings, server, storage, bench)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     threading.Thread(target=_end_with_parent, args=(worker, bench), name="parent", daemon=True).start()
     try:
@@ -96,16 +119,72 @@ def _work(settings: WorkerSettings) -> int:
     return 0
 
 
+def _worker(
+    settings: WorkerSettings, server: RemoteServer, storage: WorkerStorage, bench: Bench
+) -> Worker | SpoutWorker:
+    standing = settings.standing
+    if standing is None:
+        return Worker(server, storage, bench, _tell)
+    tell = telling(lambda running, reason: server.tell(standing.version, running, reason), _tell)
+    _forward(standing, tell)
+    if standing.kind == "SPOUT":
+        home = SpoutHome(server, client_settings(settings.address, standing.project))
+        return SpoutWorker(home, bench, storage.write_segment, tell, _tell)
+    return Worker(server, storage, bench, _tell, partial(Serving, tell=tell))
+
+
+def _forward(standing: Standing, tell: Tell) -> None:
+    """Open the outer port; while it is taken, say so and try again."""
+    ambient = RealAmbient()
+    while standing.ports is not None:
+        outer, inner = standing.ports
+        try:
+            Forward(standing.host, outer, inner)
+            return
+        except OSError as error:
+            tell(False, f"port {outer} cannot be opened on this machine: {error.strerror or error}")
+            ambient.sleep(PORT_RETRY_S)
+
+
+def client_settings(address: str, project: str) -> SecretFolder:
+    """What clients read in a container of the original: where the server is, and the project they work in."""
+    context = {"pachd_address": address, "project": project, "source": "IMPORTED"}
+    document = {"v2": {"active_context": "spout", "contexts": {"spout": context}}}
+    return SecretFolder("/pachctl", (("config.json", msgspec.json.encode(document)),))
+
+
+class SpoutHome:
+    """`worker.standing.spouts.Home`: what the server says, and the way back to it for clients in user code."""
+
+    def __init__(self, server: RemoteServer, settings: SecretFolder) -> None:
+        self._server = server
+        self._settings = settings
+
+    def stand(self) -> Claim | None:
+        """What to run."""
+        claim = self._server.stand()
+        if claim is None:
+            return None
+        step = replace(claim.step, secrets=(*claim.step.secrets, self._settings))
+        return replace(claim, step=step)
+
+
 def _bench(settings: WorkerSettings, storage: WorkerStorage) -> Bench:
     ambient = RealAmbient()
-    sandbox = Sandbox(masked=settings.masked, exposed=settings.expose)
+    sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs())
     folder = Path(settings.folder)
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
     return open_bench(rung, folder, images, ambient, settings.variables)
 
 
-def _end_with_parent(worker: Worker, bench: Bench) -> None:
+def programs() -> tuple[str, ...]:
+    """Where pachctl and what it needs lie, if that is below /tmp, of which code sees only its own."""
+    found = {sys.prefix, str(Path(__file__).parents[2])}
+    return tuple(sorted(path for path in found if path.startswith("/tmp/")))
+
+
+def _end_with_parent(worker: Worker | SpoutWorker, bench: Bench) -> None:
     """Wait for the end of standard input, which the fleet holds open; then stop, and be gone soon whatever happens."""
     while os.read(0, 4096):
         pass

@@ -35,6 +35,8 @@ pipelines = Table(
     Column("stopped", Boolean, nullable=False, default=False),
     # Since when it has had jobs that are not over, without a break; null: it has none.
     Column("up_us", BigInteger),
+    # SERVICE or SPOUT: it has a worker of its own, outside the pool; else TRANSFORM.
+    Column("kind", String(12), nullable=False, default="TRANSFORM"),
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     Column("metadata", Text, nullable=False, default="{}"),
@@ -187,6 +189,8 @@ claims = Table(
     Column("row_started_us", BigInteger),
     # A JSON list of positions whose running datums are to be ended and run again.
     Column("restart", Text),
+    # Whether the code, which would run for ever, is to be ended and its output kept.
+    Column("finish", Boolean, nullable=False, default=False),
     Index("claims_by_job", "job", "first"),
     Index("claims_by_worker", "worker"),
 )

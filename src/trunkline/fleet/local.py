@@ -53,7 +53,7 @@ class LocalFleet:
     command: the command line of a worker, given its name and its scratch folder. folder: holds the scratch folders;
     what an earlier server left there is removed at the start. env: of the workers. tell: takes sentences for the
     operator's log. min_free_bytes: below that, no worker is started. gone: told the name of each worker that died of
-    itself, and of what; it must not raise.
+    itself, and of what; it must not raise. prefix: what the names of its workers begin with.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class LocalFleet:
         env: Mapping[str, str] | None = None,
         min_free_bytes: int = MIN_FREE_BYTES,
         gone: Callable[[str, str], None] = lambda name, reason: None,
+        prefix: str = "worker",
     ) -> None:
         self._command = command
         self._folder = folder
@@ -74,6 +75,7 @@ class LocalFleet:
         self._env = dict(os.environ if env is None else env)
         self._min_free_bytes = min_free_bytes
         self._gone = gone
+        self._prefix = prefix
         self._places = [_Place(number) for number in range(count)]
         self._stopping = False
         self._lock = threading.Lock()  # over places: the supervisor changes them, others look
@@ -104,7 +106,7 @@ class LocalFleet:
         with self._lock:
             return [
                 WorkerStatus(
-                    f"worker-{place.number}",
+                    f"{self._prefix}-{place.number}",
                     place.process.pid if place.process else 0,
                     max(0, place.starts - 1),
                     place.reason,
@@ -152,7 +154,7 @@ class LocalFleet:
                 self._start(selector, place)
 
     def _start(self, selector: selectors.BaseSelector, place: _Place) -> None:
-        name = f"worker-{place.number}-{place.starts}"
+        name = f"{self._prefix}-{place.number}-{place.starts}"
         scratch = self._folder / name
         try:
             free = free_bytes(self._folder)

@@ -25,6 +25,8 @@ from trunkline.model.names import Job, Pipeline
 LOG_TOPIC = "log"
 """Events of this topic: {"pipeline", "job"}; there are new lines. job: a seq, or null."""
 
+SPOUT_CLAIM = "spout"
+"""What stands before the point in the claim of a spout; behind it stands the pipeline's key."""
 MASTER = ""
 """The worker of lines that the system says about a pipeline or a job."""
 
@@ -67,13 +69,23 @@ class LogPage:
 def write(tx: Tx, worker: str, segments: Sequence[Segment]) -> None:
     """Keep what a worker wrote. Lines of a job that is gone are dropped with it."""
     for one in segments:
-        seq = claim_rows.job_of_claim(one.claim)
-        job = job_rows.get_job(tx, seq) if seq is not None else None
-        if job is None:
+        about = _about(tx, one.claim)
+        if about is None:
             continue
         data = zlib.compress(one.data, 1)
-        log_rows.insert_segment(tx, job.pipeline, job.seq, worker, one.first_us, one.last_us, one.lines, data)
-        tx.emit(LOG_TOPIC, {"pipeline": job.pipeline, "job": job.seq})
+        log_rows.insert_segment(tx, *about, worker, one.first_us, one.last_us, one.lines, data)
+        tx.emit(LOG_TOPIC, {"pipeline": about[0], "job": about[1]})
+
+
+def _about(tx: Tx, claim: str) -> tuple[int, int | None] | None:
+    """Pipeline and job that lines are about; the code of a spout has no job, and its claim names the pipeline."""
+    kind, dot, key = claim.partition(".")
+    if kind == SPOUT_CLAIM and dot:
+        row = pipeline_rows.get_pipeline(tx, int(key)) if key.isdecimal() else None
+        return (row.key, None) if row else None
+    seq = claim_rows.job_of_claim(claim)
+    job = job_rows.get_job(tx, seq) if seq is not None else None
+    return (job.pipeline, job.seq) if job else None
 
 
 def say(tx: Tx, pipeline: int, job: int | None, message: str) -> None:

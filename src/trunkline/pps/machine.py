@@ -29,7 +29,7 @@ from trunkline.pps import logs
 from trunkline.pps.decide import JobCore, Phase, decide, fits
 from trunkline.pps.events import Do, Ending, Instruction, JobEvent
 from trunkline.pps.lineage import choose_base, core_of, look_at_inputs
-from trunkline.pps.tables import failed_result
+from trunkline.pps.tables import failed_result, served_result
 
 JOB_TOPIC = "job"
 """Events of this topic: {"seq", "pipeline", "id", "state", "phase"}; a job changed."""
@@ -45,6 +45,10 @@ JOB_HOLDER = "job"
 TABLE_HOLDER = "datum table"
 """Holds a job's datum table; the key is the job's seq."""
 
+SERVICE, SPOUT, TRANSFORM = "SERVICE", "SPOUT", "TRANSFORM"
+"""The kinds of a pipeline."""
+ENDLESS_TRIES = 1 << 30
+"""A service is started again and again; its datum never fails."""
 Told = list[tuple[int, JobEvent]]
 
 
@@ -80,7 +84,7 @@ def create_job(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
         "output_commit": commit.seq,
         "meta_commit": meta.seq if meta else None,
         "timeout_us": spec.job_timeout_us,
-        "tries": spec.datum_tries,
+        "tries": spec.datum_tries if spec.service is None else ENDLESS_TRIES,
         "parallelism": spec.parallelism or 0,
     }
     core = JobCore(egress=spec.egress is not None)
@@ -161,6 +165,7 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
         case ev.ChooseBase(gen, older_than):
             return [(row.seq, choose_base(tx, row, gen, older_than))]
         case ev.Open(first, last):
+            _supersede(tx, row)
             claim_rows.insert_claim(tx, row.seq, row.pipeline, core.gen, first, last)
             tx.emit(CLAIMS_TOPIC, {"pipeline": row.pipeline})
         case ev.Reopen(claim, halve):
@@ -180,6 +185,29 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
             job_rows.put_instruction(tx, row.seq, work.value, gen, base, error, not_before)
             tx.emit(WORK_TOPIC, {"job": row.seq})
     return []
+
+
+def _supersede(tx: Tx, row: JobRow) -> None:
+    """The code of older jobs of a service is to end: this one's starts with newer data."""
+    pipeline = pipeline_rows.get_pipeline(tx, row.pipeline)
+    if pipeline is None or pipeline.kind != SERVICE:
+        return
+    for older in job_rows.open_jobs(tx, row.pipeline):
+        if older.seq >= row.seq:
+            continue
+        for claim in claim_rows.claims_of_job(tx, older.seq):
+            claim_rows.set_finish(tx, claim.id)
+            if claim.worker is None:
+                end_served(tx, claim)
+            else:
+                tx.emit(COMMAND_TOPIC, {"worker": claim.worker, "claim": claim.id, "finish": True})
+
+
+def end_served(tx: Tx, claim: ClaimRow) -> None:
+    """The one datum of a service ends well though no worker has it: what its code wrote went with its last worker."""
+    claim_rows.delete_claim(tx, claim.id)
+    claim_rows.insert_report(tx, ReportRow(claim.job, claim.gen, claim.done, claim.last, (), served_result(claim.done)))
+    feed(tx, claim.job, ev.RangeDone(claim.gen, claim.last - claim.done))
 
 
 def _reopen(tx: Tx, claim_id: str, halve: bool) -> None:
@@ -217,6 +245,9 @@ def lost(tx: Tx, claim: ClaimRow, why: str, *, counts: bool = True) -> None:
     position = claim.row if claim.row is not None and claim.done <= claim.row < claim.last else None
     if position is None and claim.left == 1:
         position = claim.done  # nobody named it, but there is no other
+    if claim.finish:
+        end_served(tx, claim)
+        return
     if not counts:
         claim_rows.release(tx, claim.id)
         tx.emit(CLAIMS_TOPIC, {"pipeline": claim.pipeline})

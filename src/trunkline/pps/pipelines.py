@@ -24,7 +24,7 @@ from trunkline.errors import AlreadyExists, FailedPrecondition, NotFound
 from trunkline.model.datums import code_digest
 from trunkline.model.infos import Origin
 from trunkline.model.jobs import JobState, PipelineState, next_pipeline_state
-from trunkline.model.names import MASTER, Branch, Commit, Pipeline, check_pipeline, check_project
+from trunkline.model.names import MASTER, Branch, Commit, Pipeline, Repo, check_pipeline, check_project
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pfs.graph import branches, metadata, repos
@@ -35,6 +35,7 @@ from trunkline.pps import lineage, machine
 from trunkline.pps.schedules import inputs as schedules
 from trunkline.pps.secrets import check_places, missing
 from trunkline.pps.specs.unbuilt import refuse_unbuilt
+from trunkline.pps.standing.wishes import check_kind, check_ports, close_open_commit, kind_of
 
 PIPELINE_TOPIC = "pipeline"
 """Events of this topic: {"pipeline", "state"}; a pipeline was created, changed or deleted (state "")."""
@@ -108,6 +109,8 @@ def create_pipeline(
         raise AlreadyExists(
             f"pipeline {pipeline} already exists; change it with `pachctl update pipeline`, or choose another name"
         )
+    check_kind(known, spec)
+    check_ports(tx, spec)
     schedules.prepare(change, known, spec)
     inputs = _input_branches(tx, spec)
     check_places(spec)
@@ -117,6 +120,7 @@ def create_pipeline(
     row = _new_version(change, known, spec, user_spec, where, reprocess=reprocess, by=by)
     if known.version:
         _end_jobs(tx, known, f"the pipeline was updated to version {row.version}")
+        close_open_commit(tx, known, f"the spout was updated to version {row.version}")
         _leave_old_branch(change, known, spec)
     repos.create_repo(tx, pipeline.output, spec.description, update=True)
     if known.stopped:
@@ -157,7 +161,9 @@ def _new(tx: Tx, spec: PipelineSpec) -> PipelineRow:
     key = pipeline_rows.insert_pipeline(tx, pipeline, PipelineState.STARTING.value)
     repos.create_repo(tx, pipeline.output, spec.description)
     repos.create_repo(tx, pipeline.spec)
-    repos.create_repo(tx, pipeline.meta)
+    pipeline_rows.set_kind(tx, key, kind_of(spec))
+    if kind_of(spec) == machine.TRANSFORM:  # no others have datums to keep records of
+        repos.create_repo(tx, pipeline.meta)
     row = pipeline_rows.get_pipeline(tx, key)
     if row is None:
         raise NotFound(f"pipeline {pipeline} vanished within its own transaction")
@@ -213,8 +219,13 @@ def _set_provenance(change: Change, spec: PipelineSpec, inputs: Sequence[tuple[B
     never = [branch for branch, quiet in inputs if quiet]
     if provenance:
         provenance.append(Branch(pipeline.spec, MASTER))
-    for repo in (pipeline.output, pipeline.meta):
+    for repo in _outputs(change.tx, pipeline):
         branches.create_branch(change, Branch(repo, spec.output_branch), provenance=provenance, never=never)
+
+
+def _outputs(tx: Tx, pipeline: Pipeline) -> list[Repo]:
+    """What its jobs write: the output, and the records of datums where there are any."""
+    return [repo for repo in (pipeline.output, pipeline.meta) if repo_rows.find_repo(tx, repo) is not None]
 
 
 def _leave_old_branch(change: Change, known: PipelineRow, spec: PipelineSpec) -> None:
@@ -222,7 +233,7 @@ def _leave_old_branch(change: Change, known: PipelineRow, spec: PipelineSpec) ->
     before = pipeline_rows.get_version(change.tx, known.key, known.version)
     old = PipelineSpec.from_json(before.effective_spec).output_branch if before else spec.output_branch
     if old != spec.output_branch:
-        for repo in (known.pipeline.output, known.pipeline.meta):
+        for repo in _outputs(change.tx, known.pipeline):
             branches.create_branch(change, Branch(repo, old), provenance=())
 
 
@@ -273,6 +284,7 @@ def stop_pipeline(change: Change, pipeline: Pipeline) -> None:
     _set_provenance(change, current_spec(change.tx, known), [])
     schedules.pause(change.tx, known.key)
     _end_jobs(change.tx, known, "the pipeline was stopped")
+    close_open_commit(change.tx, known, "the spout was stopped")
     state = next_pipeline_state(PipelineState(known.state), PipelineState.PAUSED)
     pipeline_rows.set_stopped(change.tx, known.key, True, state.value)
     change.tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": state.value})
@@ -332,7 +344,7 @@ def delete_pipeline(
     pipeline_rows.delete_pipeline(tx, known.key)
     if keep_repo:
         branches.create_branch(change, Branch(pipeline.output, spec.output_branch), provenance=())
-        for repo in (pipeline.meta, pipeline.spec):
+        for repo in (*_outputs(tx, pipeline)[1:], pipeline.spec):
             repos.delete_repo(change, repo, force=True, owner=True)
     else:
         repos.delete_repo(change, pipeline.output, force=force, owner=True)

@@ -19,7 +19,7 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.jobs import InstructionRow, JobRow
-from trunkline.errors import Aborted
+from trunkline.errors import Aborted, FailedPrecondition
 from trunkline.model import plan as plans
 from trunkline.model.datums import DatumTable
 from trunkline.model.globs import Glob
@@ -81,6 +81,8 @@ def make_plan(files: Files, tables: Tables, do: InstructionRow) -> None:
         return
     with files.session("plan") as session:
         datums, records = _datums(files, session, ground)
+        if ground.spec.service is not None and len(datums) > 1:
+            raise FailedPrecondition(f"a service must have a single datum, and its input makes {len(datums)}")
         base, donor = _known(tables, ground.base), _donor(tables, ground.donor)
         first = "runs in every job" if not ground.spec.skips else plans.NEW
         plan = plans.plan(datums, base, donor, first=first)

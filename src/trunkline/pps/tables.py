@@ -148,6 +148,11 @@ def failed_result(position: int, reason: str) -> bytes:
     return to_ipc(results([{"row": position, "state": CODE[DatumState.FAILED], "reason": reason}]))
 
 
+def served_result(position: int) -> bytes:
+    """The record of a service's datum whose code is ended, as a report of one row."""
+    return to_ipc(results([{"row": position, "state": CODE[DatumState.SUCCESS], "reason": ""}]))
+
+
 def encode(table: pa.Table) -> bytes:
     """A table as the file that is kept."""
     sink = pa.BufferOutputStream()

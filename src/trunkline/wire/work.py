@@ -67,6 +67,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     spec_commit: str = ""
     secret_env: dict[str, bytes] = {}
     secrets: tuple[WorkSecret, ...] = ()
+    standing: bool = False
 
     def to_bytes(self) -> bytes:
         """As JSON."""

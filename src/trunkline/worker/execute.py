@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +40,13 @@ _INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "HTTP_", "HTTPS_", "ht
 class Interrupt:
     """Orders for the datum in progress, set by other threads. cancelled: why the claim is over, or "".
 
-    restart_row: run this datum again, if it is the one in progress; that attempt does not count. -1: none.
+    restart_row: run this datum again, if it is the one in progress; that attempt does not count. -1: none. finish: code
+    that runs for ever is to end, and what it wrote is kept.
     """
 
     cancelled: str = ""
     restart_row: int = -1
+    finish: bool = False
 
 
 def open_bench(
@@ -278,11 +281,14 @@ def _claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
     if step.image.python or step.image.requirements:
         env["PATH"] = f"{VENV_INSIDE}/bin:{env['PATH']}"
         env["VIRTUAL_ENV"] = VENV_INSIDE
+    env["PATH"] += f":{os.path.dirname(sys.executable)}"  # there pachctl lies
     env["HOME"] = HOME_INSIDE if bench.sandbox.namespaces else str(bench.scratch.tmp / "home")
     env |= bench.variables
+    if claim.job.id:
+        env |= {"PACH_JOB_ID": claim.job.id, "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id}
+    else:
+        env["PACH_CONFIG"] = "/pachctl/config.json"
     env |= {
-        "PACH_JOB_ID": claim.job.id,
-        "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id,
         "PPS_PIPELINE_NAME": claim.job.pipeline.name,
         "PPS_PROJECT_NAME": claim.job.pipeline.project,
         "PPS_SPEC_COMMIT": claim.spec_commit,

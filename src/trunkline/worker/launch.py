@@ -67,8 +67,8 @@ class Sandbox:
 
     namespaces: False runs it in the host's own root, with a real /pfs (the rung for root without mount rights).
     own_pids: a pid namespace too. image: folder whose entries appear at /. venv: folder shown at /.venv. masked,
-    exposed: host paths. secrets: shown as files. patience_s: how long the agent waits for a lost worker. prefix: put
-    before the launcher's command line (tests drop privileges with it).
+    exposed: host paths. secrets: shown as files. shown: host folders below /tmp. patience_s: how long the agent waits
+    for a lost worker. prefix: put before the launcher's command line (tests drop privileges with it).
     """
 
     namespaces: bool = True
@@ -79,6 +79,7 @@ class Sandbox:
     masked: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
     secrets: tuple[SecretFolder, ...] = ()
+    shown: tuple[str, ...] = ()
     patience_s: float = 0.0
     prefix: tuple[str, ...] = ()
     python: str = field(default_factory=lambda: sys.executable)
@@ -96,6 +97,7 @@ class Sandbox:
             masked=list(self.masked),
             exposed=list(self.exposed),
             secrets=secrets_as_told(self.secrets),
+            shown=list(self.shown),
         )
         return {
             "address": f"{inside}/{SOCKET_NAME}",

@@ -16,7 +16,7 @@ from trunkline.worker.ahead import Ahead
 from trunkline.worker.execute import Bench, Cancelled, Execution, Interrupt
 from trunkline.worker.layout import Staging
 from trunkline.worker.logs import Journal
-from trunkline.worker.ports import Cancel, Claim, Order, Output, Restart, Result, Server, Storage, Wake
+from trunkline.worker.ports import Cancel, Claim, Finish, Order, Output, Restart, Result, Server, Storage, Wake
 
 REPORT_S = 1.0
 REPORT_BYTES = 4 << 20
@@ -53,9 +53,17 @@ class _Part:
 
 
 class Worker:
-    """One worker. `run` until `stop`; `tell` gets sentences for the operator's log."""
+    """One worker. `run` until `stop`; `tell` gets sentences for the operator's log; `execution` runs datums."""
 
-    def __init__(self, server: Server, storage: Storage, bench: Bench, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        storage: Storage,
+        bench: Bench,
+        tell: Callable[[str], None],
+        execution: Callable[[Bench, Claim, Journal, Interrupt], Execution] = Execution,
+    ) -> None:
+        self._execution = execution
         self._server = server
         self._storage = storage
         self._bench = bench
@@ -104,6 +112,8 @@ class Worker:
             self._end(order.claim, order.reason)
         elif isinstance(order, Restart):
             self._restart(order)
+        elif isinstance(order, Finish):
+            self._finish(order)
 
     def _take(self, claim: Claim) -> None:
         """Work on a claim to its end."""
@@ -139,7 +149,7 @@ class Worker:
 
     def _range(self, work: _Work) -> None:
         claim = work.claim
-        execution = Execution(self._bench, claim, work.journal, work.interrupt)
+        execution = self._execution(self._bench, claim, work.journal, work.interrupt)
         ahead = Ahead(self._staging, claim.datums, self._ambient, lambda row: not work.over and row < work.last)
         part = _Part(work, self._storage.output(claim), [], claim.first)
         since_s, size = self._ambient.ticks_s(), 0
@@ -239,6 +249,13 @@ class Worker:
             work.over = work.interrupt.cancelled = reason
             self._bench.kill()
             work.stirred.set()
+
+    def _finish(self, order: Finish) -> None:
+        with self._lock:
+            work = self._work
+        if work is not None and order.claim == work.claim.id and work.claim.step.standing:
+            work.interrupt.finish = True
+            self._bench.kill()
 
     def _restart(self, order: Restart) -> None:
         with self._lock:

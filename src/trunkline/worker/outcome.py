@@ -73,6 +73,15 @@ def _reason(step: Step, last: Attempt, tries: int) -> str:
     return text
 
 
+def describe(step: Step, last: Attempt) -> str:
+    """How an attempt ended, with its last lines."""
+    return _reason(step, last, 1) if last.ended is None or last.ended.code != 0 else _clean_end(last)
+
+
+def _clean_end(last: Attempt) -> str:
+    return "exit 0" + ("; last lines: " + " ⏎ ".join(last.tail)[-_TAIL_CHARACTERS:] if last.tail else "")
+
+
 def _end(step: Step, ended: Exited) -> str:
     if ended.timed_out:
         return f"timed out after {_span(step.timeout_us)}"

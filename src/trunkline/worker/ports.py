@@ -68,7 +68,10 @@ class SecretFolder:
 
 @dataclass(frozen=True)
 class Step:
-    """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none."""
+    """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none.
+
+    standing: it runs for ever.
+    """
 
     cmd: tuple[str, ...]
     stdin: tuple[str, ...] = ()
@@ -85,6 +88,7 @@ class Step:
     code: str = ""
     secret_env: dict[str, bytes] = field(default_factory=dict, repr=False)
     secrets: tuple[SecretFolder, ...] = ()
+    standing: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,18 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """End the code of `claim`, which would run for ever, and report what it wrote."""
+
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """There may be something to claim."""
 
 
-Order = Cancel | Restart | Wake
+Order = Cancel | Restart | Finish | Wake
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from trunkline.model.datums import DatumTable, code_digest
 from trunkline.model.names import Commit
+from trunkline.model.specs import PipelineSpec
+from trunkline.pfs.images import ImageInfo
 from trunkline.pps.claims import Handed
 from trunkline.pps.secrets import Given
+from trunkline.pps.standing.wishes import Stand
 from trunkline.wire.work import DATUMS, ELEMENT, WorkImage, WorkInput, WorkSecret, WorkStep, table_to_bytes
 
 
@@ -20,7 +24,25 @@ def step_of(handed: Handed, image_filesets: Sequence[str], given: Given = Given(
 
     given: the secrets of its code.
     """
-    spec, transform = handed.spec, handed.spec.transform
+    code = code_digest(handed.spec.transform, handed.image.digest if handed.image is not None else "")
+    step = _step(handed.spec, handed.image, image_filesets, given)
+    return msgspec.structs.replace(
+        step,
+        inputs=_inputs(handed),
+        code=code,
+        output_commit=handed.leased.job.job.id,
+        spec_commit=handed.spec_commit,
+    )
+
+
+def standing_step(stand: Stand, image_filesets: Sequence[str], given: Given) -> WorkStep:
+    """What the code of a spout runs."""
+    step = _step(stand.spec, stand.image, image_filesets, given)
+    return msgspec.structs.replace(step, spec_commit=stand.version.spec_commit)
+
+
+def _step(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str], given: Given) -> WorkStep:
+    transform = spec.transform
     return WorkStep(
         cmd=transform.cmd,
         stdin=transform.stdin,
@@ -33,22 +55,18 @@ def step_of(handed: Handed, image_filesets: Sequence[str], given: Given = Given(
         datum_tries=spec.datum_tries,
         timeout_us=spec.datum_timeout_us,
         writable_inputs=spec.own.writable_inputs,
-        image=_image(handed, image_filesets),
-        inputs=_inputs(handed),
-        code=code_digest(transform, handed.image.digest if handed.image is not None else ""),
-        output_commit=handed.leased.job.job.id,
-        spec_commit=handed.spec_commit,
+        image=_image(spec, image, filesets),
         secret_env=given.env,
         secrets=tuple(WorkSecret(path=one.path, files=one.files) for one in given.folders),
+        standing=spec.service is not None or spec.spout is not None,
     )
 
 
-def _image(handed: Handed, filesets: Sequence[str]) -> WorkImage:
-    image = handed.image
+def _image(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str]) -> WorkImage:
     if image is None:
-        return WorkImage(name=handed.spec.transform.image)
+        return WorkImage(name=spec.transform.image)
     return WorkImage(
-        name=handed.spec.transform.image,
+        name=spec.transform.image,
         digest=image.digest,
         filesets=tuple(filesets),
         env=dict(image.spec.env),

@@ -12,7 +12,7 @@ import msgspec
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
-from trunkline.api.work.handout import datums_of, step_of
+from trunkline.api.work.handout import datums_of, standing_step, step_of
 from trunkline.catalog import images as image_rows
 from trunkline.catalog import outbox
 from trunkline.catalog.collection import chunks as chunk_rows
@@ -25,11 +25,13 @@ from trunkline.errors import FailedPrecondition, InvalidArgument, PermissionDeni
 from trunkline.pfs.files import load
 from trunkline.pps import claims
 from trunkline.pps import logs as pps_logs
-from trunkline.pps.claims import LEASE_US, Cancel, Command, Handed, Renewal, Report
+from trunkline.pps.claims import LEASE_US, Cancel, Command, Finish, Handed, Renewal, Report
 from trunkline.pps.controller import Pps
-from trunkline.pps.logs import Segment
+from trunkline.pps.logs import SPOUT_CLAIM, Segment
 from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC
 from trunkline.pps.secrets import given_to
+from trunkline.pps.standing import states
+from trunkline.pps.standing.wishes import stand
 from trunkline.storage import NewChunk, Sealed
 from trunkline.wire import nouns
 from trunkline.wire.gen import worker_pb2 as wire
@@ -181,6 +183,29 @@ class WorkerDoor:
             datums=datums_of(handed.datums, row.done, handed.deaths),
         )
 
+    def Stand(self, request: wire.StandRequest, _call: Call) -> wire.ClaimResponse:
+        """What the code of a spout is to run."""
+        pipeline, catalog = nouns.pipeline_of(request.pipeline), self.system.files.catalog
+        found = catalog.read(lambda tx: stand(tx, pipeline))
+        if found is None:
+            return wire.ClaimResponse()
+        given = catalog.read(lambda tx: given_to(tx, self.system.vault, found.spec))
+        filesets = catalog.read(lambda tx: image_rows.filesets_of(tx, found.version.image_digest))
+        step = standing_step(found, filesets, given)
+        claim = wire.Claim(id=f"{SPOUT_CLAIM}.{found.key}", spec=step.to_bytes())
+        if found.image is not None:  # which is read in a session
+            claim.gen = catalog.transact(lambda tx: session_rows.open_session(tx, KIND, leased=True))
+        claim.job.pipeline.CopyFrom(request.pipeline)
+        return wire.ClaimResponse(claim=claim)
+
+    def Tell(self, request: wire.TellRequest, _call: Call) -> wire.TellResponse:
+        """How a service or spout does."""
+        pipeline = nouns.pipeline_of(request.pipeline)
+        self.system.files.catalog.transact(
+            lambda tx: states.tell(tx, pipeline, request.version, running=request.running, reason=request.reason)
+        )
+        return wire.TellResponse()
+
     def Renew(self, request: wire.RenewRequest, _call: Call) -> wire.RenewResponse:
         """Keep claims; the commands that stand for them."""
         kept = [Renewal(one.claim, one.fence, one.row if one.row >= 0 else None) for one in request.claims]
@@ -221,6 +246,8 @@ def _chunks(gens: dict[bytes, int]) -> wire.Chunks:
 
 def _told(event: Event) -> wire.Command:
     claim = event.payload["claim"]
+    if "finish" in event.payload:
+        return wire.Command(finish=wire.Finish(claim=claim))
     if "cancel" in event.payload:
         return wire.Command(cancel=wire.Cancel(claim=claim, reason=event.payload["cancel"]))
     return wire.Command(restart=wire.Restart(claim=claim, rows=event.payload["restart"]))
@@ -229,4 +256,6 @@ def _told(event: Event) -> wire.Command:
 def _command(command: Command) -> wire.Command:
     if isinstance(command, Cancel):
         return wire.Command(cancel=wire.Cancel(claim=command.claim, reason=command.reason))
+    if isinstance(command, Finish):
+        return wire.Command(finish=wire.Finish(claim=command.claim))
     return wire.Command(restart=wire.Restart(claim=command.claim, rows=command.rows))

@@ -146,6 +146,7 @@ CREATE TABLE pipelines (
 	reason TEXT NOT NULL,
 	stopped BOOLEAN NOT NULL,
 	up_us BIGINT,
+	kind VARCHAR(12) NOT NULL,
 	created_us BIGINT NOT NULL,
 	updated_us BIGINT NOT NULL,
 	metadata TEXT NOT NULL,
@@ -390,6 +391,7 @@ CREATE TABLE claims (
 	"row" BIGINT,
 	row_started_us BIGINT,
 	restart TEXT,
+	finish BOOLEAN NOT NULL,
 	CONSTRAINT pk_claims PRIMARY KEY (id),
 	CONSTRAINT fk_claims_job FOREIGN KEY(job) REFERENCES jobs (seq)
 );

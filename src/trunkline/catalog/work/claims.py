@@ -32,6 +32,7 @@ class ClaimRow:
     row: int | None
     row_started_us: Micros | None
     restart: tuple[int, ...]
+    finish: bool = False
 
     @property
     def left(self) -> int:
@@ -138,6 +139,11 @@ def set_restart(tx: Tx, claim: str, rows: Sequence[int]) -> None:
     tx.execute(update(claims).where(claims.c.id == claim).values(restart=text))
 
 
+def set_finish(tx: Tx, claim: str) -> None:
+    """Ask the worker to end the code and keep what it wrote."""
+    tx.execute(update(claims).where(claims.c.id == claim).values(finish=True))
+
+
 def delete_claim(tx: Tx, claim: str) -> None:
     """A range is all reported, or not wanted any more."""
     tx.execute(delete(claims).where(claims.c.id == claim))
@@ -195,5 +201,5 @@ def forget(tx: Tx, job: int) -> None:
 
 
 def _claim(row: AnyRow) -> ClaimRow:
-    values = {name: getattr(row, name) for name in ClaimRow.__slots__ if name != "restart"}
-    return ClaimRow(**values, restart=tuple(json.loads(row.restart)) if row.restart else ())
+    values = {name: getattr(row, name) for name in ClaimRow.__slots__ if name not in ("restart", "finish")}
+    return ClaimRow(**values, finish=bool(row.finish), restart=tuple(json.loads(row.restart)) if row.restart else ())

@@ -24,6 +24,7 @@ class PipelineRow:
     state: str
     reason: str
     stopped: bool
+    kind: str
     created_us: Micros
     updated_us: Micros
     up_us: Micros | None
@@ -131,6 +132,17 @@ def idle(tx: Tx, key: int) -> None:
     tx.execute(update(pipelines).where(where).values(up_us=None))
 
 
+def set_kind(tx: Tx, key: int, kind: str) -> None:
+    """Say whether a pipeline has a worker of its own: SERVICE, SPOUT or TRANSFORM."""
+    tx.execute(update(pipelines).where(pipelines.c.key == key).values(kind=kind))
+
+
+def standing(tx: Tx) -> list[PipelineRow]:
+    """The services and spouts, oldest first."""
+    query = select(pipelines).where(pipelines.c.kind != "TRANSFORM").order_by(pipelines.c.key)
+    return [_pipeline(row) for row in tx.execute(query).all()]
+
+
 def set_stopped(tx: Tx, key: int, stopped: bool, state: str) -> None:
     """Stop or start a pipeline."""
     values = {"stopped": stopped, "state": state, "reason": "", "updated_us": tx.now_us}
@@ -148,7 +160,7 @@ def _pipeline(row: AnyRow) -> PipelineRow:
     address = Pipeline(row.project, row.name)
     times = (row.created_us, row.updated_us, row.up_us)
     texts = json.loads(row.metadata)
-    return PipelineRow(row.key, address, row.version, row.state, row.reason, bool(row.stopped), *times, texts)
+    return PipelineRow(row.key, address, row.version, row.state, row.reason, bool(row.stopped), row.kind, *times, texts)
 
 
 def _version(row: AnyRow) -> VersionRow:

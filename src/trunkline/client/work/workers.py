@@ -13,6 +13,8 @@ from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, to_ipc
 from trunkline.model.results import results as table_of
 from trunkline.storage.ports import Sealed
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.gen import worker_pb2 as messages
 from trunkline.wire.work import DATUMS, WorkImage, WorkStep, table_from_bytes
@@ -26,9 +28,13 @@ REFRESH_S = 600.0
 
 
 class RemoteServer:
-    """Fills `worker.ports.Server`. It has a write session while there is work, and none while there is not."""
+    """Fills `worker.ports.Server`. It has a write session while there is work, and none while there is not.
 
-    def __init__(self, client: Client, worker: str, ambient: Ambient) -> None:
+    pipeline: the only one that it works for, a service or a spout.
+    """
+
+    def __init__(self, client: Client, worker: str, ambient: Ambient, pipeline: Pipeline | None = None) -> None:
+        self._pipeline = pipeline
         self.calls = client.workers
         self._worker = worker
         self._ambient = ambient
@@ -66,10 +72,33 @@ class RemoteServer:
         if self._ambient.ticks_s() - self._opened_s >= LEAVE_S:
             self._leave()
         try:
-            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker, gen=self._gen))
+            answer = self.calls.Claim(self._claim_request(self._gen))
         except Aborted:  # the server gave the session up; what it covered was reported or is lost
             self._session = None
-            answer = self.calls.Claim(messages.ClaimRequest(worker=self._worker))
+            answer = self.calls.Claim(self._claim_request(0))
+        return self._claimed(answer)
+
+    def _claim_request(self, gen: int) -> messages.ClaimRequest:
+        request = messages.ClaimRequest(worker=self._worker, gen=gen)
+        if self._pipeline is not None:
+            request.pipeline.CopyFrom(_pipeline(self._pipeline))
+        return request
+
+    def stand(self) -> ports.Claim | None:
+        """What the code of this worker's spout is to run; None: nothing now."""
+        request = messages.StandRequest(worker=self._worker)
+        if self._pipeline is not None:
+            request.pipeline.CopyFrom(_pipeline(self._pipeline))
+        return self._claimed(self.calls.Stand(request))
+
+    def tell(self, version: int, running: bool, reason: str) -> None:
+        """How the code of this worker's service or spout does."""
+        request = messages.TellRequest(worker=self._worker, version=version, running=running, reason=reason)
+        if self._pipeline is not None:
+            request.pipeline.CopyFrom(_pipeline(self._pipeline))
+        self.calls.Tell(request)
+
+    def _claimed(self, answer: messages.ClaimResponse) -> ports.Claim | None:
         if not answer.HasField("claim"):
             self._leave()
             return None
@@ -85,7 +114,7 @@ class RemoteServer:
             fence=claim.fence,
             job=Job(pipeline, claim.job.id),
             step=_step(step),
-            datums=_datums(claim.datums, step),
+            datums=_datums(claim.datums, step) if claim.datums else [],
             first=claim.first,
             last=claim.last,
             lease_us=claim.lease_us,
@@ -136,6 +165,10 @@ class RemoteServer:
         self.calls.Logs(messages.LogsRequest(worker=self._worker, gen=self._gen, segments=[body]))
 
 
+def _pipeline(pipeline: Pipeline) -> pps.Pipeline:
+    return pps.Pipeline(name=pipeline.name, project=pfs.Project(name=pipeline.project))
+
+
 def _result(row: ports.Result, image: str, code: str) -> dict[str, object]:
     return {
         "row": row.row,
@@ -178,6 +211,8 @@ def _order(command: messages.Command) -> ports.Order | None:
             return ports.Cancel(command.cancel.claim, command.cancel.reason)
         case "restart":
             return ports.Restart(command.restart.claim, tuple(command.restart.rows))
+        case "finish":
+            return ports.Finish(command.finish.claim)
         case "wake":
             return ports.Wake()
     return None
@@ -200,6 +235,7 @@ def _step(step: WorkStep) -> ports.Step:
         code=step.code,
         secret_env=step.secret_env,
         secrets=tuple(ports.SecretFolder(one.path, tuple(one.files.items())) for one in step.secrets),
+        standing=step.standing,
     )
 
 

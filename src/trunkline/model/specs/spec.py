@@ -286,7 +286,7 @@ class PipelineSpec:
     @property
     def skips(self) -> bool:
         """Whether datums may be skipped at all."""
-        return not (self.every_job or self.s3_out)
+        return not (self.every_job or self.s3_out or self.service is not None)
 
 
 def leaves_of(node: Input | None) -> Iterator[Leaf]:

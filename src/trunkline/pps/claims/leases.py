@@ -58,7 +58,14 @@ class Restart:
     rows: tuple[int, ...]
 
 
-Command = Cancel | Restart
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The worker is to end the code, which would run for ever, and report what it wrote."""
+
+    claim: str
+
+
+Command = Cancel | Restart | Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,8 @@ def _look(tx: Tx, worker: str, renewals: Sequence[Renewal]) -> tuple[list[Comman
         kept.append(one)
         if row.restart:
             commands.append(Restart(one.claim, row.restart))
+        if row.finish:
+            commands.append(Finish(one.claim))
     return commands, kept
 
 
@@ -174,10 +183,12 @@ def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipel
     session_rows.require_open(tx, gen)
     rows = claim_rows.all_claims(tx)
     jobs = job_rows.get_jobs(tx, {row.job for row in rows})
-    held_back = pipeline_rows.in_state(tx, PipelineState.CRASHING.value)
-    rows = [row for row in rows if row.pipeline not in held_back]
     if pipeline is not None:
         rows = [row for row in rows if jobs[row.job].job.pipeline == pipeline]
+    else:
+        held_back = pipeline_rows.in_state(tx, PipelineState.CRASHING.value)
+        held_back |= {row.key for row in pipeline_rows.standing(tx)}  # each has a worker that asks for it by name
+        rows = [row for row in rows if row.pipeline not in held_back]
     busy: dict[int, int] = {}
     for row in rows:
         busy[row.pipeline] = busy.get(row.pipeline, 0) + (row.worker is not None)

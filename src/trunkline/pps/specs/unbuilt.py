@@ -8,8 +8,6 @@ from trunkline.errors import Unimplemented
 from trunkline.model.specs import Leaf, PfsInput, PipelineSpec
 
 UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
-    "spout": lambda spec: spec.spout is not None,
-    "service": lambda spec: spec.service is not None,
     "egress": lambda spec: spec.egress is not None,
     "s3_out": lambda spec: spec.s3_out,
     "transform.datum_batching": lambda spec: spec.transform.datum_batching,

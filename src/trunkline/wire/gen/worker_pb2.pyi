@@ -360,24 +360,28 @@ class Command(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
     WAKE_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cancel(self) -> Global___Cancel: ...
     @_builtins.property
     def restart(self) -> Global___Restart: ...
     @_builtins.property
     def wake(self) -> Global___Wake: ...
+    @_builtins.property
+    def finish(self) -> Global___Finish: ...
     def __init__(
         self,
         *,
         cancel: Global___Cancel | None = ...,
         restart: Global___Restart | None = ...,
         wake: Global___Wake | None = ...,
+        finish: Global___Finish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "restart", b"restart", "wake", b"wake"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "wake", b"wake"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "restart", b"restart", "wake", b"wake"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "wake", b"wake"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["cancel", "restart", "wake"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["cancel", "restart", "wake", "finish"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -448,6 +452,99 @@ class Wake(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Wake: _TypeAlias = Wake  # noqa: Y015
+
+@_typing.final
+class Finish(_message.Message):
+    """End the code of a claim, which would run for ever, and report what it wrote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_FIELD_NUMBER: _builtins.int
+    claim: _builtins.str
+    def __init__(
+        self,
+        *,
+        claim: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finish: _TypeAlias = Finish  # noqa: Y015
+
+@_typing.final
+class StandRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    @_builtins.property
+    def pipeline(self) -> _pps_v2_pb2.Pipeline: ...
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        pipeline: _pps_v2_pb2.Pipeline | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandRequest: _TypeAlias = StandRequest  # noqa: Y015
+
+@_typing.final
+class TellRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    version: _builtins.int
+    """Which version of the pipeline it is about; 0: any."""
+    running: _builtins.bool
+    reason: _builtins.str
+    """How the code ended, with its last lines."""
+    @_builtins.property
+    def pipeline(self) -> _pps_v2_pb2.Pipeline: ...
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        pipeline: _pps_v2_pb2.Pipeline | None = ...,
+        version: _builtins.int = ...,
+        running: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline", "reason", b"reason", "running", b"running", "version", b"version", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TellRequest: _TypeAlias = TellRequest  # noqa: Y015
+
+@_typing.final
+class TellResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TellResponse: _TypeAlias = TellResponse  # noqa: Y015
 
 @_typing.final
 class ClaimRequest(_message.Message):

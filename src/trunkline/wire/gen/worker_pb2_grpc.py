@@ -89,6 +89,16 @@ class WorkersStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportResponse.FromString,
                 _registered_method=True)
+        self.Stand = channel.unary_unary(
+                '/trunkline.worker.v1.Workers/Stand',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.StandRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ClaimResponse.FromString,
+                _registered_method=True)
+        self.Tell = channel.unary_unary(
+                '/trunkline.worker.v1.Workers/Tell',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.TellRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.TellResponse.FromString,
+                _registered_method=True)
         self.Logs = channel.unary_unary(
                 '/trunkline.worker.v1.Workers/Logs',
                 request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.LogsRequest.SerializeToString,
@@ -175,6 +185,20 @@ class WorkersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Stand(self, request, context):
+        """What the code of a spout is to run; an answer without claim: nothing now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Tell(self, request, context):
+        """Whether the code of a service or spout runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Logs(self, request, context):
         """Log segments that were written.
         """
@@ -239,6 +263,16 @@ def add_WorkersServicer_to_server(servicer, server):
                     servicer.Report,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportResponse.SerializeToString,
+            ),
+            'Stand': grpc.unary_unary_rpc_method_handler(
+                    servicer.Stand,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.StandRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ClaimResponse.SerializeToString,
+            ),
+            'Tell': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tell,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.TellRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.TellResponse.SerializeToString,
             ),
             'Logs': grpc.unary_unary_rpc_method_handler(
                     servicer.Logs,
@@ -543,6 +577,60 @@ class Workers:
             '/trunkline.worker.v1.Workers/Report',
             trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.worker.v1.Workers/Stand',
+            trunkline_dot_wire_dot_gen_dot_worker__pb2.StandRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_worker__pb2.ClaimResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tell(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.worker.v1.Workers/Tell',
+            trunkline_dot_wire_dot_gen_dot_worker__pb2.TellRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_worker__pb2.TellResponse.FromString,
             options,
             channel_credentials,
             insecure,

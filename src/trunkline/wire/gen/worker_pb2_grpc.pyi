@@ -60,6 +60,10 @@ class WorkersStub:
     """Keep claims; the answer carries the commands that stand for them."""
     Report: _grpc.UnaryUnaryMultiCallable[_worker_pb2.ReportRequest, _worker_pb2.ReportResponse]
     """A finished prefix of a claim, adopted in one transaction or refused (ABORTED: the claim is somebody else's now)."""
+    Stand: _grpc.UnaryUnaryMultiCallable[_worker_pb2.StandRequest, _worker_pb2.ClaimResponse]
+    """What the code of a spout is to run; an answer without claim: nothing now."""
+    Tell: _grpc.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _worker_pb2.TellResponse]
+    """Whether the code of a service or spout runs."""
     Logs: _grpc.UnaryUnaryMultiCallable[_worker_pb2.LogsRequest, _worker_pb2.LogsResponse]
     """Log segments that were written."""
 
@@ -87,6 +91,10 @@ class WorkersAsyncStub(WorkersStub):
     """Keep claims; the answer carries the commands that stand for them."""
     Report: _aio.UnaryUnaryMultiCallable[_worker_pb2.ReportRequest, _worker_pb2.ReportResponse]  # type: ignore[assignment]
     """A finished prefix of a claim, adopted in one transaction or refused (ABORTED: the claim is somebody else's now)."""
+    Stand: _aio.UnaryUnaryMultiCallable[_worker_pb2.StandRequest, _worker_pb2.ClaimResponse]  # type: ignore[assignment]
+    """What the code of a spout is to run; an answer without claim: nothing now."""
+    Tell: _aio.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _worker_pb2.TellResponse]  # type: ignore[assignment]
+    """Whether the code of a service or spout runs."""
     Logs: _aio.UnaryUnaryMultiCallable[_worker_pb2.LogsRequest, _worker_pb2.LogsResponse]  # type: ignore[assignment]
     """Log segments that were written."""
 
@@ -177,6 +185,22 @@ class WorkersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.ReportResponse, _abc.Awaitable[_worker_pb2.ReportResponse]]:
         """A finished prefix of a claim, adopted in one transaction or refused (ABORTED: the claim is somebody else's now)."""
+
+    @_abc_1.abstractmethod
+    def Stand(
+        self,
+        request: _worker_pb2.StandRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_pb2.ClaimResponse, _abc.Awaitable[_worker_pb2.ClaimResponse]]:
+        """What the code of a spout is to run; an answer without claim: nothing now."""
+
+    @_abc_1.abstractmethod
+    def Tell(
+        self,
+        request: _worker_pb2.TellRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_pb2.TellResponse, _abc.Awaitable[_worker_pb2.TellResponse]]:
+        """Whether the code of a service or spout runs."""
 
     @_abc_1.abstractmethod
     def Logs(

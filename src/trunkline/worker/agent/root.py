@@ -31,6 +31,7 @@ class View:
     whose entries appear at /, or "". venv: folder shown at /.venv, or "". venv_writable: while it is being built.
     masked: files and folders that appear empty. exposed: files and folders that stay writable. secrets: folders
     to show, each with its files as hex digits; nothing of them is written to a disk.
+    shown: folders below /tmp that appear all the same, read-only.
     """
 
     pfs: str
@@ -42,6 +43,7 @@ class View:
     masked: list[str] = field(default_factory=list)
     exposed: list[str] = field(default_factory=list)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    shown: list[str] = field(default_factory=list)
 
 
 def build(view: View, own_pids: bool) -> None:
@@ -66,6 +68,8 @@ def build(view: View, own_pids: bool) -> None:
         os.mkdir(b"/.venv")
         kernel.bind(OLD + os.fsencode(view.venv), b"/.venv")
         writable += [b"/.venv"] if view.venv_writable else []
+    for folder in map(os.fsencode, view.shown):
+        _expose(folder)
     for exposed in map(os.fsencode, view.exposed):
         _expose(exposed)
         writable.append(exposed)

@@ -1,0 +1,1 @@
+"""Code that runs for ever: services, with a datum, and spouts, without one."""
