@@ -8,7 +8,7 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.errors import Aborted, InvalidArgument, NotFound
 from trunkline.model.names import Repo
 from trunkline.pfs import reads
 from trunkline.pfs.content import Bounds
@@ -109,3 +109,21 @@ def test_an_empty_commit_sends_nothing(files: Files, store: MemoryStore) -> None
     finish_waiting(files)
     sent = send(reads.need_source(files, DATA, "master"), "/", "s3://bucket/out", files.ambient)
     assert (sent.files, sent.size_bytes) == (0, 0)
+
+
+def test_what_nobody_waits_for_ends(files: Files, store: MemoryStore) -> None:
+    for at in range(10):
+        obstore.put(store, f"d/{at}", b"1")
+    answers = iter([True, True, True])
+
+    def wanted() -> bool:
+        return next(answers, False)
+
+    modify(files, MASTER, [Add("/a", b"1"), Add("/b", b"2")])
+    finish_waiting(files)
+    with pytest.raises(Aborted, match="not wanted any more"):
+        modify(files, MASTER, [AddUrl("/x", "s3://b/d", recursive=True, wanted=wanted)])
+    assert tree(files) == {"/a": b"1", "/b": b"2"}
+    answers = iter([True])
+    with pytest.raises(Aborted, match="1 files are there"):
+        send(reads.need_source(files, DATA, "master"), "/", "s3://bucket/out", files.ambient, wanted=wanted)

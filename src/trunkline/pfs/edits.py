@@ -7,9 +7,9 @@ adopts the layers: nobody ever sees half of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
@@ -25,7 +25,7 @@ from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import Change, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, need_repo
-from trunkline.pfs.outside.fetching import fetch_file, fetch_tree
+from trunkline.pfs.outside.fetching import Fetcher, always, fetch_file, fetch_tree
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
@@ -92,7 +92,8 @@ class Copy:
 class AddUrl:
     """More for a file, from a URL. recursive: all below the URL goes below the path, in the place of what is there.
 
-    concurrency: how many small objects are fetched at once; 0: the usual.
+    concurrency: how many small objects are fetched at once; 0: the usual. wanted: asked while fetching; when it says
+    no, Aborted is raised.
     """
 
     path: str
@@ -100,6 +101,7 @@ class AddUrl:
     recursive: bool = False
     concurrency: int = 0
     datum: str = ""
+    wanted: Callable[[], bool] = field(default=always, compare=False)
 
 
 Edit = Add | AddMany | AddUrl | Delete | Copy
@@ -214,9 +216,11 @@ def _apply(files: Files, session: Session, writer: Writer, edit: Edit) -> None:
                 )
             writer.put_many(stored, edit.sizes, edit.data, append=edit.append)
         case AddUrl(path, url, True):
-            fetch_tree(writer, url, paths.clean(path), edit.datum, edit.concurrency, files.ambient)
+            fetch_tree(
+                writer, url, paths.clean(path), edit.datum, edit.concurrency, Fetcher(files.ambient, edit.wanted)
+            )
         case AddUrl(path, url):
-            fetch_file(writer, url, _file_path(path), edit.datum, files.ambient)
+            fetch_file(writer, url, _file_path(path), edit.datum, Fetcher(files.ambient, edit.wanted))
         case Delete():
             writer.delete(_deleted(edit.path), edit.datum or None)
         case Copy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +24,7 @@ class EgressDoor:
     bridge: Bridge
     service: str = field(default="pfs_v2.API")
 
-    async def Egress(self, request: pfs.EgressRequest, _call: Call) -> pfs.EgressResponse:
+    async def Egress(self, request: pfs.EgressRequest, call: Call) -> pfs.EgressResponse:
         """Write all files of a commit below a URL, under their paths. A commit that is being finished is waited for."""
         named = nouns.commit_of(request.commit, "Egress")
         target = request.WhichOneof("target")
@@ -32,10 +33,11 @@ class EgressDoor:
         if target == "sql_database":
             raise Unimplemented("Egress into a database is not built; write to an object store, and load it from there")
         url = request.object_storage.url
-        sent = await self.bridge.slow(partial(_send, self.files, named, url))
+        sent = await self.bridge.slow(partial(_send, self.files, named, url, call.wanted))
         result = pfs.EgressResponse.ObjectStorageResult(bytes_written=sent)
         return pfs.EgressResponse(object_storage=result)
 
 
-def _send(files: Files, named: nouns.CommitRef, url: str) -> int:
-    return send(reads.need_source(files, named.repo, named.ref), "/", url, files.ambient).size_bytes
+def _send(files: Files, named: nouns.CommitRef, url: str, wanted: Callable[[], bool]) -> int:
+    source = reads.need_source(files, named.repo, named.ref)
+    return send(source, "/", url, files.ambient, wanted=wanted).size_bytes

@@ -104,7 +104,7 @@ class ReadDoor:
             async for item in items:
                 yield item
 
-    async def GetFile(self, request: pfs.GetFileRequest, _call: Call) -> AsyncGenerator[BytesValue, None]:
+    async def GetFile(self, request: pfs.GetFileRequest, call: Call) -> AsyncGenerator[BytesValue, None]:
         """The bytes of one file; an empty one is one empty message, since a client takes the first unasked.
 
         With a URL the server writes there all that the path means, and answers one empty message.
@@ -112,7 +112,7 @@ class ReadDoor:
         source, _ = await self._open(request.file.commit)
         if request.URL:
             path, url, bounds = request.file.path, request.URL, _bounds(request)
-            await self.bridge.slow(partial(send, source, path, url, self.files.ambient, bounds))
+            await self.bridge.slow(partial(send, source, path, url, self.files.ambient, bounds, call.wanted))
             yield BytesValue()
             return
 

@@ -32,24 +32,24 @@ class ModifyDoor:
     files: Files
     service: str = "pfs_v2.API"
 
-    def ModifyFile(self, messages: Iterator[pfs.ModifyFileRequest], _call: Call) -> Empty:
+    def ModifyFile(self, messages: Iterator[pfs.ModifyFileRequest], call: Call) -> Empty:
         """Apply edits to one commit, all or none."""
         first = next(messages, None)
         if first is None or first.WhichOneof("body") != "set_commit":
             raise InvalidArgument("the first message of ModifyFile must be set_commit: it says where to write")
-        modify(self.files, target_of(first.set_commit), edits_of(messages))
+        modify(self.files, target_of(first.set_commit), edits_of(messages, call))
         return Empty()
 
 
-def edits_of(messages: Iterator[pfs.ModifyFileRequest]) -> Iterator[Edit]:
+def edits_of(messages: Iterator[pfs.ModifyFileRequest], call: Call) -> Iterator[Edit]:
     """What a stream wants done, after it has said where."""
-    return map(_edit, messages)
+    return (_edit(message, call) for message in messages)
 
 
-def _edit(message: pfs.ModifyFileRequest) -> Edit:
+def _edit(message: pfs.ModifyFileRequest, call: Call) -> Edit:
     match message.WhichOneof("body"):
         case "add_file":
-            return _add(message.add_file)
+            return _add(message.add_file, call)
         case "delete_file":
             return Delete(message.delete_file.path, message.delete_file.datum or None)
         case "copy_file":
@@ -61,10 +61,10 @@ def _edit(message: pfs.ModifyFileRequest) -> Edit:
     raise InvalidArgument("a message of ModifyFile says nothing: expected add_file, delete_file or copy_file")
 
 
-def _add(add: pfs.AddFile) -> Edit:
+def _add(add: pfs.AddFile, call: Call) -> Edit:
     if add.WhichOneof("source") == "url":
         url = add.url
-        return AddUrl(add.path, url.URL, url.recursive, url.concurrency, add.datum)
+        return AddUrl(add.path, url.URL, url.recursive, url.concurrency, add.datum, call.wanted)
     return Add(add.path, add.raw.value, add.datum)
 
 

@@ -31,9 +31,9 @@ class FileSetDoor:
     events: Events
     service: str = field(default="pfs_v2.API")
 
-    def CreateFileSet(self, messages: Iterator[pfs.ModifyFileRequest], _call: Call) -> pfs.CreateFileSetResponse:
+    def CreateFileSet(self, messages: Iterator[pfs.ModifyFileRequest], call: Call) -> pfs.CreateFileSetResponse:
         """A file set of a stream of edits, which says nothing about where to write."""
-        return pfs.CreateFileSetResponse(file_set_id=self.leases.create(edits_of(messages)))
+        return pfs.CreateFileSetResponse(file_set_id=self.leases.create(edits_of(messages, call)))
 
     async def GetFileSet(self, request: pfs.GetFileSetRequest, _call: Call) -> pfs.CreateFileSetResponse:
         """The content of a commit, or what it changed."""

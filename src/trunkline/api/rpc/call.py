@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from threading import Event
 
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
@@ -33,6 +34,15 @@ class Call:
     transaction: str = ""
     worker_token: str = field(default="", repr=False)
     notes: list[str] = field(default_factory=list, compare=False)
+    _gone: Event = field(default_factory=Event, compare=False, repr=False)
+
+    def leave(self) -> None:
+        """The client waits for no answer any more."""
+        self._gone.set()
+
+    def wanted(self) -> bool:
+        """Whether somebody still waits for the answer. Work that takes as long as a network does asks now and then."""
+        return not self._gone.is_set()
 
     @property
     def bare_branches(self) -> bool:

@@ -161,6 +161,7 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
                 context.set_trailing_metadata(tuple(note(text) for text in call.notes))
             return result
         except asyncio.CancelledError:
+            call.leave()
             raise
         except Exception as error:
             await _abort(error, name, context, rooms.ambient)
@@ -208,6 +209,7 @@ def _streaming(name: str, method: MethodDescriptor, work: Callable[..., Any], ro
                 async for item in items:
                     yield item
         except (asyncio.CancelledError, GeneratorExit):
+            call.leave()
             raise
         except Exception as error:
             await _abort(error, name, context, rooms.ambient)

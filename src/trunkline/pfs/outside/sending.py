@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from trunkline.ambient import Ambient
+from trunkline.errors import Aborted
 from trunkline.pfs.content import EVERYWHERE, Bounds, get_tree
+from trunkline.pfs.outside.fetching import always
 from trunkline.pfs.reads import Source
 from trunkline.storage import Content
 from trunkline.storage.objects import Place, open_place, write
@@ -26,12 +28,19 @@ class Sent:
     size_bytes: int
 
 
-def send(source: Source, path: str, url: str, ambient: Ambient, bounds: Bounds = EVERYWHERE) -> Sent:
+def send(
+    source: Source,
+    path: str,
+    url: str,
+    ambient: Ambient,
+    bounds: Bounds = EVERYWHERE,
+    wanted: Callable[[], bool] = always,
+) -> Sent:
     """Write what a path or glob means, and all below it, to an object store: `url`, then the file's whole path.
 
     What is there under those names is replaced; other objects stay. Each object is tried again with growing pauses;
-    then Unavailable is raised, and calling again is safe. Raises NotFound, InvalidArgument, PermissionDenied.
-    Memory: AT_ONCE small files, or a few parts of a large one.
+    then Unavailable is raised, and calling again is safe. Raises NotFound, InvalidArgument, PermissionDenied, and
+    Aborted once `wanted` says no. Memory: AT_ONCE small files, or a few parts of a large one.
     """
     top = open_place(url)
     files = size_bytes = 0
@@ -39,6 +48,8 @@ def send(source: Source, path: str, url: str, ambient: Ambient, bounds: Bounds =
     with ThreadPoolExecutor(AT_ONCE, "send") as pool:
         try:
             for content in _contents(source, path, bounds):
+                if not wanted():
+                    raise Aborted(f"writing to {top.shown} is not wanted any more; {files} files are there")
                 place = top.below(content.path)
                 files, size_bytes = files + 1, size_bytes + content.size_bytes
                 if content.size_bytes > SMALL_BYTES:
