@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -299,3 +302,17 @@ def test_defaults_are_set_and_shown(pachctl, server, context):
     assert pachctl("inspect", "defaults", "--cluster").out == '{\n  "a": 1\n}\n'
     assert pachctl("inspect", "defaults").out == '{\n  "b": 2\n}\n'
     assert pachctl("inspect", "defaults", "--cluster", "--project", "p").status == 1
+
+
+def test_a_spec_comes_from_a_url(pachctl, server, context, tmp_path):
+    (tmp_path / "spec.json").write_text(json.dumps(SPEC))
+    server.script["pps.CreatePipelineV2"] = pps.CreatePipelineV2Response()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        Thread(target=web.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{web.server_address[1]}"
+        assert pachctl("create", "pipeline", "-f", f"{place}/spec.json").status == 0
+        missing = pachctl("create", "pipeline", "-f", f"{place}/nowhere.json")
+        web.shutdown()
+    assert sent(server)[0]["pipeline"]["name"] == "edges"
+    assert (missing.status, "cannot read http" in missing.err) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -353,3 +354,9 @@ def test_no_text_breaks_the_readers(text: str) -> None:
     except InvalidArgument:
         return
     assert found
+
+
+@pytest.mark.parametrize("text", [json.dumps({**GOOD, "description": "\ud800"}), f"{json.dumps(GOOD)} # \udfff"])
+def test_half_a_character_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"line 1.*half a surrogate pair"):
+        read_spec(text)

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from trunkline.errors import InvalidArgument
 from trunkline.model.infos import Trigger
 from trunkline.model.names import Pipeline
 from trunkline.model.specs import (
@@ -360,3 +361,13 @@ def test_the_schema_is_the_messages() -> None:
 
     compare(REQUEST, pps.CreatePipelineRequest.DESCRIPTOR, "")
     assert len(seen) > 100
+
+
+def test_null_in_a_list_is_as_if_nothing_were_written() -> None:
+    pair = [{"pfs": {"repo": "a", "glob": "/", "name": None, "branch": None}}, {"pfs": {"repo": "b", "glob": "/"}}]
+    base = {"pipeline": {"name": "p"}, "transform": {"cmd": ["a"]}, "input": {"cross": pair}}
+    written = read_spec({**base, "tolerations": [{"key": "a", "operator": "EXISTS", "effect": None}]})
+    assert [(leaf.name, leaf.branch) for leaf in written.spec.leaves] == [("a", "master"), ("b", "master")]
+    assert written.spec.tolerations[0].effect == "ALL_EFFECTS"
+    with pytest.raises(InvalidArgument, match="operator"):
+        read_spec({**base, "tolerations": [{"key": "a", "operator": None}]})

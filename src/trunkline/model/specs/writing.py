@@ -149,6 +149,8 @@ def take_annotations(form: Form, about: Complaints) -> None:
 
 
 def _patched(below: Any, above: Any) -> Any:
+    if isinstance(above, list):
+        return [_patched(None, one) for one in above]  # a list is replaced whole, so its nulls delete nothing below
     if not isinstance(above, Mapping):
         return above
     result = dict(below) if isinstance(below, Mapping) else {}

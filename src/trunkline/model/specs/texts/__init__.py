@@ -6,7 +6,7 @@ from typing import Any
 
 from trunkline.errors import InvalidArgument
 from trunkline.model.specs.complaints import Complaints
-from trunkline.model.specs.texts.json import Unreadable, read_json
+from trunkline.model.specs.texts.json import HALF, Unreadable, read_json
 
 
 def read_values(text: str, what: str) -> list[tuple[Any, Complaints]]:
@@ -15,6 +15,9 @@ def read_values(text: str, what: str) -> list[tuple[Any, Complaints]]:
     what: what to call the text in errors. Raises InvalidArgument where it is neither JSON nor YAML, or holds nothing.
     """
     text = text.removeprefix("\ufeff")
+    if half := HALF.search(text):
+        line = text.count("\n", 0, half.start()) + 1
+        raise InvalidArgument(f"{what} cannot be read: line {line}: half a surrogate pair, which is no character")
     try:
         found = _read(text)
     except Unreadable as error:

@@ -11,6 +11,8 @@ from trunkline.model.specs.complaints import Complaints, Path, Place
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair: escapes can write it, and no text holds it."""
 _WORDS = {"true": True, "false": False, "null": None}
 MAX_DEPTH = 100
 _DECODER = json.JSONDecoder()
@@ -137,5 +139,7 @@ class _Reader:
         except json.JSONDecodeError as error:
             self.at = error.pos
             raise self.unreadable(f"{error.msg[0].lower()}{error.msg[1:]}") from None
+        if HALF.search(value):
+            raise self.unreadable("half a surrogate pair is no character")
         self.at = length
         return str(value)
