@@ -10,6 +10,10 @@ import pytest
 from pps_world import World, copy, glob
 
 from trunkline.errors import AlreadyExists
+from trunkline.model.infos import Trigger
+from trunkline.model.specs import CronInput
+from trunkline.pfs.ticker import Ticker, TriggerSchedules
+from trunkline.pps.schedules.ticks import CronSchedules
 
 
 class Killed(BaseException):
@@ -104,3 +108,56 @@ def test_a_kill_at_every_transaction_loses_nothing(tmp_path: Path, after: bool) 
     while kill_at(tmp_path / str(at), at, after):
         at += 1
     assert at > 50
+
+
+def wait_and_tick(world: World) -> None:
+    """What waits for a schedule or a trigger happens, and what follows."""
+    while Ticker(world.files, [TriggerSchedules(world.files), CronSchedules(world.files)]).step():
+        pass
+    world.pump()
+
+
+def kill_what_waits(folder: Path, at: int, after: bool) -> bool:
+    """One life with one death of a server with a cron input and an input with a trigger."""
+    world = World(folder)
+    world.repo()
+    late = glob("/*", branch="late-trigger-1", trigger=Trigger("master", commits=2))
+    world.pipeline("late", copy, late)
+    world.pipeline("clock", copy, CronInput("default", "clock_tick", "tick", "@hourly"))
+    world.pump()
+    world.clock.advance(7200)
+    doom, killed = Doomed(at, after), False
+    doom.attach(world)
+    for deed in (
+        lambda: world.put({"/a": b"1"}),
+        lambda: wait_and_tick(world),
+        lambda: world.put({"/b": b"2"}),
+        lambda: wait_and_tick(world),
+    ):
+        while True:
+            try:
+                deed()
+                break
+            except Killed:
+                killed = True
+                world.reopen()
+    assert world.content("late") == {"/a": b"1", "/b": b"2"}
+    assert len(world.content("clock")) == len(world.content("clock_tick")) == 2
+    assert [job.data_total for job in world.jobs("clock")] == [2, 1, 0]
+    world.close()
+    return killed
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", [9, 23])
+def test_a_kill_makes_no_tick_twice_and_loses_no_move(tmp_path: Path, at: int, after: bool) -> None:
+    assert kill_what_waits(tmp_path, at, after)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_at_any_transaction_makes_no_tick_twice(tmp_path: Path, after: bool) -> None:
+    at = 1
+    while kill_what_waits(tmp_path / str(at), at, after):
+        at += 1
+    assert at > 30
