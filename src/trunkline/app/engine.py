@@ -35,6 +35,7 @@ from trunkline.api.work.jobs import JobDoor
 from trunkline.api.work.logs import LogDoor
 from trunkline.api.work.own import OwnDatumDoor
 from trunkline.api.work.pipelines import PipelineDoor
+from trunkline.api.work.search import ClusterLogDoor, LogsDoor
 from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config
@@ -44,6 +45,7 @@ from trunkline.app.standing import StandingWorkers
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.metadata import cluster_metadata
 from trunkline.catalog.upkeep import Upkeep
+from trunkline.fleet.happened import Happened
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.collection.space import Space
@@ -100,6 +102,7 @@ class Engine:
         self._leases = Leases(self._files)
         self._fleet: LocalFleet | None = None
         self._standing: StandingWorkers | None = None
+        self._happened = Happened(ambient)
         self.worker_token = secrets.token_hex(32)
         """What this server's own workers show it. Another one after each start, and never written down."""
         self.handed = Handed()
@@ -141,6 +144,8 @@ class Engine:
             OwnDatumDoor(self._pps, self._rules, self._config.worker_count),
             SecretDoor(self._pps),
             LogDoor(self._pps, bridge, events),
+            LogsDoor(self._pps, bridge, events),
+            ClusterLogDoor(self._pps, bridge, events, self._happened.since),
             WorkerDoor(self._pps, bridge, events, self.worker_token),
             AllFilesDoor(files),
             AllPipelinesDoor(files, self._crash),
@@ -162,6 +167,9 @@ class Engine:
             self._standing = StandingWorkers(site, self._catalog)
             self._fleet.start()
             self._standing.start()
+            self._happened.note(
+                "Normal", "PoolStarted", "", f"{self._rung.reason}: {self._config.worker_count} workers"
+            )
 
     def _crash(self) -> str:
         return self._fleet.crash() if self._fleet else self._trouble()
@@ -170,6 +178,7 @@ class Engine:
         return self._fleet.trouble() if self._fleet else "this server has no workers"
 
     def _worker_gone(self, worker: str, reason: str) -> None:
+        self._happened.note("Warning", "WorkerEnded", worker, reason)
         self._catalog.transact(lambda tx: claims.worker_gone(tx, worker, reason))
 
     def stop(self) -> None:

@@ -11,6 +11,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
@@ -46,14 +50,43 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a message must hold, or with `negate` must not: a text, or a regular expression (RE2)."""
+
+    text: str
+    negate: bool = False
+    regex: bool = True
+
+    def mask(self, messages: pa.Array) -> np.ndarray:
+        """Which messages pass. Raises InvalidArgument for what is no regular expression."""
+        match = pc.match_substring_regex if self.regex else pc.match_substring
+        try:
+            found: np.ndarray = match(messages, self.text).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid as error:
+            raise InvalidArgument(f'"{self.text}" is not a regular expression: {error}') from None
+        return found ^ self.negate
+
+
+@dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which lines. Exactly one of pipeline and job. datums: ids, None for all. master: the system's lines instead."""
+    """Which lines. One of pipeline and job, or where neither is named those of a project, of a set of jobs, or all.
+
+    datums: ids, None for all. master: the system's lines instead; everything: those too. until_us: only before, 0: no
+    bound. pattern: a regular expression (RE2) that the message must match somewhere, or with `negate` must not.
+    """
 
     pipeline: Pipeline | None = None
     job: Job | None = None
     datums: frozenset[str] | None = None
     master: bool = False
     since_us: Micros = 0
+    project: str = ""
+    set_id: str = ""
+    anywhere: bool = False
+    everything: bool = False
+    user_only: bool = False
+    until_us: Micros = 0
+    patterns: tuple[Pattern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +131,24 @@ def say(tx: Tx, pipeline: int, job: int | None, message: str) -> None:
 
 def page(tx: Tx, query: LogQuery, after: int = 0) -> LogPage:
     """The next lines after a place in the log (0: its beginning). Raises NotFound, InvalidArgument."""
+    for one in query.patterns:
+        one.mask(pa.array([], pa.string()))
     pipeline, job = _subject(tx, query)
     rows = log_rows.list_segments(
-        tx, pipeline=pipeline, job=job.seq if job else None, since_us=query.since_us, after=after, limit=PAGE
+        tx,
+        pipeline=pipeline,
+        job=job.seq if job else None,
+        since_us=query.since_us,
+        after=after,
+        limit=PAGE,
+        jobs=[row.seq for row in job_rows.jobs_of_set(tx, query.set_id)] if query.set_id else None,
+        pipelines=[row.key for row in pipeline_rows.list_pipelines(tx, [query.project])] if query.project else None,
     )
     jobs = job_rows.get_jobs(tx, {row.job for row in rows if row.job is not None})
     names = pipeline_rows.get_pipelines(tx, {row.pipeline for row in rows})
     lines: list[LogLine] = []
     for row in rows:
-        if (row.worker == MASTER) == query.master and row.pipeline in names:
+        if (query.everything or (row.worker == MASTER) == query.master) and row.pipeline in names:
             about = jobs[row.job].job.id if row.job in jobs else ""
             lines += _lines(row, names[row.pipeline].pipeline, about, query)
     return LogPage(tuple(lines), rows[-1].seq if rows else after, len(rows) == PAGE, job is not None and job.ended)
@@ -121,7 +163,7 @@ def _subject(tx: Tx, query: LogQuery) -> tuple[int | None, job_rows.JobRow | Non
             raise NotFound(f"job {query.job.pipeline.name}@{query.job.id} not found")
         return None, row
     if query.pipeline is None:
-        if query.master:
+        if query.master or query.project or query.set_id or query.anywhere:
             return None, None
         raise InvalidArgument("whose logs are wanted is not said: name a pipeline or a job")
     known = pipeline_rows.find_pipeline(tx, query.pipeline)
@@ -131,9 +173,14 @@ def _subject(tx: Tx, query: LogQuery) -> tuple[int | None, job_rows.JobRow | Non
 
 
 def _lines(row: SegmentRow, pipeline: Pipeline, job: str, query: LogQuery) -> Iterator[LogLine]:
-    for text in plain(row.data).splitlines():
-        line = json.loads(text)
-        if line["ts"] < query.since_us or (query.datums is not None and line["datum"] not in query.datums):
+    found = [json.loads(text) for text in plain(row.data).splitlines()]
+    kept = np.ones(len(found), bool)
+    for one in query.patterns:
+        kept &= one.mask(pa.array([line["message"] for line in found], pa.string()))
+    for line, wanted in zip(found, kept.tolist(), strict=True):
+        if not wanted or line["ts"] < query.since_us or (query.until_us and line["ts"] >= query.until_us):
+            continue
+        if (query.user_only and not line["user"]) or (query.datums is not None and line["datum"] not in query.datums):
             continue
         yield LogLine(
             pipeline=pipeline,

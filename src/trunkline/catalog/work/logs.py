@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, insert, select
@@ -35,14 +36,29 @@ def insert_segment(
 
 
 def list_segments(
-    tx: Tx, *, pipeline: int | None, job: int | None, since_us: Micros, after: int, limit: int
+    tx: Tx,
+    *,
+    pipeline: int | None,
+    job: int | None,
+    since_us: Micros,
+    after: int,
+    limit: int,
+    jobs: Sequence[int] | None = None,
+    pipelines: Sequence[int] | None = None,
 ) -> list[SegmentRow]:
-    """A page of segments after seq `after`, with lines at or after `since_us`, in order of arrival."""
+    """A page of segments after seq `after`, with lines at or after `since_us`, in order of arrival.
+
+    jobs, pipelines: only of these; None: of all.
+    """
     query = select(log_segments).where(and_(log_segments.c.seq > after, log_segments.c.last_us >= since_us))
     if pipeline is not None:
         query = query.where(log_segments.c.pipeline == pipeline)
     if job is not None:
         query = query.where(log_segments.c.job == job)
+    if jobs is not None:
+        query = query.where(log_segments.c.job.in_(list(jobs)))
+    if pipelines is not None:
+        query = query.where(log_segments.c.pipeline.in_(list(pipelines)))
     rows = tx.execute(query.order_by(log_segments.c.seq).limit(limit)).all()
     return [SegmentRow(**{name: getattr(row, name) for name in SegmentRow.__slots__}) for row in rows]
 
