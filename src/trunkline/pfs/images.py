@@ -150,12 +150,13 @@ def read_image(files: Files, name: str) -> Iterator[tuple[ImageEntry, bytes]]:
     def work(tx: Tx) -> list[str]:
         return image_rows.filesets_of(tx, inspect_image(tx, name).digest)
 
-    view = files.view(files.catalog.read(work))
-    index = view.file(INDEX_PATH)
-    for told in json.loads(index.bytes()) if index is not None else []:
-        entry = ImageEntry(told["path"] + "/" * bool(told["dir"]), told["mode"], told["link"])
-        content = None if entry.link or told["dir"] else view.file(f"{FILES_PATH}/{entry.path}")
-        yield entry, content.bytes() if content is not None else b""
+    with files.reading.begin():
+        view = files.view(files.catalog.read(work))
+        index = view.file(INDEX_PATH)
+        for told in json.loads(index.bytes()) if index is not None else []:
+            entry = ImageEntry(told["path"] + "/" * bool(told["dir"]), told["mode"], told["link"])
+            content = None if entry.link or told["dir"] else view.file(f"{FILES_PATH}/{entry.path}")
+            yield entry, content.bytes() if content is not None else b""
 
 
 def find_image(tx: Tx, name: str) -> ImageInfo | None:

@@ -45,7 +45,9 @@ class Collector:
         self._working = threading.Lock()  # over cycles: the loop's, and those that are asked for
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
-        self._tick_due_s = self._cycle_due_s = self._folder_due_s = files.ambient.ticks_s()
+        now_s = files.ambient.ticks_s()
+        # Not at once: a server that starts has better things to do.
+        self._tick_due_s, self._cycle_due_s, self._folder_due_s = now_s + TICK_S, now_s + CYCLE_S, now_s + FOLDER_S
         self._seen: tuple[int, int] | None = None
         self._pending = True
         self._folder = 0
