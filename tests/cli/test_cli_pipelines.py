@@ -316,3 +316,15 @@ def test_a_spec_comes_from_a_url(pachctl, server, context, tmp_path):
         web.shutdown()
     assert sent(server)[0]["pipeline"]["name"] == "edges"
     assert (missing.status, "cannot read http" in missing.err) == (1, True)
+
+
+def test_an_edited_spec_lies_on_the_defaults_of_its_project(pachctl, server, context):
+    lacking = {**SPEC, "transform": {"image": "true"}}
+    server.script["pps.InspectPipeline"] = pipeline(user_spec_json=json.dumps(lacking))
+    server.script["pps.CreatePipelineV2"] = pps.CreatePipelineV2Response()
+    server.script["pps.GetClusterDefaults"] = pps.GetClusterDefaultsResponse(cluster_defaults_json="{}")
+    defaults = '{"createPipelineRequest": {"transform": {"cmd": ["true"]}}}'
+    server.script["pps.GetProjectDefaults"] = pps.GetProjectDefaultsResponse(project_defaults_json=defaults)
+    done = pachctl("edit", "pipeline", "edges", "--project", "p", "--editor", "sed -i s,true,false,")
+    assert (done.status, sent(server)[0]["transform"]) == (0, {"image": "false"})
+    assert server.only("pps.GetProjectDefaults").request.project.name == "p"

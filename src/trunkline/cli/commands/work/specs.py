@@ -153,7 +153,7 @@ def edit(
     if after is None or after == text:
         click.echo("Pipeline unchanged, no update will be performed.")
         return
-    edited = specfile.load(session, after, "the edited spec")
+    edited = specfile.load(session, after, "the edited spec", place.project)
     if len(edited) != 1:
         raise InvalidArgument(f"the edited text holds {len(edited)} specs; keep it to one")
     named = edited[0].get("pipeline", {})
