@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from trunkline.ambient import SimulatedAmbient
+from trunkline.api.transactions.members import Requests, members
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Catalog
 from trunkline.errors import FailedPrecondition, NotFound
@@ -22,9 +23,13 @@ from trunkline.pfs.edits import Add, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, removal, repos
+from trunkline.pfs.graph.transactions import Transactions
+from trunkline.pps.pipelines import Rules
 from trunkline.storage import Store, entries
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.catalogs import assert_sound
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import transaction_v2_pb2 as wire
 
 REPO = Repo("default", "data")
 PATHS = ["/a", "/b", "/d/a", "/d/b", "/d/e/x", "/d/e/y", "/z"]
@@ -85,6 +90,7 @@ class RepoMachine(RuleBasedStateMachine):
         ambient = SimulatedAmbient(3)
         self.catalog = Catalog.open(place / "data", ambient, synchronous="OFF")
         self.files = Files(self.catalog, Store(MemoryBlobs(), place / "cache", ambient), ambient)
+        self.transactions = Transactions(self.files, Requests({one.name: one for one in members(Rules())}))
         self.catalog.transact(repos.ensure_default_project)
         self.catalog.transact(lambda tx: repos.create_repo(tx, REPO))
         self.trees: dict[str, dict[str, bytes]] = {}  # commit id -> content
@@ -153,6 +159,34 @@ class RepoMachine(RuleBasedStateMachine):
         if info is not None and not info.error and branch not in self.open:
             self.files.change(lambda change: branches.create_branch(change, Branch(REPO, branch), head=(REPO, commit)))
             self.heads[branch] = commit
+
+    @rule(target=finished, branch=BRANCHES, moved=BRANCHES, commit=finished, ends=st.booleans())
+    def together(self, branch, moved, commit, ends):
+        """In one recorded transaction: a commit on one branch, while another moves to a good one. Or it is dropped."""
+        info = self.commit(commit) if commit else None
+        if info is None or info.error or branch == moved or {branch, moved} & self.open.keys():
+            return ""
+        at, before = pfs.Repo(name=REPO.name), self.catalog.read(lambda tx: commits.commit_page(tx, REPO))
+        id = self.transactions.start().id
+        for member in (
+            {"start_commit": pfs.StartCommitRequest(branch=pfs.Branch(repo=at, name=branch))},
+            {"finish_commit": pfs.FinishCommitRequest(commit=pfs.Commit(repo=at, id=id))},
+            {
+                "create_branch": pfs.CreateBranchRequest(
+                    branch=pfs.Branch(repo=at, name=moved), head=pfs.Commit(repo=at, id=commit)
+                )
+            },
+        ):
+            self.transactions.append(id, wire.TransactionRequest(**member).SerializeToString())
+        assert self.catalog.read(lambda tx: commits.commit_page(tx, REPO)) == before
+        if not ends:
+            self.transactions.delete(id)
+            return ""
+        tree = self.below(branch)
+        self.transactions.finish(id)
+        finish_waiting(self.files)
+        self.heads[moved] = commit
+        return self.remember(branch, id, tree)
 
     @rule(branch=BRANCHES, back=st.integers(0, 3), verb=st.sampled_from(["squash", "drop"]))
     def remove(self, branch, back, verb):

@@ -124,7 +124,9 @@ class Change:
         return bool(self._set_members(repo))
 
     def _set_members(self, repo: RepoRow) -> list[CommitRow]:
-        return [row for row in commit_rows.commits_of_set(self.tx, self.id) if row.repo_key == repo.key]
+        """The commit of this change's set in a repo, if there is one (I-7)."""
+        row = commit_rows.find_commit(self.tx, Commit(repo.repo, self.id))
+        return [] if row is None else [row]
 
     def empty_head(self, repo: RepoRow, branch_name: str) -> int:
         """A finished commit without files, for a branch that must have a head; its seq. One for all new branches."""
