@@ -274,6 +274,7 @@ def test_shards_cover_every_path_once(files: Files, leases: Leases) -> None:
             assert len(part) <= (number or 1000)
             assert not size or sum(info.size_bytes for info in part[:-1]) < size
     assert shards_of(files, leases.create([]), 1, 1) == [("", "")]
+    assert shards_of(files, lease, 2**63 - 1, 2**63 - 1) == [("", "")]
     with pytest.raises(InvalidArgument, match="a shard has 1"):
         shards_of(files, lease, -1)
 

@@ -18,6 +18,8 @@ from trunkline.storage import Content, View, shards
 SHARD_FILES = 1_000_000
 SHARD_BYTES = 1_000_000_000
 """What a range holds at most where the client does not say."""
+WITHOUT_BOUND = 1 << 61
+"""More than there is, and still few enough to be added to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ def shards_of(files: Files, lease: str, number: int = 0, size_bytes: int = 0) ->
     """Ranges that cover a file set, each with about `number` files or `size_bytes`; 0: the usual. Raises NotFound."""
     if number < 0 or size_bytes < 0:
         raise InvalidArgument(f"a shard has 1 file or byte at least, not {min(number, size_bytes)}; 0 is the usual")
-    return shards(_view(files, lease), number or SHARD_FILES, size_bytes or SHARD_BYTES)
+    most = min(number or SHARD_FILES, WITHOUT_BOUND), min(size_bytes or SHARD_BYTES, WITHOUT_BOUND)
+    return shards(_view(files, lease), *most)
 
 
 def filtered(files: Files, lease: str, filters: Sequence[Filter]) -> Iterator[Content]:

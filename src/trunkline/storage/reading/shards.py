@@ -33,7 +33,7 @@ def shards(view: View, files: int, size_bytes: int) -> list[tuple[str, str]]:
                     continue
                 bounds.append(path)
                 count = size = 0
-            by_size = int(np.searchsorted(sums, sums[start] + size_bytes - size, side="left"))
+            by_size = int(np.searchsorted(sums, int(sums[start]) + size_bytes - size, side="left"))
             end = min(start + files - count, max(by_size, start + 1), rows.num_rows)
             count += end - start
             size += int(sums[end] - sums[start])
