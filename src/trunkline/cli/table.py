@@ -110,6 +110,8 @@ COMMANDS: Tree = {
     "validate": {"pipeline": f"{_WORK}.specs:validate"},
     "draw": {"pipeline": f"{_WORK}.pipelines:draw"},
     "logs": f"{_WORK}.logs:logs",
+    "loki": f"{_WORK}.logs:loki",
+    "kube-events": f"{_WORK}.logs:kube_events",
     "why": f"{_WORK}.why:why",
     "replay": f"{_WORK}.replay:replay",
     "fsck": f"{_SETUP}.cluster:fsck",

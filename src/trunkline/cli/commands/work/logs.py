@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -28,6 +30,14 @@ def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -
         raise click.BadParameter(f'"{value}": {error}') from error
 
 
+def read_pattern(_ctx: click.Context, _param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    """A regular expression."""
+    try:
+        return None if value is None else re.compile(value)
+    except re.error as error:
+        raise click.BadParameter(f'"{value}" is no regular expression: {error}') from error
+
+
 @command()
 @click.option("-p", "--pipeline", metavar="NAME", shell_complete=complete.pipelines, help="The logs of this pipeline.")
 @click.option("-j", "--job", metavar="PIPELINE@ID", shell_complete=complete.pipelines, help="The logs of this job.")
@@ -38,12 +48,14 @@ def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option("-f", "--follow", is_flag=True, help="Go on as more comes, until Ctrl-C.")
 @click.option("--since", metavar="SPAN", callback=read_span, help="How far back, such as 10m; 24h, or all of a job.")
 @click.option("-t", "--tail", metavar="N", type=click.IntRange(min=1), default=None, help="Only the last N lines.")
+@click.option("--grep", metavar="REGEX", callback=read_pattern, help="Only lines that match this regular expression.")
 @click.option("--raw", is_flag=True, help="Whole messages as JSON, the system's own lines too.")
 @project_option
 @pass_session
 def logs(
     session: Session, pipeline: str | None, job: str | None, datum: str | None, inputs: str | None, master: bool,
-    worker: str | None, follow: bool, since: int | None, tail: int | None, raw: bool, project: str | None,
+    worker: str | None, follow: bool, since: int | None, tail: int | None, grep: re.Pattern[str] | None, raw: bool,
+    project: str | None,
 ) -> None:  # fmt: skip
     """Show what a pipeline's or a job's code printed."""
     if pipeline and job:
@@ -69,6 +81,8 @@ def logs(
         request.since.CopyFrom(Duration(seconds=since // 1_000_000, nanos=since % 1_000_000 * 1000))
 
     def wanted(message: pps.LogMessage) -> bool:
+        if grep is not None and not grep.search(message.message):
+            return False
         return (not worker or message.worker_id == worker) and (raw or master or message.user)
 
     if tail and not follow:
@@ -93,3 +107,42 @@ def _last(
         request.tail = 0
         return deque(filter(wanted, session.client.pps.GetLogs(request)), tail)
     return chosen[-tail:]
+
+
+@command()
+@click.argument("query")
+@click.option("--since", metavar="SPAN", callback=read_span, help="How far back, such as 10m; all if not given.")
+@pass_session
+def loki(session: Session, query: str, since: int | None) -> None:
+    """Show lines that a query in Loki's language asks for, such as '{pipelineName="edges"} |= "error"'."""
+    for message in session.client.pps.QueryLoki(_asked(since, query)):
+        click.echo(message.message)
+
+
+@command()
+@click.option("--since", metavar="SPAN", callback=read_span, help="How far back, such as 10m; all if not given.")
+@click.option("--raw", is_flag=True, help="Each event as JSON.")
+@pass_session
+def kube_events(session: Session, since: int | None, raw: bool) -> None:
+    """Show what became of the server's workers, as a cluster's events would."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    when = session.when(False)
+    rows = []
+    for message in session.client.pps.GetKubeEvents(_asked(since, "")):
+        if raw:
+            click.echo(message.message)
+            continue
+        event = json.loads(message.message)
+        seconds, micros = divmod(int(event["lastTimestampUs"]), 1_000_000)
+        seen = when(Timestamp(seconds=seconds, nanos=micros * 1000))
+        rows.append((seen, event["type"], event["reason"], event["object"], event["message"]))
+    if not raw:
+        session.table(("LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"), rows)
+
+
+def _asked(since: int | None, query: str) -> pps.LokiRequest:
+    request = pps.LokiRequest(query=query)
+    if since is not None:
+        request.since.CopyFrom(Duration(seconds=since // 1_000_000, nanos=since % 1_000_000 * 1000))
+    return request
