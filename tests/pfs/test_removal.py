@@ -15,6 +15,7 @@ from trunkline.pfs.edits import Add, Delete, Target
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, removal, repos
 from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
+from trunkline.pfs.past.diffs import merge_diffs
 from trunkline.storage import entries
 from trunkline.testing.catalogs import counted_statements
 
@@ -338,3 +339,19 @@ def test_cost_does_not_grow_with_history(data, verb):
             (squash if verb == "squash" else drop)(data, ref)
         counts.append(count())
     assert counts[1] <= counts[0]
+
+
+def test_many_squashes_leave_a_diff_in_few_pieces(data):
+    made = [put(data, {f"/{number % 5}": bytes([number]), "/gone": bytes([number])}) for number in range(20)]
+    last = put(data, {"/gone": None, "/last": b"1"})
+    before = tree(data, last)
+    for commit in made:
+        grown = data.change(lambda change, id_=commit: removal.squash_commit(change, DATA, id_))
+        merge_diffs(data, grown)
+        row = info(data, last)
+        assert len(data.catalog.read(lambda tx, seq=row.seq: commit_rows.layers(tx, seq))) <= 17
+    assert info(data, last).parent is None
+    assert tree(data, last) == before
+    assert recomposed(data, last) == set(before)
+    put(data, {"/next": b"2"})
+    assert tree(data, "master") == before | {"/next": b"2"}

@@ -8,13 +8,13 @@ from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.files import changes
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import removal
 from trunkline.pfs.past import tasks as pfs_tasks
 from trunkline.pfs.past import walks
+from trunkline.pfs.past.diffs import merge_diffs
 from trunkline.pfs.past.search import find_commits
 from trunkline.wire import infos, nouns, pickers, tasks
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -31,12 +31,16 @@ class RemovalDoor:
     def SquashCommit(self, request: pfs.SquashCommitRequest, _call: Call) -> pfs.SquashCommitResponse:
         """Remove a commit, keeping its data in those that follow."""
         commit, recursive = nouns.commit_of(request.commit), request.recursive
-        self.files.change(lambda change: removal.squash_commit(change, commit.repo, commit.ref, recursive=recursive))
+        grown = self.files.change(
+            lambda change: removal.squash_commit(change, commit.repo, commit.ref, recursive=recursive)
+        )
+        merge_diffs(self.files, grown)
         return pfs.SquashCommitResponse()
 
     def SquashCommitSet(self, request: pfs.SquashCommitSetRequest, _call: Call) -> Empty:
         """Remove a commit set, keeping its data in the commits that follow."""
-        return self.files.change(partial(changes.squash_commit_set, request=request))
+        merge_diffs(self.files, self.files.change(lambda change: removal.squash_set(change, request.commit_set.id)))
+        return Empty()
 
     def DropCommit(self, request: pfs.DropCommitRequest, _call: Call) -> pfs.DropCommitResponse:
         """Remove a commit with its data."""

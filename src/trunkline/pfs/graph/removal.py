@@ -27,18 +27,20 @@ NAMED = 3
 """How many commits a refusal names."""
 
 
-def squash_set(change: Change, set_id: str) -> None:
-    """Remove a commit set; what follows keeps its content. Raises NotFound, FailedPrecondition."""
-    rows = _whole_set(change.tx, set_id, "squash")
-    _squash(change, rows)
-
-
-def squash_commit(change: Change, repo: Repo, ref: str, *, recursive: bool = False) -> None:
-    """Remove one commit, and with `recursive` all that is made from it; what follows keeps its content.
+def squash_set(change: Change, set_id: str) -> list[int]:
+    """Remove a commit set; what follows keeps its content. Answers the seqs of commits whose diff has grown by it.
 
     Raises NotFound, FailedPrecondition.
     """
-    _squash(change, _one(change.tx, repo, ref, "squash", recursive))
+    return _squash(change, _whole_set(change.tx, set_id, "squash"))
+
+
+def squash_commit(change: Change, repo: Repo, ref: str, *, recursive: bool = False) -> list[int]:
+    """Remove one commit, and with `recursive` all that is made from it; what follows keeps its content.
+
+    Answers the seqs of commits whose diff has grown by it. Raises NotFound, FailedPrecondition.
+    """
+    return _squash(change, _one(change.tx, repo, ref, "squash", recursive))
 
 
 def drop_set(change: Change, set_id: str) -> None:
@@ -130,7 +132,7 @@ def _short(commit: Commit) -> str:
 # --- squash
 
 
-def _squash(change: Change, rows: Sequence[CommitRow]) -> None:
+def _squash(change: Change, rows: Sequence[CommitRow]) -> list[int]:
     tx = change.tx
     seqs = {row.seq for row in rows}
     _refuse_versions(rows, "squash")
@@ -146,11 +148,11 @@ def _squash(change: Change, rows: Sequence[CommitRow]) -> None:
             f"`pachctl create branch {branch.branch.repo.name}@{branch.branch.name} --head REF`"
         )
     _refuse_unfinished(tx, rows, "squash")
-    for row in rows:
-        _hand_on(tx, row.seq)
+    grown = {above for row in rows for above in _hand_on(tx, row.seq)}
     for row in rows:
         history_rows.relink(tx, row.seq, need_row(tx, row.seq).parent)
     _remove(change, rows)
+    return sorted(grown - seqs)
 
 
 def _refuse_unfinished(tx: Tx, rows: Sequence[CommitRow], verb: str) -> None:
@@ -181,18 +183,21 @@ def _refuse_unfinished(tx: Tx, rows: Sequence[CommitRow], verb: str) -> None:
         )
 
 
-def _hand_on(tx: Tx, seq: int) -> None:
-    """Make the commits that are built on one stand on its base, with its diff below their own.
+def _hand_on(tx: Tx, seq: int) -> list[int]:
+    """Make the commits that are built on one stand on its base, with its diff below their own; those that are good.
 
     One with an error keeps its diff to itself: nothing is ever built on it.
     """
     row = need_row(tx, seq)
+    above_it: list[int] = []
     if row.finished and not row.error:
         diff = commit_rows.layers(tx, seq)
-        for above in history_rows.built_on(tx, seq) if diff else ():
+        above_it = history_rows.built_on(tx, seq) if diff else []
+        for above in above_it:
             filesets.share_all(tx, diff, DIFF_HOLDER, str(above))
             history_rows.prepend_layers(tx, above, diff)
     history_rows.rebase(tx, seq, row.base)
+    return above_it
 
 
 def _remove(change: Change, rows: Sequence[CommitRow]) -> None:
