@@ -9,7 +9,9 @@ import pytest
 from pps_world import World, copy, glob
 
 from trunkline.catalog.work import checks
+from trunkline.model.jobs import JobState
 from trunkline.pfs import fsck
+from trunkline.pps import jobs
 
 
 @pytest.fixture
@@ -48,9 +50,20 @@ def found(world: World) -> list[str]:
         ("UPDATE jobs SET base = 99 WHERE phase = 'running'", "which is not older"),
         ("UPDATE jobs SET state = 'FAILURE' WHERE phase = 'ended'", "ended as FAILURE"),
         ("UPDATE pipelines SET version = 7", "no current version"),
+        ("UPDATE jobs SET state = 'SUCCESS' WHERE phase = 'running'", "is SUCCESS in phase running, with no instant"),
+        ("UPDATE jobs SET state = 'RUNNING' WHERE phase = 'ended'", "is RUNNING in phase ended, with an instant"),
     ],
 )
 def test_what_is_wrong_is_named(broken: World, change: str, words: str) -> None:
     broken.files.catalog.transact(lambda tx: tx.execute(change))
     assert [line for line in found(broken) if words in line]
     assert [line for line in fsck.violations(broken.files) if words in line]
+
+
+def test_a_job_that_was_stopped_while_its_commits_are_open_is_sound(broken: World) -> None:
+    job = broken.last("edges").job
+    broken.files.catalog.transact(lambda tx: jobs.stop_job(tx, job))
+    assert broken.last("edges").state is JobState.KILLED
+    assert not found(broken)
+    broken.pump()
+    assert not found(broken)
