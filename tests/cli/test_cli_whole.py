@@ -274,7 +274,8 @@ LINES = {
     "finish transaction": ID, "fsck": "", "inspect transaction": ID, "list transaction": "", "rerun pipeline": "a",
     "resume transaction": ID, "run cron": "a", "squash commit": ID, "squash commitV2": "a@b", "start transaction": "",
     "stop transaction": "", "create secret": "-f nowhere", "delete secret": "nowhere", "inspect secret": "nowhere",
-    "list secret": "", "why": f"a@{ID}", "inspect storage": "", "run collection": "", "check status": "",
+    "next datum": "", "list secret": "",
+    "why": f"a@{ID}", "inspect storage": "", "run collection": "", "check status": "",
     "replay": f"a@{ID} d", "loki": "x", "kube-events": "",
 }  # fmt: skip
 """A line for each command that asks the server something, with names that are not there."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from trunkline.ambient import RealAmbient
+from trunkline.app.inside.door import Door, open_door
 from trunkline.app.memory import few_arenas
 from trunkline.app.worker_storage import WorkerStorage
 from trunkline.client.connection import connect
@@ -25,9 +26,12 @@ from trunkline.errors import TrunklineError
 from trunkline.model.names import Pipeline
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
-from trunkline.worker.execute import Bench, open_bench
+from trunkline.worker.batching.batches import Batching
+from trunkline.worker.batching.desk import Desk
+from trunkline.worker.execute import Bench, Execution, Interrupt, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.logs import Journal
 from trunkline.worker.loop import Worker
 from trunkline.worker.ports import Claim, SecretFolder
 from trunkline.worker.rungs import choose
@@ -107,24 +111,30 @@ def _work(settings: WorkerSettings) -> int:
         threads=2,
     )
     storage = WorkerStorage(server, store)
-    bench = _bench(settings, storage)
-    worker = _worker(settings, server, storage, bench)
+    desk = Desk()
+    door = Door(desk, settings.name)
+    listening, port = open_door(door)
+    bench = _bench(settings, storage, port)
+    worker = _worker(settings, server, storage, bench, desk)
+    if isinstance(worker, Worker):
+        door.cancel = worker.cancel
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     threading.Thread(target=_end_with_parent, args=(worker, bench), name="parent", daemon=True).start()
     try:
         worker.run()
     finally:
         bench.close()
+        listening.stop(None)
         client.close()
     return 0
 
 
 def _worker(
-    settings: WorkerSettings, server: RemoteServer, storage: WorkerStorage, bench: Bench
+    settings: WorkerSettings, server: RemoteServer, storage: WorkerStorage, bench: Bench, desk: Desk
 ) -> Worker | SpoutWorker:
     standing = settings.standing
     if standing is None:
-        return Worker(server, storage, bench, _tell)
+        return Worker(server, storage, bench, _tell, partial(_execution, desk))
     tell = telling(lambda running, reason: server.tell(standing.version, running, reason), _tell)
     _forward(standing, tell)
     if standing.kind == "SPOUT":
@@ -169,13 +179,19 @@ class SpoutHome:
         return replace(claim, step=step)
 
 
-def _bench(settings: WorkerSettings, storage: WorkerStorage) -> Bench:
+def _execution(desk: Desk, bench: Bench, claim: Claim, journal: Journal, interrupt: Interrupt) -> Execution:
+    if claim.step.batching:
+        return Batching(bench, claim, journal, interrupt, desk)
+    return Execution(bench, claim, journal, interrupt)
+
+
+def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int) -> Bench:
     ambient = RealAmbient()
     sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs())
     folder = Path(settings.folder)
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
-    return open_bench(rung, folder, images, ambient, settings.variables)
+    return open_bench(rung, folder, images, ambient, settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)})
 
 
 def programs() -> tuple[str, ...]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import metadata_pb2 as metadata
+    from trunkline.wire.gen import pachyderm_worker_pb2 as worker_messages
+    from trunkline.wire.gen import pachyderm_worker_pb2_grpc as worker_calls
     from trunkline.wire.gen import pfs_v2_pb2 as pfs
     from trunkline.wire.gen import pps_v2_pb2 as pps
     from trunkline.wire.gen import transaction_v2_pb2 as transactions
@@ -70,6 +72,8 @@ else:
     pps = _Late("trunkline.wire.gen.pps_v2_pb2")
     transactions = _Late("trunkline.wire.gen.transaction_v2_pb2")
     own = _Late("trunkline.wire.gen.trunkline_pb2")
+    worker_calls = _Late("trunkline.wire.gen.pachyderm_worker_pb2_grpc")
+    worker_messages = _Late("trunkline.wire.gen.pachyderm_worker_pb2")
     versions = _Late("trunkline.wire.gen.versionpb_v2_pb2")
     defaults = _Late("trunkline.model.specs.defaults")
     writing = _Late("trunkline.model.specs.writing")
@@ -99,5 +103,7 @@ __all__ = [
     "transactions",
     "uploads",
     "versions",
+    "worker_calls",
+    "worker_messages",
     "writing",
 ]

@@ -68,6 +68,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     secret_env: dict[str, bytes] = {}
     secrets: tuple[WorkSecret, ...] = ()
     standing: bool = False
+    batching: bool = False
 
     def to_bytes(self) -> bytes:
         """As JSON."""

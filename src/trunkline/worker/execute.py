@@ -103,7 +103,9 @@ class Bench:
 
 
 @dataclass
-class _Timing:
+class Timing:
+    """When a datum began, and where its time went, in seconds."""
+
     began_us: int
     process_s: float = 0.0
     upload_s: float = 0.0
@@ -127,7 +129,7 @@ class Execution:
         """Try until there is a verdict. Raises Cancelled; OSError and TrunklineError where the machine fails us."""
         step, datum = self._claim.step, prepared.datum
         self._row = datum.row
-        timing = _Timing(self._bench.ambient.now_us())
+        timing = Timing(self._bench.ambient.now_us())
         attempts: list[Attempt] = []
         found = Found()
         verdict = outcome.judge(step, attempts, datum.deaths) if datum.deaths else None
@@ -190,7 +192,7 @@ class Execution:
     def _runner(self) -> Runner:
         return self._bench.runner(self._claim, self._journal.system)
 
-    def _attempt(self, prepared: Prepared, env: dict[str, str], timing: _Timing) -> tuple[Attempt, Found]:
+    def _attempt(self, prepared: Prepared, env: dict[str, str], timing: Timing) -> tuple[Attempt, Found]:
         """cmd once, then what it left or, if that went wrong, err_cmd."""
         step = self._claim.step
         lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
@@ -212,19 +214,25 @@ class Execution:
         return Attempt(ended, err, found.complaint, lines.tail()), found
 
     def _execute(self, runner: Runner, argv: tuple[str, ...], stdin: str, env: dict[str, str], lines: Lines) -> Exited:
-        step = self._claim.step
         self._stop_if_told()
-        command = Command(
+        command = self._command(argv, stdin, env, limit_us=self._claim.step.timeout_us)
+        ended = runner.run(command, lines.feed)
+        self._stop_if_told()
+        return ended
+
+    def _command(self, argv: tuple[str, ...], stdin: str, env: dict[str, str], limit_us: int) -> Command:
+        step = self._claim.step
+        return Command(
             argv,
             {**env, **self._secret},  # and not in /pfs/.env, which is a file on a disk
             cwd=step.working_dir or step.image.workdir or "/",
             user=step.user or step.image.user,
             stdin=stdin,
-            limit_us=step.timeout_us,
+            limit_us=limit_us,
         )
-        ended = runner.run(command, lines.feed)
-        self._stop_if_told()
-        return ended
+
+    def close(self) -> None:
+        """The claim is over."""
 
     def _stop_if_told(self) -> None:
         if self._interrupt.cancelled:

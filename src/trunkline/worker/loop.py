@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from trunkline.errors import Aborted, Kind, TrunklineError
@@ -115,6 +115,19 @@ class Worker:
         elif isinstance(order, Finish):
             self._finish(order)
 
+    def cancel(self, job: str, filters: Sequence[str]) -> bool:
+        """End the datum in progress if it is of this job and has inputs with these paths; it is run again."""
+        with self._lock:
+            work = self._work
+        if work is None or work.claim.job.id != job or work.row < 0:
+            return False
+        datum = next((each for each in work.claim.datums if each.row == work.row), None)
+        if datum is None or not {*filters} <= {element.path for element in datum.elements}:
+            return False
+        work.interrupt.restart_row = work.row
+        self._bench.kill()
+        return True
+
     def _take(self, claim: Claim) -> None:
         """Work on a claim to its end."""
         self._last_lines.join()
@@ -174,6 +187,7 @@ class Worker:
                     since_s, size = self._ambient.ticks_s(), 0
         finally:
             work.row = -1
+            execution.close()
             ahead.close()
             if part.results and not work.over:
                 self._parts.put(part)

@@ -70,7 +70,7 @@ class SecretFolder:
 class Step:
     """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none.
 
-    standing: it runs for ever.
+    standing: it runs for ever. batching: it is started once and asks for its datums.
     """
 
     cmd: tuple[str, ...]
@@ -89,6 +89,7 @@ class Step:
     secret_env: dict[str, bytes] = field(default_factory=dict, repr=False)
     secrets: tuple[SecretFolder, ...] = ()
     standing: bool = False
+    batching: bool = False
 
 
 @dataclass(frozen=True)

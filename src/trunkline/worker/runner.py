@@ -236,7 +236,7 @@ class AgentRunner:
             launched.connection.shutdown(socket.SHUT_RDWR)
         status = _reap(launched)
         told = complaint(launched.process) if status else ""
-        return AgentLost(f"the agent was lost: {told or why}" + (f" (status {status})" if status else ""))
+        return AgentLost(f"the agent was lost: {told or why}")
 
 
 def _reap(launched: Launched) -> int:

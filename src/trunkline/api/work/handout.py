@@ -59,6 +59,7 @@ def _step(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str], 
         secret_env=given.env,
         secrets=tuple(WorkSecret(path=one.path, files=one.files) for one in given.folders),
         standing=spec.service is not None or spec.spout is not None,
+        batching=transform.datum_batching,
     )
 
 

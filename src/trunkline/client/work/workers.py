@@ -236,6 +236,7 @@ def _step(step: WorkStep) -> ports.Step:
         secret_env=step.secret_env,
         secrets=tuple(ports.SecretFolder(one.path, tuple(one.files.items())) for one in step.secrets),
         standing=step.standing,
+        batching=step.batching,
     )
 
 

@@ -10,7 +10,6 @@ from trunkline.model.specs import Leaf, PfsInput, PipelineSpec
 UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
     "egress": lambda spec: spec.egress is not None,
     "s3_out": lambda spec: spec.s3_out,
-    "transform.datum_batching": lambda spec: spec.transform.datum_batching,
     "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
     "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.late import job_view, names, pps
+from trunkline.cli.late import job_view, names, pps, worker_calls, worker_messages
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import InvalidArgument
+from trunkline.errors import FailedPrecondition, InvalidArgument
 
 
 @command()
@@ -66,3 +68,22 @@ def restart(session: Session, job: str, files: str, project: str | None) -> None
         raise InvalidArgument("name at least one file of the datums to start over")
     at = names.job(places.job(job, session.project(project)))
     session.client.pps.RestartDatum(pps.RestartDatumRequest(job=at, data_filters=filters))
+
+
+@command()
+@click.option("--error", metavar="TEXT", default="", help="What went wrong with the last datum, which has failed then.")
+def next_datum(error: str) -> None:
+    """Have the last datum taken in, and wait for the next one.
+
+    Only for code that runs in a pipeline with datum_batching. The variables of the datum are in /pfs/.env.
+    """
+    import grpc
+
+    port = os.environ.get("PPS_WORKER_GRPC_PORT", "")
+    if not port:
+        raise FailedPrecondition("there is no worker here: `pachctl next datum` is for code inside a batching pipeline")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            worker_calls.WorkerStub(channel).NextDatum(worker_messages.NextDatumRequest(error=error))
+        except grpc.RpcError as refused:
+            raise FailedPrecondition(str(refused.details())) from None

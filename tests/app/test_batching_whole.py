@@ -1,0 +1,54 @@
+"""Code that is started once and asks for its datums, by `pachctl next datum` on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from whole import Site
+
+from trunkline.testing.serving import PachdProcess
+
+pytestmark = pytest.mark.timeout(180)
+
+CODE = """
+echo started >> /tmp/starts
+while true; do
+    pachctl next datum $WRONG
+    WRONG=
+    . /pfs/.env
+    name=$(basename $in)
+    cp $in /pfs/out/$name; cat /tmp/starts | wc -l > /pfs/out/$name-starts
+    test $name != bad || WRONG="--error no-good"
+    test $name != late || exit 7
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with PachdProcess(tmp_path_factory.mktemp("batching"), ["--workers", "1"]) as server:
+        yield Site(server)
+
+
+def test_one_process_does_all_datums_of_a_range(site: Site) -> None:
+    site.pachctl("create", "repo", "once-in")
+    site.put("once-in", **{f"f{n}": f"content {n}" for n in range(6)})
+    site.create("once", {"cmd": ["sh"], "stdin": [CODE], "datum_batching": True})
+    assert site.counts("once") == ("success", 6, 0), site.job("once").get("reason")
+    tree = site.tree("once")
+    assert {path: text for path, text in tree.items() if not path.endswith("-starts")} == {
+        f"/f{n}": f"content {n}" for n in range(6)
+    }
+    assert {text.strip() for path, text in tree.items() if path.endswith("-starts")} == {"1"}
+
+
+def test_an_error_or_an_early_end_fails_the_datum_in_hand_and_no_other(site: Site) -> None:
+    site.pachctl("create", "repo", "some-in")
+    site.put("some-in", a="1", bad="2", late="3", z="4")
+    site.create("some", {"cmd": ["sh"], "stdin": [CODE], "datum_batching": True}, datum_tries=1)
+    job = site.job("some")
+    assert (job["state"], job["data_processed"], job["data_failed"]) == ("JOB_FAILURE", "2", "2"), job
+    told = site.pachctl("logs", "--pipeline", "some", "--raw")
+    assert "the code says: no-good" in told
+    assert "exit 7" in told
