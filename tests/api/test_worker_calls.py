@@ -14,16 +14,18 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.ambient import RealAmbient
+from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.api.rpc.call import call_of
 from trunkline.api.work.handout import datums_of
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
 from trunkline.client.address import parse
 from trunkline.client.connection import Client
-from trunkline.errors import Kind, TrunklineError
+from trunkline.client.sessions import RemoteSession
+from trunkline.client.work.workers import RemoteServer
+from trunkline.errors import FailedPrecondition, Internal, Kind, TrunklineError
 from trunkline.model.datums import ELEMENTS, DatumTable, Slot
-from trunkline.storage import Sealed
+from trunkline.storage import NewChunk, Sealed
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc
@@ -120,6 +122,28 @@ def test_what_cannot_be_read_is_refused(workers: Any) -> None:
     assert kind_of(workers.Seal, wire.SealRequest(gen=gen, sealed=[b"junk"])) is Kind.INVALID_ARGUMENT
     report = wire.ReportRequest(worker="w", gen=gen, claim="1.a", stats=b"junk")
     assert kind_of(workers.Report, report) is Kind.INVALID_ARGUMENT
+
+
+def test_a_refreshed_session_keeps_what_it_names(engine: Engine, workers: Any) -> None:
+    remote = RemoteSession(workers, "w")
+    digest = blake3(b"refreshed").digest()
+    remote.register([NewChunk(digest, remote.gen, 9, 9)])
+    remote.refresh()
+    assert remote.known([digest]) == {digest: remote.gen}
+    lame = wire.RefreshRequest(gen=remote.gen, hashes=[digest])
+    assert kind_of(workers.Refresh, lame) is Kind.INVALID_ARGUMENT
+    remote.end()
+    with pytest.raises(FailedPrecondition, match="is over"):
+        remote.refresh()
+
+
+def test_a_worker_without_a_claim_writes_nothing(engine: Engine, channel: grpc.Channel) -> None:
+    ambient = SimulatedAmbient()
+    client = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.worker_token)
+    server = RemoteServer(client, "idle", ambient)
+    assert server.claim() is None
+    with pytest.raises(Internal, match="in the session of a claim"):
+        _ = server.session
 
 
 def test_a_worker_with_nothing_to_do_has_no_session(engine: Engine, workers: Any) -> None:
