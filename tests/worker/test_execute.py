@@ -51,7 +51,7 @@ def test_a_second_claim_uses_the_same_agent(world: World) -> None:
     [
         ("echo no; echo so sorry >&2; exit 4", {}, "FAILED", "exit 4 after 3 tries; last lines: no ⏎ so sorry"),
         ("kill -9 $$", {}, "FAILED", "killed by signal 9 (SIGKILL) after 3 tries"),
-        ("sleep 88001", {"timeout_us": 100_000}, "FAILED", "timed out after 0.1s after 3 tries"),
+        ("sleep 88001", {"timeout_us": 100_000}, "FAILED", "timed out after 0.1s in the last of 3 tries"),
         ("ln -s nowhere /pfs/out/l", {}, "FAILED", "/pfs/out/l is a link to nowhere, which does not exist"),
         ("rm -rf /pfs/out; ln -s /etc /pfs/out", {}, "FAILED", REPLACED),
         ("exit 4", {"accept_return_code": frozenset({4})}, "SUCCESS", ""),

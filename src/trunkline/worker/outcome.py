@@ -65,6 +65,8 @@ def _reason(step: Step, last: Attempt, tries: int) -> str:
         return last.ended.not_started
     if last.complaint and accepted(step, last.ended):
         return last.complaint
+    if last.ended.timed_out and tries > 1:
+        after = f" in the last of {tries} tries"
     text = _end(step, last.ended) + after
     if last.err and not accepted(step, last.err):
         text += f"; err_cmd: {last.err.not_started or _end(step, last.err)}"
