@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+collect_ignore = ["clients"]  # run by the public clients' own environments: see tests/engines/test_clients.py
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make test-engines` passes it: there, every part must be present."""

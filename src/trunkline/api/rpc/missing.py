@@ -16,6 +16,11 @@ BY_SERVICE = {
     "snapshot.API": "{call} is not built; stop the server and copy its data folder instead",
 }
 
+BY_CALL = dict.fromkeys(
+    ("pfs_v2.API/ActivateAuth", "pps_v2.API/ActivateAuth"),
+    f"{AUTH_IS_OFF}: {{call}} is not built; this server trusts whoever reaches its address",
+)
+
 OTHERWISE = "{call} is not built in this version of Trunkline; `pachctl --help` lists what is"
 
 
@@ -23,4 +28,4 @@ def sentence(method: str) -> str:
     """The answer for `method`, a path such as /pfs_v2.API/Fsck."""
     call = method.strip("/")
     service = call.rpartition("/")[0]
-    return BY_SERVICE.get(service, OTHERWISE).format(call=call)
+    return BY_CALL.get(call, BY_SERVICE.get(service, OTHERWISE)).format(call=call)

@@ -24,8 +24,10 @@ from trunkline.storage import Entry, View
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One answer. found: a commit that changed the path; None in the last answer. searched: how many were looked into,
-    last: the oldest of them."""
+    """One answer. found: a commit that changed the path; None in the last answer. searched: how many were looked into.
+
+    last: the oldest commit of which is known whether it changed the path.
+    """
 
     found: Commit | None
     last: Commit
@@ -55,6 +57,7 @@ def find_commits(files: Files, repo: Repo, ref: str, path: str, *, limit: int = 
                 break
         nearest = entry if entry is not None else _folder(view, cleaned)
         changed = files.catalog.read(lambda tx: _changed_by(tx, row, nearest))  # noqa: B023
+        last = changed.commit  # those between the two are known not to touch the path
         if entry is not None:
             found += 1
             yield Step(changed.commit, last, searched)

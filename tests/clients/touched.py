@@ -1,0 +1,39 @@
+"""Which functions of a public client a run touched, so that none is forgotten. Knows nothing of Trunkline."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class Touched:
+    """Wraps the functions of classes and remembers which ones were called."""
+
+    def __init__(self) -> None:
+        self.offered: dict[str, set[str]] = {}
+        self.called: dict[str, set[str]] = {}
+
+    def watch(self, name: str, kind: type) -> None:
+        """Remember calls of the public functions of `kind` under `name`."""
+        self.offered[name], self.called[name] = set(), set()
+        for function_name, function in inspect.getmembers(kind, inspect.isfunction):
+            if not function_name.startswith("_"):
+                self.offered[name].add(function_name)
+                setattr(kind, function_name, self._wrap(name, function_name, function))
+
+    def _wrap(self, name: str, function_name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def remembering(*args: Any, **kwargs: Any) -> Any:
+            self.called[name].add(function_name)
+            return function(*args, **kwargs)
+
+        return remembering
+
+    def write(self, path: Path) -> None:
+        """Write what was never called, by group, as JSON."""
+        missed = {name: sorted(self.offered[name] - self.called[name]) for name in self.offered}
+        path.write_text(json.dumps(missed, indent=1))
