@@ -7,7 +7,7 @@ import pytest
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import metadata, pfs, storage
 from pachyderm_sdk.api import transaction as transactions
-from test_files import IMAGES, MASTER, put, refused
+from test_sdk_files import IMAGES, MASTER, put, refused
 
 
 def test_two_heads_move_in_one_commit_set(client: Client) -> None:

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from python_pachyderm import Client
 from python_pachyderm.service import pfs_proto, transaction_proto
-from test_files import put
+from test_pp_files import put
 
 
 def test_two_heads_move_in_one_commit_set(client: Client) -> None:

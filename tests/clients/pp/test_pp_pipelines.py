@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from python_pachyderm import Client
 from python_pachyderm.service import pfs_proto, pps_proto
-from test_files import put, read
+from test_pp_files import put, read
 
 FINISHED = pfs_proto.CommitState.FINISHED
 

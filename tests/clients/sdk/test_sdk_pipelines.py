@@ -10,7 +10,7 @@ import grpc
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs, pps
 from pachyderm_sdk.api.taskapi import Group
-from test_files import put, read, refused
+from test_sdk_files import put, read, refused
 
 
 def copying(client: Client, name: str = "copy", source: str = "images", **more: object) -> pps.Pipeline:
