@@ -115,6 +115,10 @@ def test_datums_and_logs_of_a_job(client: Client) -> None:
     wanted = pps.Input(pfs=pps.PFSInput(repo="logged", glob="/*", name="in"))
     preview = list(client.pipelines.ListDatum(pps.ListDatumRequest(input=wanted)))
     assert [one.data[0].file.path for one in preview] == ["/x", "/y"]
+    after = pps.ListDatumRequest(input=wanted, paginationMarker=preview[0].datum.id)
+    assert list(client.pipelines.ListDatum(after)) == preview[1:]
+    back = pps.ListDatumRequest(input=wanted, paginationMarker=preview[1].datum.id, reverse=True)
+    assert list(client.pipelines.ListDatum(back)) == preview[:1]
 
 
 def test_what_cannot_be_asked_of_datums_and_logs_is_refused(client: Client) -> None:

@@ -31,15 +31,16 @@ from trunkline.pps.tables import (
 )
 
 GOLDEN = (
-    "c-rk(J%|%Q6n^`Yz1+EI0w+d@N0b!lypt3b7P&&O6As}T#jMG43EU+iyCHXw#x5d)<&`N@UZG%Nk-{Q{rKQD{78Y09T-NtyXLcu(tZ)c6X5j71"
-    "o9}z`-n^aJne6WEJ>A~{2(S$efDBOE02?ewK^lKy(@eAhtu#JO{tUS#^!cs>oS_U*o}lDWE;NA8C_|LzC`FW?$p3&cK&kLCN|!-^0dyLx!276C"
-    "yk6(9?bKhsI`LhP`WlQ28u?Ze{H~+a+x?d8Ig<QNCBMAnw;spqQLt~4&({PWs!gZcuDPDaoYJ${2WHECuF3hK(<8~JJWGz_`A*k&!{j=WPb2h6"
-    "kxx$Yu~53M<F#9uKXTqnW6Qi0ir;Or0#Et4RL{vD_?V0DqW;DCv>q-J@*rJn*NG0#aE;}H<vbd<dE^`rae$mkuslA^%WL<#H6$JfaUD8Aa=x8I"
-    "hv+bt_@jh8a5+Q2ae}tV`liA1bw=aX4js>9`@%+9WBWqXBLkagTi9zeE8JJw4fWmXH1B#ivo!WvJPz&0GfZYP+7CItBW*S!7$zI1szcOl*upqw"
-    "#OWYb<nuE?ZWhbe;`tUKxovS>Q2K=}@_VS@!oJIOmFs(44;8+!^IVS=e5~M81sC>hu74<ak}dMfXraEz?UFXn7q*yhMZtxAN6c5jg)QO@xqXY<"
-    "BZV()F`tQoPZa!I!Os;Obfp0LJYG=nf`V5RyrSU1&jUjV^S{|*otHk|zbsUbu#lRj8%74+mG{5sF`wZERZlZS?V|q7>v(Y5$k}-Otjx>40cg4X"
-    "UaQt{S_f{u?=*cc#B(w)_kwi<I*i_G;YwV@*XQv0d>*q74IWH%>0K}6Yf2)0|0AA>tG~9*4ugd{nDMzE_1n%uftSX$B$3XEh-cvi$31TPg&k$y"
-    "VqP23ysnO~{iXla@E|<HSRHKq8d>aXpW$^gp$y?SpUO!u@|4%_6W8*2vAWN#?sKdA+`qZc(Oqtr{nz>puxYUv"
+    "c-rk(J8Tm{5S{zv^5Fy*DF`El$e;+NOM)m|It3CPC_+jTgb(|aSW0Zmca{?=h3SG2Qc4Pn6cjEgprdd>kuoJ^3W^jIDJe*fnZ4QbdgBX<XpqQC"
+    "<IT)_voky1@otuum!GUG0>n6a7JvsdCcp&;Mqmv8!eQ8`18QUVY4az*B+4rJpnNw0KBDZPJVlvBIWYjfpzNZoqRgWFK%Y-2J19k7=jX3D#vmre"
+    "&a;gM#cVY;>VD<L%k3x#$yPWeE*Rvya5~)YI!dM9uBo04#cy5ln^yeB`|(;7?1SR-KEsFV(`eSqK^O|BZ;H=hhR-!MKXh`>`abqqcAPNsn^BM?"
+    "S5$loiO&f6<P;wVr5X5Py@vTCr=+Z{@<vdiW>pmU9j{CE+`E8}xkLfZ2h684(Yt_OtyO|8`mU9{PcrhRxm>T%^6(7LWiB4h6YFmJYed{ZPB9)H"
+    "pXw0STg@^Ox8i>MMx32*W5XvpbQS)7Mjm+lp}oG1x-D!6@$hp=>y|hCFciJyqKt}OlJ)ao3UvpquF#TRG;Zi;!K8gxlAVpA)!{fasE>~@p{cZo"
+    "a@@(TSQRW=tkp3g9WKmZEIZ}wQUCHDEl`Iea&|c9`;a|mc+P8fsmuHd8ZPy_JePRB$Mdenm-;l%T@CMQ_<@E?{Wj0X8lI)g{5&I>Z?ZmT4DzKe"
+    "<3HALsmpqlG+gR;Snp`K)MY+h)^D-i)A&-C`#sX|BMk>rD}XtO=QTX9;YAHEYIsS*OBxP*&sbU-|GO^xV(#<&X}+|Hg*Ob-vOIYEaOJDn=L_7T"
+    "Y8t}isdn#Ge{q)!t<*f_O}+-G1?^U?yzbZ5f=b)3Mqz^IR9^16FvKS8zcG@NdmbMjzz6erBn$>T=*eR-G+$d0<<3ZXHg-dKL0lkz%I{pA?Ec#$"
+    "wY&bgFJNe1jv~t4lkyyVXa!r<D8H!XCHFm%?)&oi=wJF@4v&+2QPjc3UoS`89v;`t7Qf?j{Jl`254nEFJa@Fdzj|9<y)CcamjCYClKOT@{IB>M"
+    "V)M-|"
 )
 """`/rows` of version 1: zlib, then base 85."""
 
@@ -63,6 +64,7 @@ def test_rows_of_version_1_can_be_read() -> None:
     first, second, _ = rows.to_pylist()
     assert (first["source"], first["code"], first["state"], first["tries"]) == (9, "c0de", 4, 3)
     assert (first["reason"], first["process_us"], first["id"]) == ("exit 1", 7, b"\1" * 32)
+    assert (first["index"], second["index"]) == (0, -1)
     assert (second["place"], second["source"], second["state"]) == (-1, -1, 0)
 
 

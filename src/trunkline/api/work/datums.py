@@ -44,7 +44,7 @@ class DatumDoor:
         return infos_pps.datum_info(info)
 
     def ListDatum(self, request: pps.ListDatumRequest, _call: Call) -> Iterator[pps.DatumInfo]:
-        """A job's datums by ID, or those that an input would make of what its branches hold now."""
+        """A job's datums by ID, or those that an input would make now, in the order of running."""
         if request.job.id:
             found = self._of_job(request)
         elif request.HasField("input"):
@@ -80,7 +80,7 @@ class DatumDoor:
             after = page[-1].id
 
     def _of_input(self, request: pps.ListDatumRequest) -> Iterator[DatumInfo]:
-        """By ID. A pipeline may be named as that of a job without an id: its project enters the IDs of datums."""
+        """A pipeline may be named as that of a job without an id: its project enters the IDs of datums."""
         pipeline = nouns.pipeline_of(request.job.pipeline) if request.job.pipeline.name else NOWHERE
         return pps_datums.list_preview(
             self._preview(request.input, pipeline),

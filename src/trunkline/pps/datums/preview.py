@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trunkline.errors import NotFound
 from trunkline.model.datums import DatumTable
 from trunkline.model.infos_pps import DatumFile, DatumInfo
 from trunkline.model.inputs import evaluate
@@ -16,7 +17,7 @@ from trunkline.model.names import Commit, Job, Pipeline, Repo
 from trunkline.model.specs import Input, leaves_of
 from trunkline.pfs import reads
 from trunkline.pfs.files import Files
-from trunkline.pps.datums.listing import by_id, raw_id
+from trunkline.pps.datums.listing import raw_id
 from trunkline.pps.planning import match, with_commits
 
 PAGE = 1000
@@ -41,10 +42,22 @@ def list_preview(
     after: str = "",
     reverse: bool = False,
 ) -> Iterator[DatumInfo]:
-    """Datums of a `preview` by ID, as `list_datums` has those of a job; their states are UNKNOWN."""
+    """Datums of a `preview` in the order of running, or the reverse; their states are UNKNOWN.
+
+    after: the ID of a datum to begin after. Raises InvalidArgument where it is none, NotFound where it is not there.
+    """
+    wanted = raw_id(after) if after else None
     if states and DatumState.UNKNOWN not in states:
         return iter(())
-    return described(table, pipeline, by_id(table.ids, raw_id(after) if after else None, reverse=reverse))
+    rows = np.arange(len(table))
+    if reverse:
+        rows = rows[::-1]
+    if wanted is not None:
+        at = pc.index(table.ids, pa.scalar(wanted, table.ids.type)).as_py()
+        if at < 0:
+            raise NotFound(f"the input makes no datum {after} now; list from the start, without paginationMarker")
+        rows = rows[np.flatnonzero(rows == at)[0] + 1 :]
+    return described(table, pipeline, rows)
 
 
 def described(table: DatumTable, pipeline: Pipeline, rows: np.ndarray) -> Iterator[DatumInfo]:
