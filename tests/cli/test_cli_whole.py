@@ -276,6 +276,7 @@ LINES = {
     "stop transaction": "", "create secret": "-f nowhere", "delete secret": "nowhere", "inspect secret": "nowhere",
     "next datum": "", "list secret": "",
     "why": f"a@{ID}", "inspect storage": "", "run collection": "", "check status": "",
+    "create tag": "a@b --commit c", "list tag": "nowhere", "delete tag": "a@b",
     "replay": f"a@{ID} d", "loki": "x", "kube-events": "",
 }  # fmt: skip
 """A line for each command that asks the server something, with names that are not there."""

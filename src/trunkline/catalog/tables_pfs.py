@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from trunkline.catalog.tables import NAMES_FILESET, metadata
@@ -94,6 +95,7 @@ commits = Table(
     Column("parent", RowId, ForeignKey("commits.seq")),
     Column("base", RowId, ForeignKey("commits.seq")),
     Column("base_fixed", Boolean, nullable=False, default=False),
+    # The other commit that a merge was made of; its changes are in this one.
     Column("merged_from", RowId),
     Column("open_inputs", Integer, nullable=False),
     Column("started_us", BigInteger, nullable=False),
@@ -115,6 +117,7 @@ commits = Table(
     Index("commits_by_repo", "repo", "seq"),
     Index("commits_by_parent", "parent"),
     Index("commits_by_base", "base"),
+    Index("commits_by_merge", "merged_from", sqlite_where=text("merged_from IS NOT NULL")),
     Index("commits_by_state", "state", "seq"),
     sqlite_autoincrement=True,
 )
@@ -145,6 +148,17 @@ commit_runs = Table(
     Column("commit_seq", RowId, ForeignKey("commits.seq"), primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("fileset", String(32), nullable=False, info=NAMES_FILESET),
+)
+
+# Names that stay with a commit. No branch of the repo has the name of one.
+tags = Table(
+    "tags",
+    metadata,
+    Column("repo", RowId, ForeignKey("repos.id"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("commit_seq", RowId, ForeignKey("commits.seq"), nullable=False, index=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("created_us", BigInteger, nullable=False),
 )
 
 # Local images: content under a digest, and the names that point to it. Jobs pin digests; names move.

@@ -7,6 +7,7 @@ Tree = dict[str, "str | Tree"]
 _DATA = "trunkline.cli.commands.data"
 _WORK = "trunkline.cli.commands.work"
 _SETUP = "trunkline.cli.commands.setup"
+_VERSIONS = "trunkline.cli.commands.versions"
 
 COMMANDS: Tree = {
     "create": {
@@ -17,6 +18,7 @@ COMMANDS: Tree = {
         "project": f"{_DATA}.projects:create",
         "repo": f"{_DATA}.repos:create",
         "secret": f"{_WORK}.secrets:create",
+        "tag": f"{_VERSIONS}.tags:create",
     },
     "update": {
         "defaults": f"{_WORK}.defaults:update",
@@ -53,6 +55,7 @@ COMMANDS: Tree = {
         "project": f"{_DATA}.projects:list_",
         "repo": f"{_DATA}.repos:list_",
         "secret": f"{_WORK}.secrets:list_",
+        "tag": f"{_VERSIONS}.tags:list_",
         "transaction": f"{_SETUP}.transactions:list_",
     },
     "delete": {
@@ -68,6 +71,7 @@ COMMANDS: Tree = {
         "project": f"{_DATA}.projects:delete",
         "repo": f"{_DATA}.repos:delete",
         "secret": f"{_WORK}.secrets:delete",
+        "tag": f"{_VERSIONS}.tags:delete",
         "transaction": f"{_SETUP}.transactions:delete",
     },
     "start": {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trunkline.wire.gen.pfs_v2_pb2_grpc import APIStub as PfsStub
     from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub as PpsStub
     from trunkline.wire.gen.transaction_v2_pb2_grpc import APIStub as TransactionStub
-    from trunkline.wire.gen.trunkline_pb2_grpc import DatumsStub, FilesStub, ImagesStub, SpaceStub
+    from trunkline.wire.gen.trunkline_pb2_grpc import DatumsStub, FilesStub, ImagesStub, SpaceStub, VersionsStub
     from trunkline.wire.gen.versionpb_v2_pb2_grpc import APIStub as VersionStub
     from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
 
@@ -165,6 +165,13 @@ class Client:
         from trunkline.wire.gen.trunkline_pb2_grpc import SpaceStub
 
         return SpaceStub(self._calls)
+
+    @cached_property
+    def tags(self) -> VersionsStub:
+        """Tags and merges: ours only."""
+        from trunkline.wire.gen.trunkline_pb2_grpc import VersionsStub
+
+        return VersionsStub(self._calls)
 
     @cached_property
     def workers(self) -> WorkersStub:

@@ -46,6 +46,17 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """A tag's address: a name that stays with one commit."""
+
+    repo: Repo
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Commit:
     """A commit's address: repo and id (32 hex digits) together."""
 
@@ -129,6 +140,14 @@ def check_branch(name: str) -> str:
     _check("branch", name, 255)
     if is_id(name):
         raise InvalidArgument(f'branch name "{name}" is invalid: it looks like a commit id; choose another name')
+    return name
+
+
+def check_tag(name: str) -> str:
+    """`name`, if a tag may be called that: as a branch. Raises InvalidArgument."""
+    _check("tag", name, 255)
+    if is_id(name):
+        raise InvalidArgument(f'tag name "{name}" is invalid: it looks like a commit id; choose another name')
     return name
 
 

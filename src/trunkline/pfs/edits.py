@@ -24,7 +24,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import Change, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_repo
+from trunkline.pfs.graph.refs import need_commit, need_repo, refuse_tag_name
 from trunkline.pfs.outside.fetching import Fetcher, always, fetch_file, fetch_tree
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
@@ -151,6 +151,7 @@ def _place(tx: Tx, target: Target, spout: bool) -> _Place:
     check_branch(target.branch)
     branch = branch_rows.find_branch(tx, Branch(target.repo, target.branch))
     if branch is None:
+        refuse_tag_name(tx, Branch(target.repo, target.branch))
         return _Place(None, ())
     head = commit_rows.get_commit(tx, branch.head)
     if branch_rows.depends(tx, branch.key) and not spout:

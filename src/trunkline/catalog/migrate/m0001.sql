@@ -435,6 +435,8 @@ CREATE INDEX commits_by_base ON commits (base);
 
 CREATE INDEX commits_by_id ON commits (id);
 
+CREATE INDEX commits_by_merge ON commits (merged_from) WHERE merged_from IS NOT NULL;
+
 CREATE INDEX commits_by_parent ON commits (parent);
 
 CREATE INDEX commits_by_repo ON commits (repo, seq);
@@ -523,6 +525,19 @@ CREATE TABLE commit_runs (
 	CONSTRAINT pk_commit_runs PRIMARY KEY (commit_seq, position),
 	CONSTRAINT fk_commit_runs_commit_seq FOREIGN KEY(commit_seq) REFERENCES commits (seq)
 );
+
+CREATE TABLE tags (
+	repo INTEGER NOT NULL,
+	name VARCHAR(255) NOT NULL,
+	commit_seq INTEGER NOT NULL,
+	description TEXT NOT NULL,
+	created_us BIGINT NOT NULL,
+	CONSTRAINT pk_tags PRIMARY KEY (repo, name),
+	CONSTRAINT fk_tags_repo FOREIGN KEY(repo) REFERENCES repos (id),
+	CONSTRAINT fk_tags_commit_seq FOREIGN KEY(commit_seq) REFERENCES commits (seq)
+);
+
+CREATE INDEX ix_tags_commit_seq ON tags (commit_seq);
 
 CREATE TABLE branch_provenance (
 	branch INTEGER NOT NULL,

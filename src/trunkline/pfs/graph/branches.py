@@ -14,7 +14,7 @@ from trunkline.model.infos import BranchInfo, Origin, Trigger
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs.graph import triggers
 from trunkline.pfs.graph.changes import Change, downstream_order
-from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo, refuse_forgotten
+from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo, refuse_forgotten, refuse_tag_name
 
 
 def create_branch(
@@ -37,6 +37,8 @@ def create_branch(
     repo = need_repo(tx, branch.repo)
     target = _head(tx, branch, head)
     known = branch_rows.find_branch(tx, branch)
+    if known is None:
+        refuse_tag_name(tx, branch)
     if trigger is not None:
         triggers.check(tx, repo.key, branch, trigger)
     _refuse_both(tx, branch, known, trigger, provenance)
@@ -93,6 +95,7 @@ def _upstream(change: Change, branch: Branch, up: Branch) -> BranchRow:
     check_branch(up.name)
     repo = need_repo(change.tx, up.repo)
     if branch_rows.find_branch(change.tx, up) is None:
+        refuse_tag_name(change.tx, up)
         head = change.empty_head(repo, up.name)
         branch_rows.insert_branch(change.tx, repo.key, up.name, head)
     return need_branch(change.tx, up)

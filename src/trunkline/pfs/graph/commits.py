@@ -14,7 +14,7 @@ from trunkline.model.infos import CommitInfo, CommitSetInfo, CommitState, Origin
 from trunkline.model.names import MASTER, Branch, Commit, Repo, check_branch, is_id
 from trunkline.pfs.graph.changes import Change, tell, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_repo, provenance_of, refuse_forgotten
+from trunkline.pfs.graph.refs import need_commit, need_repo, provenance_of, refuse_forgotten, refuse_tag_name
 
 
 def start_commit(
@@ -29,6 +29,8 @@ def start_commit(
     tx = change.tx
     repo = need_repo(tx, branch.repo)
     row = branch_rows.find_branch(tx, branch)
+    if row is None:
+        refuse_tag_name(tx, branch)
     if row is not None and branch_rows.depends(tx, row.key) and not spout:
         raise unfinished_output(branch)
     above = need_commit(tx, branch.repo, parent) if parent else None

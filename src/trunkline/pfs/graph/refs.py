@@ -12,9 +12,10 @@ from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.repos import RepoRow
 from trunkline.catalog.transactions import has_transaction
+from trunkline.catalog.versions import tags as tag_rows
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.addresses import Ancestry, parse_ancestry
-from trunkline.model.names import Branch, Commit, Repo, check_project, check_repo, check_repo_type, is_id
+from trunkline.model.names import Branch, Commit, Repo, Tag, check_project, check_repo, check_repo_type, is_id
 
 
 def need_project(tx: Tx, name: str) -> None:
@@ -47,6 +48,8 @@ def need_branch(tx: Tx, branch: Branch) -> BranchRow:
     row = branch_rows.find_branch(tx, branch)
     if row is None:
         repo = need_repo(tx, branch.repo)
+        if tag_rows.find_tag(tx, Tag(branch.repo, branch.name)) is not None:
+            raise NotFound(f"{branch} is a tag, not a branch: it stands for one commit and never moves by itself")
         names = [b.branch.name for b in branch_rows.list_branches(tx, repo.key)]
         known = f"; it has {', '.join(sorted(names)[:10])}" if names else "; it has no branches yet"
         raise NotFound(f"branch {branch} not found in repo {branch.repo}{known}")
@@ -54,7 +57,7 @@ def need_branch(tx: Tx, branch: Branch) -> BranchRow:
 
 
 def need_commit(tx: Tx, repo: Repo, ref: str) -> CommitRow:
-    """The commit that `ref` means in `repo`: a branch, an id, or either with ancestry such as `master^2` or `b.1`.
+    """The commit that `ref` means in `repo`: a branch, a tag, an id, or one with ancestry as in `master^2` or `b.1`.
 
     An id that names a commit set without a commit in this repo means the repo's commit in the set's provenance.
     Raises NotFound, InvalidArgument.
@@ -62,14 +65,18 @@ def need_commit(tx: Tx, repo: Repo, ref: str) -> CommitRow:
     need_repo(tx, repo)
     ancestry = parse_ancestry(ref)
     if not ancestry.base:
-        raise InvalidArgument(f'"{ref}" names no commit of {repo}: give a branch or a commit id')
+        raise InvalidArgument(f'"{ref}" names no commit of {repo}: give a branch, a tag or a commit id')
     start = _base(tx, repo, ancestry.base)
     return _walk(tx, start, ancestry, f"{repo}@{ref}")
 
 
 def _base(tx: Tx, repo: Repo, name: str) -> CommitRow:
     if not is_id(name):
-        head = commit_rows.get_commit(tx, need_branch(tx, Branch(repo, name)).head)
+        branch = branch_rows.find_branch(tx, Branch(repo, name))
+        tag = tag_rows.find_tag(tx, Tag(repo, name)) if branch is None else None
+        if tag is not None:
+            return need_row(tx, tag.commit_seq)
+        head = commit_rows.get_commit(tx, (branch or need_branch(tx, Branch(repo, name))).head)
         if head is None:
             raise NotFound(f"branch {repo}@{name} has no commit")
         return head
@@ -111,6 +118,16 @@ def _walk(tx: Tx, start: CommitRow, ancestry: Ancestry, text: str) -> CommitRow:
         older = commit_rows.generation(tx, start.seq)
         raise NotFound(f"commit {text} not found: {start.commit} has {older} ancestor{'' if older == 1 else 's'}")
     return row
+
+
+def refuse_tag_name(tx: Tx, branch: Branch) -> None:
+    """Raises FailedPrecondition where a branch would be made that has the name of a tag."""
+    tag = tag_rows.find_tag(tx, Tag(branch.repo, branch.name))
+    if tag is not None:
+        raise FailedPrecondition(
+            f"{branch} is a tag of commit {need_row(tx, tag.commit_seq).commit.id}, and no branch can have its name; "
+            f"choose another name, or delete it first with `pachctl delete tag {branch.repo.name}@{branch.name}`"
+        )
 
 
 def refuse_forgotten(row: CommitRow) -> None:

@@ -15,6 +15,7 @@ from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.collection import filesets
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.versions import tags as tag_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import Origin
 from trunkline.model.names import SPEC_REPO, Commit, Repo, is_id
@@ -114,6 +115,17 @@ def _refuse_versions(rows: Iterable[CommitRow], verb: str) -> None:
             )
 
 
+def _refuse_tagged(tx: Tx, rows: Iterable[CommitRow], verb: str) -> None:
+    """A tag stands for files that are to stay as they are."""
+    by_seq = {row.seq: row for row in rows}
+    for tag in tag_rows.tags_of(tx, by_seq):
+        repo = tag.tag.repo
+        raise FailedPrecondition(
+            f"cannot {verb} {by_seq[tag.commit_seq].commit}: the tag {tag.tag.name} keeps it; delete that first with "
+            f"`pachctl delete tag {repo.name}@{tag.tag.name} --project {repo.project}`"
+        )
+
+
 def _named(tx: Tx, seqs: Iterable[int]) -> str:
     wanted = sorted(seqs)
     rows = commit_rows.get_commits(tx, wanted[:NAMED])
@@ -136,6 +148,7 @@ def _squash(change: Change, rows: Sequence[CommitRow]) -> list[int]:
     tx = change.tx
     seqs = {row.seq for row in rows}
     _refuse_versions(rows, "squash")
+    _refuse_tagged(tx, rows, "squash")
     for seq in sorted(history_rows.loose_ends(tx, seqs)):
         commit = need_row(tx, seq).commit
         raise FailedPrecondition(
@@ -213,6 +226,7 @@ def _drop(change: Change, rows: Sequence[CommitRow]) -> None:
     tx = change.tx
     seqs = {row.seq for row in rows}
     _refuse_versions(rows, "delete")
+    _refuse_tagged(tx, rows, "delete")
     standing = set(history_rows.standing_on(tx, seqs)) - seqs
     if standing:
         raise FailedPrecondition(
@@ -278,6 +292,7 @@ def forget_commit(change: Change, repo: Repo, ref: str) -> None:
         )
     rows = commit_rows.get_commits(tx, _with_twins(tx, {row.seq}))
     seqs = {seq for seq, one in rows.items() if not one.forgotten}
+    _refuse_tagged(tx, rows.values(), "forget")
     for branch, head in _heads(tx, seqs):
         raise FailedPrecondition(
             f"cannot forget {head.commit}: branch {branch.branch} points to it and shows its files; "

@@ -9,6 +9,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog import repos as repo_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.repos import RepoRow
+from trunkline.catalog.versions import tags as tag_rows
 from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import ProjectInfo, RepoInfo
 from trunkline.model.names import (
@@ -159,6 +160,7 @@ def _drop(change: Change, row: RepoRow) -> None:
     tx = change.tx
     for branch in branch_rows.list_branches(tx, row.key):
         branch_rows.delete_branch(tx, branch.key)
+    tag_rows.delete_tags_of_repo(tx, row.key)
     history.drop_repo_commits(tx, row.key)
     repo_rows.delete_repo(tx, row.key)
 

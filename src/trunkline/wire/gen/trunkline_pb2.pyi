@@ -297,6 +297,172 @@ class BulkPutResponse(_message.Message):
 Global___BulkPutResponse: _TypeAlias = BulkPutResponse  # noqa: Y015
 
 @_typing.final
+class Tag(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As a branch's name; no branch of the repo has it, and it does not look like an id."""
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo: ...
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "repo", b"repo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tag: _TypeAlias = Tag  # noqa: Y015
+
+@_typing.final
+class CreateTagRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    force: _builtins.bool
+    """A tag that is there moves to the commit; without, only the same commit is accepted."""
+    @_builtins.property
+    def tag(self) -> Global___Tag: ...
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit:
+        """Of the same repo, and not open."""
+
+    def __init__(
+        self,
+        *,
+        tag: Global___Tag | None = ...,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        description: _builtins.str = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "tag", b"tag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "description", b"description", "force", b"force", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateTagRequest: _TypeAlias = CreateTagRequest  # noqa: Y015
+
+@_typing.final
+class TagInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    @_builtins.property
+    def tag(self) -> Global___Tag: ...
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit: ...
+    @_builtins.property
+    def created(self) -> _timestamp_pb2.Timestamp:
+        """Or moved."""
+
+    def __init__(
+        self,
+        *,
+        tag: Global___Tag | None = ...,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        description: _builtins.str = ...,
+        created: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "created", b"created", "tag", b"tag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "created", b"created", "description", b"description", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagInfo: _TypeAlias = TagInfo  # noqa: Y015
+
+@_typing.final
+class ListTagRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    MARKER_FIELD_NUMBER: _builtins.int
+    REVERSE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """At most so many; 0: all."""
+    reverse: _builtins.bool
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo:
+        """Unset: of all repos."""
+
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit:
+        """Only the tags of this commit, which also names the repo."""
+
+    @_builtins.property
+    def marker(self) -> Global___Tag:
+        """Go on behind this tag (before it, in reverse)."""
+
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        number: _builtins.int = ...,
+        marker: Global___Tag | None = ...,
+        reverse: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "marker", b"marker", "repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "marker", b"marker", "number", b"number", "repo", b"repo", "reverse", b"reverse"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTagRequest: _TypeAlias = ListTagRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTagRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tag(self) -> Global___Tag: ...
+    def __init__(
+        self,
+        *,
+        tag: Global___Tag | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tag", b"tag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTagRequest: _TypeAlias = DeleteTagRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTagResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTagResponse: _TypeAlias = DeleteTagResponse  # noqa: Y015
+
+@_typing.final
 class CreateImageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -143,6 +143,170 @@ class Files:
             _registered_method=True)
 
 
+class VersionsStub:
+    """Names for commits, and branches brought together.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateTag = channel.unary_unary(
+                '/trunkline.v1.Versions/CreateTag',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CreateTagRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.TagInfo.FromString,
+                _registered_method=True)
+        self.ListTag = channel.unary_stream(
+                '/trunkline.v1.Versions/ListTag',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListTagRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.TagInfo.FromString,
+                _registered_method=True)
+        self.DeleteTag = channel.unary_unary(
+                '/trunkline.v1.Versions/DeleteTag',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagResponse.FromString,
+                _registered_method=True)
+
+
+class VersionsServicer:
+    """Names for commits, and branches brought together.
+    """
+
+    def CreateTag(self, request, context):
+        """Name a commit, or move a name with `force`. Where a commit is asked for, its tag will do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTag(self, request, context):
+        """By repo and name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTag(self, request, context):
+        """The name goes; the commit stays, and may be removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_VersionsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTag,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CreateTagRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.TagInfo.SerializeToString,
+            ),
+            'ListTag': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListTag,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListTagRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.TagInfo.SerializeToString,
+            ),
+            'DeleteTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTag,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trunkline.v1.Versions', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trunkline.v1.Versions', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Versions:
+    """Names for commits, and branches brought together.
+    """
+
+    @staticmethod
+    def CreateTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Versions/CreateTag',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CreateTagRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.TagInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Versions/ListTag',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListTagRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.TagInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Versions/DeleteTag',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ImagesStub:
     """Local images: folders of files that appear at / for user code that names the image.
     """

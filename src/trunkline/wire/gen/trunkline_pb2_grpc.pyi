@@ -69,6 +69,61 @@ class FilesServicer(metaclass=_abc_1.ABCMeta):
 
 def add_FilesServicer_to_server(servicer: FilesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class VersionsStub:
+    """Names for commits, and branches brought together."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> VersionsAsyncStub: ...
+    CreateTag: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.CreateTagRequest, _trunkline_pb2.TagInfo]
+    """Name a commit, or move a name with `force`. Where a commit is asked for, its tag will do."""
+    ListTag: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.ListTagRequest, _trunkline_pb2.TagInfo]
+    """By repo and name."""
+    DeleteTag: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.DeleteTagRequest, _trunkline_pb2.DeleteTagResponse]
+    """The name goes; the commit stays, and may be removed."""
+
+@_typing.type_check_only
+class VersionsAsyncStub(VersionsStub):
+    """Names for commits, and branches brought together."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateTag: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.CreateTagRequest, _trunkline_pb2.TagInfo]  # type: ignore[assignment]
+    """Name a commit, or move a name with `force`. Where a commit is asked for, its tag will do."""
+    ListTag: _aio.UnaryStreamMultiCallable[_trunkline_pb2.ListTagRequest, _trunkline_pb2.TagInfo]  # type: ignore[assignment]
+    """By repo and name."""
+    DeleteTag: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.DeleteTagRequest, _trunkline_pb2.DeleteTagResponse]  # type: ignore[assignment]
+    """The name goes; the commit stays, and may be removed."""
+
+class VersionsServicer(metaclass=_abc_1.ABCMeta):
+    """Names for commits, and branches brought together."""
+
+    @_abc_1.abstractmethod
+    def CreateTag(
+        self,
+        request: _trunkline_pb2.CreateTagRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.TagInfo, _abc.Awaitable[_trunkline_pb2.TagInfo]]:
+        """Name a commit, or move a name with `force`. Where a commit is asked for, its tag will do."""
+
+    @_abc_1.abstractmethod
+    def ListTag(
+        self,
+        request: _trunkline_pb2.ListTagRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.TagInfo], _abc.AsyncIterator[_trunkline_pb2.TagInfo]]:
+        """By repo and name."""
+
+    @_abc_1.abstractmethod
+    def DeleteTag(
+        self,
+        request: _trunkline_pb2.DeleteTagRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.DeleteTagResponse, _abc.Awaitable[_trunkline_pb2.DeleteTagResponse]]:
+        """The name goes; the commit stays, and may be removed."""
+
+def add_VersionsServicer_to_server(servicer: VersionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class ImagesStub:
     """Local images: folders of files that appear at / for user code that names the image."""
 

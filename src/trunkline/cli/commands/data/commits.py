@@ -6,10 +6,10 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.data.origins import message_option, origin_kind, origin_option
-from trunkline.cli.late import commit_view, names, pfs
+from trunkline.cli.late import commit_view, names, own, pfs
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import InvalidArgument
+from trunkline.errors import InvalidArgument, Unimplemented
 from trunkline.model.addresses import Ref
 from trunkline.model.names import is_id
 
@@ -62,7 +62,16 @@ def inspect(session: Session, commit: str, project: str | None, raw: str, full: 
     if raw:
         session.raw([info], raw)
     else:
-        session.details(commit_view.commit_details(info, session.when(full)))
+        session.details([*commit_view.commit_details(info, session.when(full)), *_tags(session, info.commit)])
+
+
+def _tags(session: Session, commit: pfs.Commit) -> list[tuple[str, str]]:
+    """The tags of a commit; none where the server has no such thing."""
+    try:
+        found = [one.tag.name for one in session.client.tags.ListTag(own.ListTagRequest(commit=commit))]
+    except Unimplemented:
+        return []
+    return [("Tags", " ".join(found))] if found else []
 
 
 @command()

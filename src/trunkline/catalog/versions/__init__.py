@@ -1,0 +1,1 @@
+"""Queries on names for commits and on lines of history that meet."""

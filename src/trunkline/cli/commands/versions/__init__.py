@@ -1,0 +1,1 @@
+"""Commands on names for commits, and on branches brought together."""
