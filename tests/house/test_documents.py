@@ -22,7 +22,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
     if ".venv" not in path.parts
 )
-WITH_COMMANDS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/opencv/README.md"]
+WITH_COMMANDS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("examples/*/README.md"))]
 
 
 def text(name: str) -> str:
@@ -102,7 +102,7 @@ def commands(program: str, page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith(program + " ")]
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_make_targets_in_documents_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.M))
     inline = re.findall(r"`make ([a-z-]+)", page.read_text())
@@ -124,10 +124,11 @@ def parse(words: list[str]) -> None:
     command.parse_args(context, rest)
 
 
-SCRIPTS = [ROOT / "examples/opencv/run.sh"]
+SCRIPTS = sorted(ROOT.glob("examples/*/run.sh"))
+TYPED = [page for page in WITH_COMMANDS + SCRIPTS if page.name != "CONTRIBUTING.md"]
 
 
-@pytest.mark.parametrize("page", [WITH_COMMANDS[0], WITH_COMMANDS[2], *SCRIPTS], ids=lambda path: path.name)
+@pytest.mark.parametrize("page", TYPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_pachctl_commands_in_documents_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(page.parent)  # where a reader types them
     found = commands("pachctl", page)

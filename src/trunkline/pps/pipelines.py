@@ -26,6 +26,7 @@ from trunkline.model.infos import Origin
 from trunkline.model.jobs import JobState, PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, Repo, check_pipeline, check_project
 from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs import outputs
 from trunkline.pfs.graph import branches, metadata, repos
 from trunkline.pfs.graph.changes import Change
@@ -77,6 +78,8 @@ def resolve(tx: Tx, image: str, rules: Rules) -> Where:
     advice = f"register one with `pachctl create image {image} FOLDER`"
     if rules.strict_images:
         raise FailedPrecondition(f'image "{image}" is not registered here, and no container engine has it; {advice}')
+    if image == DEFAULT_IMAGE:  # most specs that say so name no image at all
+        return Where(HOST, "", "the code runs on this machine's own files")
     return Where(
         HOST, "", f'image "{image}" is not registered here: the code runs on this machine\'s own files; {advice}'
     )
