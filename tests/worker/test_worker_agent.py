@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from housing import ENV, sandbox_for, scratch_for
+from housing import ENV, Agents, sandbox_for, scratch_for
 
-from conftest import Agents
 from trunkline.testing.contracts.runners import Housed, Output, RunnerContract, lives, mark
 from trunkline.worker.agent import frames
 from trunkline.worker.launch import CannotBuild, listen, start

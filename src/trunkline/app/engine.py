@@ -61,7 +61,7 @@ from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
 from trunkline.pps.datums.records import Records
 from trunkline.pps.machine import commits_removed, create_job
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.pipelines import CAN_LIMIT, Rules
 from trunkline.pps.schedules.ticks import CronSchedules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
@@ -88,7 +88,9 @@ class Engine:
         self._store = Store(blobs, config.data / "cache", ambient, on_damage=on_damage(catalog))
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
-        self._rules = Rules(strict_images=config.strict_images)
+        self._rules = Rules(
+            strict_images=config.strict_images, can_limit=rung.limits if rung is not None else CAN_LIMIT
+        )
         known = members(self._rules)
         self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
         self.recorder: Recorder = CallRecorder(self._transactions, {one.call: one for one in known})

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trunkline.ambient import Ambient
@@ -16,6 +16,7 @@ from trunkline.errors import TrunklineError
 from trunkline.fleet.local import LocalFleet
 from trunkline.pps.standing.wishes import Wish
 from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.limits.groups import what_can_be_limited
 from trunkline.worker.rungs import Rung, choose
 
 PRIVATE = (
@@ -47,7 +48,8 @@ def choose_rung(config: Config) -> Rung | None:
         return None
     sandbox = Sandbox(masked=masked(config), exposed=tuple(map(str, config.expose)))
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-        return choose(config.runner, sandbox, Scratch(Path(folder)).make())
+        rung = choose(config.runner, sandbox, Scratch(Path(folder)).make())
+    return replace(rung, limits=what_can_be_limited())
 
 
 def masked(config: Config) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from trunkline.worker.batching.desk import Desk
 from trunkline.worker.execute import Bench, Execution, Interrupt, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.limits.groups import Group, open_group
 from trunkline.worker.logs import Journal
 from trunkline.worker.loop import Worker
 from trunkline.worker.ports import Claim, SecretFolder
@@ -114,7 +115,8 @@ def _work(settings: WorkerSettings) -> int:
     desk = Desk()
     door = Door(desk, settings.name)
     listening, port = open_door(door)
-    bench = _bench(settings, storage, port)
+    group = open_group()
+    bench = _bench(settings, storage, port, group)
     worker = _worker(settings, server, storage, bench, desk)
     if isinstance(worker, Worker):
         door.cancel = worker.cancel
@@ -124,6 +126,7 @@ def _work(settings: WorkerSettings) -> int:
         worker.run()
     finally:
         bench.close()
+        group.remove()
         listening.stop(None)
         client.close()
     return 0
@@ -185,9 +188,9 @@ def _execution(desk: Desk, bench: Bench, claim: Claim, journal: Journal, interru
     return Execution(bench, claim, journal, interrupt)
 
 
-def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int) -> Bench:
+def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int, group: Group) -> Bench:
     ambient = RealAmbient()
-    sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs())
+    sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs(), group=group)
     folder = Path(settings.folder)
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)

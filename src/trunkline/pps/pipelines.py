@@ -53,16 +53,22 @@ class Where:
     note: str = ""
 
 
+CAN_LIMIT = frozenset({"memory", "cpu"})
+"""What control groups can hold code to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the server allows. has_image: asks a container engine, None where there is none.
 
     strict_images: never run on the host's own files. given: fields that the fleet gives every spec, below all defaults.
+    can_limit: of "memory" and "cpu", what its workers' machine can hold code to.
     """
 
     has_image: Callable[[str], bool] | None = None
     strict_images: bool = False
     given: Mapping[str, Any] = field(default_factory=dict)
+    can_limit: frozenset[str] = CAN_LIMIT
 
 
 def resolve(tx: Tx, image: str, rules: Rules) -> Where:

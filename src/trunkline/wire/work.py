@@ -46,6 +46,16 @@ class WorkSecret(msgspec.Struct, frozen=True, kw_only=True):
         return f"WorkSecret({self.path!r})"
 
 
+class WorkLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the code of one datum may use at most; 0: no limit. memory, disk: as they stand in the spec."""
+
+    memory_bytes: int = 0
+    cpu: float = 0.0
+    disk_bytes: int = 0
+    memory: str = ""
+    disk: str = ""
+
+
 class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim's datums run, and on what. `timeout_us` 0: no limit."""
 
@@ -69,6 +79,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[WorkSecret, ...] = ()
     standing: bool = False
     batching: bool = False
+    limits: WorkLimits = WorkLimits()
 
     def to_bytes(self) -> bytes:
         """As JSON."""

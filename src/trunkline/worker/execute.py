@@ -15,6 +15,7 @@ from trunkline.worker.collect import Collector, Found
 from trunkline.worker.images import Housing, Images
 from trunkline.worker.launch import HOME_INSIDE, PFS_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
 from trunkline.worker.layout import Pfs, Prepared, environment, reserved
+from trunkline.worker.limits.disk import too_much, wait_for_room
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
 from trunkline.worker.ports import Claim, Output, Result, State
@@ -138,6 +139,7 @@ class Execution:
             verdict = outcome.Verdict(State.FAILED, problem)
         env = {**environment(datum), **self._env}
         while verdict is None:
+            wait_for_room(self._bench.scratch.folder, self._bench.ambient, self._journal.system, self._stop_if_told)
             self._bench.pfs.lay(prepared, env)
             if step.writable_inputs:
                 self._bench.pfs.copy_inputs(prepared, self._bench.scratch.staging)
@@ -203,6 +205,7 @@ class Execution:
             ended = self._execute(runner, step.cmd, self._stdin, env, lines)
             if outcome.accepted(step, ended):
                 found = self._look(runner, prepared)
+                found.fail(too_much(step.limits, found.files))
             if (found.complaint or not outcome.accepted(step, ended)) and step.err_cmd:
                 err = self._execute(runner, step.err_cmd, self._err_stdin, env, lines)
         except AgentLost as error:
@@ -229,6 +232,7 @@ class Execution:
             user=step.user or step.image.user,
             stdin=stdin,
             limit_us=limit_us,
+            limits=step.limits,
         )
 
     def close(self) -> None:

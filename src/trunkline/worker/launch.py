@@ -16,6 +16,7 @@ from pathlib import Path
 from trunkline.errors import FailedPrecondition, Unavailable
 from trunkline.worker.agent import frames
 from trunkline.worker.agent.root import View
+from trunkline.worker.limits.groups import Group
 from trunkline.worker.ports import SecretFolder
 
 SOCKET_NAME = "agent.sock"
@@ -69,6 +70,7 @@ class Sandbox:
     own_pids: a pid namespace too. image: folder whose entries appear at /. venv: folder shown at /.venv. masked,
     exposed: host paths. secrets: shown as files. shown: host folders below /tmp. patience_s: how long the agent waits
     for a lost worker. prefix: put before the launcher's command line (tests drop privileges with it).
+    group: holds code to its limits, as far as this machine can.
     """
 
     namespaces: bool = True
@@ -82,6 +84,7 @@ class Sandbox:
     shown: tuple[str, ...] = ()
     patience_s: float = 0.0
     prefix: tuple[str, ...] = ()
+    group: Group = field(default_factory=Group)
     python: str = field(default_factory=lambda: sys.executable)
 
     def plan(self, scratch: Scratch, probe: bool = False) -> dict[str, object]:
@@ -105,6 +108,7 @@ class Sandbox:
             "own_pids": self.own_pids and self.namespaces,
             "patience_s": self.patience_s,
             "probe": probe,
+            "groups": self.group.entrances,
         }
 
 

@@ -87,6 +87,10 @@ def _clean_end(last: Attempt) -> str:
 def _end(step: Step, ended: Exited) -> str:
     if ended.timed_out:
         return f"timed out after {_span(step.timeout_us)}"
+    if ended.over_memory:
+        return f"memory limit {step.limits.memory} exceeded"
+    if ended.signal == signal.SIGXFSZ and step.limits.disk_bytes:
+        return f"disk limit {step.limits.disk} exceeded"
     if ended.signal is not None:
         memory = ": the machine ran out of memory" if ended.out_of_memory else ""
         return f"killed by signal {ended.signal} ({_name(ended.signal)}){memory}"

@@ -67,6 +67,17 @@ class SecretFolder:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What the code of a datum may use at most; 0: no limit. cpu: processors. memory, disk: as the spec has them."""
+
+    memory_bytes: int = 0
+    cpu: float = 0.0
+    disk_bytes: int = 0
+    memory: str = ""
+    disk: str = ""
+
+
+@dataclass(frozen=True)
 class Step:
     """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none.
 
@@ -90,6 +101,7 @@ class Step:
     secrets: tuple[SecretFolder, ...] = ()
     standing: bool = False
     batching: bool = False
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)

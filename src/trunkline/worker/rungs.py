@@ -24,12 +24,14 @@ class Rung:
     """What user code is run by: `name` is process (namespaces) or host (a real /pfs).
 
     max_workers: 0 for no bound. reason: one sentence for the log and for `inspect`.
+    limits: what control groups of this machine hold code to: "memory", "cpu".
     """
 
     name: str
     sandbox: Sandbox
     max_workers: int
     reason: str
+    limits: frozenset[str] = frozenset()
 
 
 class NoRunner(FailedPrecondition):

@@ -9,12 +9,13 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from trunkline.errors import Unavailable
 from trunkline.worker.agent import frames
 from trunkline.worker.launch import Launched, Sandbox, Scratch, complaint, launch
+from trunkline.worker.ports import Limits
 
 _CREDIT_BYTES = 256 << 10
 _REGRANT_BYTES = 64 << 10
@@ -30,6 +31,7 @@ class Command:
     user: str = ""
     stdin: str = ""
     limit_us: int = 0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Exited:
     timed_out: bool = False
     killed: bool = False
     out_of_memory: bool = False
+    over_memory: bool = False
     wall_us: int = 0
     user_us: int = 0
     system_us: int = 0
@@ -112,9 +115,18 @@ class AgentRunner:
 
     def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
         """As `Runner.run`."""
+        group = self.sandbox.group
+        try:
+            group.set(command.limits)
+        except OSError as error:
+            told = f"it cannot be held to its limits: {error.strerror or error}"
+            return Exited(not_started=told)
+        kills = group.count_kills()
         number = self._send_exec(command)
         try:
-            return self._follow(number, on_output)
+            ended = self._follow(number, on_output)
+            over = bool(command.limits.memory_bytes) and group.count_kills() > kills
+            return replace(ended, over_memory=ended.over_memory or over)
         except AgentLost:
             raise
         except BaseException:  # of `on_output`: nothing may go on running, or the next command would find it
@@ -181,12 +193,20 @@ class AgentRunner:
             *(frames.text(os.fsencode(each)) for each in (command.user, command.stdin, command.cwd)),
             frames.texts([os.fsencode(each) for each in command.argv]),
             frames.texts(env),
+            self._limits(command.limits),
         )
         with self._lock:
             self._number = self._number % 0xFFFF_FFFF + 1
             self._send_locked(frames.frame(frames.EXEC, self._number, *body))
             self._active = self._number
             return self._number
+
+    def _limits(self, limits: Limits) -> bytes:
+        """What the agent has to see to; of what the group cannot do, memory is watched."""
+        able = self.sandbox.group.limits
+        grouped = ("memory" in able and limits.memory_bytes) or ("cpu" in able and limits.cpu)
+        watched = 0 if "memory" in able else limits.memory_bytes
+        return frames.EXEC_LIMITS.pack(watched, limits.disk_bytes, frames.FLAG_GROUPED if grouped else 0)
 
     def _ask(self, kind: int, *parts: bytes) -> str:
         """Send what is answered by DONE; returns its complaint."""
@@ -261,6 +281,7 @@ def _exited(fields: frames.Fields) -> Exited:
         timed_out=bool(flags & frames.FLAG_TIMED_OUT),
         killed=bool(flags & frames.FLAG_KILLED),
         out_of_memory=bool(flags & frames.FLAG_OUT_OF_MEMORY),
+        over_memory=bool(flags & frames.FLAG_OVER_MEMORY),
         wall_us=wall_us,
         user_us=user_us,
         system_us=system_us,

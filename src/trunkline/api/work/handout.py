@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from trunkline.model.datums import DatumTable, code_digest
 from trunkline.model.names import Commit
-from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs import PipelineSpec, Resources
 from trunkline.pfs.images import ImageInfo
 from trunkline.pps.claims import Handed
 from trunkline.pps.secrets import Given
 from trunkline.pps.standing.wishes import Stand
-from trunkline.wire.work import DATUMS, ELEMENT, WorkImage, WorkInput, WorkSecret, WorkStep, table_to_bytes
+from trunkline.wire.work import DATUMS, ELEMENT, WorkImage, WorkInput, WorkLimits, WorkSecret, WorkStep, table_to_bytes
 
 
 def step_of(handed: Handed, image_filesets: Sequence[str], given: Given = Given()) -> WorkStep:
@@ -60,6 +60,19 @@ def _step(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str], 
         secrets=tuple(WorkSecret(path=one.path, files=one.files) for one in given.folders),
         standing=spec.service is not None or spec.spout is not None,
         batching=transform.datum_batching,
+        limits=_limits(spec.resource_limits),
+    )
+
+
+def _limits(given: Resources | None) -> WorkLimits:
+    if given is None:
+        return WorkLimits()
+    return WorkLimits(
+        memory_bytes=given.memory_bytes,
+        cpu=given.cpu,
+        disk_bytes=given.disk_bytes,
+        memory=given.memory,
+        disk=given.disk,
     )
 
 

@@ -23,7 +23,7 @@ from trunkline.pps.pipelines import Rules
 from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Made, Request
-from trunkline.pps.specs.unused import note_on_unused
+from trunkline.pps.specs.unused import note_on_limits, note_on_unused
 from trunkline.pps.states.condition import with_workers
 from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -56,8 +56,10 @@ class PipelineDoor:
         named = nouns.pipeline_of(request.pipeline)
         pipeline = Pipeline(named.project, ancestry.base)
         info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
-        if request.details and (said := note_on_unused(PipelineSpec.from_json(info.effective_spec))):
-            call.notes.append(said)
+        if request.details:
+            spec = PipelineSpec.from_json(info.effective_spec)
+            notes = (note_on_unused(spec), note_on_limits(spec, self.rules.can_limit))
+            call.notes.extend(note for note in notes if note)
         return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from trunkline.ambient import Ambient
 from trunkline.client.connection import Client
 from trunkline.client.sessions import RemoteSession
@@ -237,6 +239,7 @@ def _step(step: WorkStep) -> ports.Step:
         secrets=tuple(ports.SecretFolder(one.path, tuple(one.files.items())) for one in step.secrets),
         standing=step.standing,
         batching=step.batching,
+        limits=ports.Limits(**msgspec.structs.asdict(step.limits)),
     )
 
 

@@ -17,7 +17,7 @@ from trunkline.pfs.graph.changes import Change
 from trunkline.pps import pipelines
 from trunkline.pps.pipelines import Rules
 from trunkline.pps.specs import defaults
-from trunkline.pps.specs.unused import note_on_unused
+from trunkline.pps.specs.unused import note_on_limits, note_on_unused
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def create(change: Change, request: Request, rules: Rules, *, by: str = "") -> M
         rules=rules,
         by=by,
     )
-    return Made(row, _notes(change.tx, row, written.spec))
+    return Made(row, _notes(change.tx, row, written.spec, rules))
 
 
 def rerun(change: Change, pipeline: Pipeline, rules: Rules, *, reprocess: bool = False, by: str = "") -> Made:
@@ -76,7 +76,7 @@ def rerun(change: Change, pipeline: Pipeline, rules: Rules, *, reprocess: bool =
     user = before.user_spec if before else "{}"
     spec = pipelines.current_spec(change.tx, known)
     row = pipelines.create_pipeline(change, spec, user, update=True, reprocess=reprocess, rules=rules, by=by)
-    return Made(row, _notes(change.tx, row, spec))
+    return Made(row, _notes(change.tx, row, spec, rules))
 
 
 def read(tx: Tx, source: str | Mapping[str, Any], rules: Rules) -> Written:
@@ -84,12 +84,14 @@ def read(tx: Tx, source: str | Mapping[str, Any], rules: Rules) -> Written:
     return read_spec(source, defaults=lambda project: defaults.layers(tx, project, rules))
 
 
-def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec) -> list[str]:
+def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec, rules: Rules) -> list[str]:
     notes = warnings(spec)
     if row.runner == pipelines.HOST:
         notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
     if unused := note_on_unused(spec):
         notes.append(unused)
+    if loose := note_on_limits(spec, rules.can_limit):
+        notes.append(loose)
     if pipelines.keeps_older_results(tx, row):
         notes.append(
             f"pipeline {spec.pipeline}: the code changed, and what it made of data processed before stays; "

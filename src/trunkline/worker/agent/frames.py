@@ -16,7 +16,8 @@ OUTPUT, ERROR = 1, 2
 """The two streams of a process."""
 
 HOW_EXITED, HOW_SIGNALLED, HOW_NOT_STARTED = 0, 1, 2
-FLAG_TIMED_OUT, FLAG_KILLED, FLAG_OUT_OF_MEMORY = 1, 2, 4
+FLAG_TIMED_OUT, FLAG_KILLED, FLAG_OUT_OF_MEMORY, FLAG_OVER_MEMORY = 1, 2, 4, 8
+FLAG_GROUPED = 1
 FLAG_OWN_PIDS, FLAG_OWN_MOUNTS = 1, 2
 
 _HEAD = struct.Struct("<IBI")
@@ -24,6 +25,7 @@ _U32 = struct.Struct("<I")
 HELLO_BODY = struct.Struct("<H16sI")
 EXITED_BODY = struct.Struct("<BiIQQQQ")
 EXEC_BODY = struct.Struct("<QI")
+EXEC_LIMITS = struct.Struct("<QQI")
 CREDIT_BODY = struct.Struct("<BI")
 DONE_BODY = struct.Struct("<Q")
 WELCOME_BODY = struct.Struct("<H")
@@ -78,6 +80,10 @@ class Fields:
         """The next `list`."""
         (count,) = self.struct(_U32)
         return [self.text() for _ in range(count)]
+
+    def ended(self) -> bool:
+        """Whether nothing is left: a field that came with a later version may be missing."""
+        return self._at >= len(self._payload)
 
     def rest(self) -> bytes:
         """All that is left."""

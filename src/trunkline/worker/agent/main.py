@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trunkline.ambient import RealAmbient
 from trunkline.worker.agent import kernel, root
@@ -26,6 +26,7 @@ class Plan:
 
     address: the worker's socket as the agent sees it. patience_s: how long a lost worker is waited for.
     own_pids: whether to make a pid namespace. probe: build, say so by status 0, and end.
+    groups: entrances of control groups, which nobody sees inside.
     """
 
     address: str
@@ -33,6 +34,7 @@ class Plan:
     own_pids: bool = True
     patience_s: float = 0.0
     probe: bool = False
+    groups: list[str] = field(default_factory=list)
 
 
 def main() -> int:
@@ -75,6 +77,7 @@ def _work(plan: Plan, own_pids: bool) -> int:
     sys.path.clear()
     sys.meta_path.clear()
     try:
+        groups = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.groups]
         if plan.view is not None:
             root.build(root.View(**plan.view), own_pids)  # type: ignore[arg-type]
             if not own_pids:
@@ -85,7 +88,7 @@ def _work(plan: Plan, own_pids: bool) -> int:
         return _refused(error)
     if plan.probe:
         return 0
-    return Agent(plan.address, own_pids, plan.view is not None, plan.patience_s, RealAmbient()).run()
+    return Agent(plan.address, own_pids, plan.view is not None, plan.patience_s, RealAmbient(), groups).run()
 
 
 def _follow(child: int) -> int:

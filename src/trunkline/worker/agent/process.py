@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trunkline.ambient import Ambient
@@ -27,13 +28,23 @@ class Order:
     cwd: bytes
     argv: list[bytes]
     env: list[bytes]
+    memory_bytes: int = 0
+    file_bytes: int = 0
+    flags: int = 0
 
     @staticmethod
     def read(fields: frames.Fields) -> Order:
         """Raises frames.BadFrame."""
         limit_us, credit = fields.struct(frames.EXEC_BODY)
         user, stdin, cwd = fields.text(), fields.text(), fields.text()
-        return Order(limit_us, credit, user, stdin, cwd, fields.texts(), fields.texts())
+        order = Order(limit_us, credit, user, stdin, cwd, fields.texts(), fields.texts())
+        if not fields.ended():
+            order.memory_bytes, order.file_bytes, order.flags = fields.struct(frames.EXEC_LIMITS)
+        return order
+
+    def groups(self, known: Sequence[int]) -> Sequence[int]:
+        """Of the groups' entrances, those that the process shall go through."""
+        return known if self.flags & frames.FLAG_GROUPED else ()
 
 
 class NotStarted(Exception):
@@ -55,13 +66,14 @@ class Running:
     oom_kills: int
     pipes: dict[int, int]
     credits: dict[int, int]
+    memory_bytes: int = 0  # to be watched; 0: not
     flags: int = 0
     ended: tuple[int, resource.struct_rusage] | None = None
     wall_s: float = 0.0
 
 
-def start(number: int, order: Order, ambient: Ambient) -> Running:
-    """Start what `order` asks for. Raises NotStarted."""
+def start(number: int, order: Order, ambient: Ambient, groups: Sequence[int] = ()) -> Running:
+    """Start what `order` asks for. groups: entrances of control groups. Raises NotStarted."""
     env = {name: value for name, _, value in (each.partition(b"=") for each in order.env)}
     try:
         user = users.find(os.fsdecode(order.user))
@@ -82,7 +94,8 @@ def start(number: int, order: Order, ambient: Ambient) -> Running:
                 os.set_blocking(reader, False)
                 ends.append(writer)
             oom_kills, began_s = count_oom_kills(), ambient.ticks_s()
-            pid = _spawn(program, order.argv, env, (stdin, *ends), user)
+            child = Child(user, order.groups(groups), order.file_bytes)
+            pid = _spawn(program, order.argv, env, (stdin, *ends), child)
     except OSError as error:
         for reader in opened:
             os.close(reader)
@@ -97,6 +110,7 @@ def start(number: int, order: Order, ambient: Ambient) -> Running:
         oom_kills,
         dict(zip(opened, (frames.OUTPUT, frames.ERROR), strict=True)),
         {frames.OUTPUT: order.credit, frames.ERROR: order.credit},
+        order.memory_bytes,
     )
 
 
@@ -146,17 +160,24 @@ def _why(program: bytes, error: OSError) -> str:
     return f'command "{name}": {error.strerror}'
 
 
-def _spawn(
-    program: bytes, argv: list[bytes], env: dict[bytes, bytes], streams: tuple[int, ...], user: users.User | None
-) -> int:
-    """Start the program in a session of its own. posix_spawn copies no page tables; it cannot change the user."""
-    if user is None:
+@dataclass(frozen=True)
+class Child:
+    """What a new process changes of itself before it becomes the program. file_bytes: of any file; 0: no limit."""
+
+    user: users.User | None = None
+    groups: Sequence[int] = ()
+    file_bytes: int = 0
+
+
+def _spawn(program: bytes, argv: list[bytes], env: dict[bytes, bytes], streams: tuple[int, ...], child: Child) -> int:
+    """Start the program in a session of its own. posix_spawn copies no page tables; it can change little else."""
+    if child == Child():
         actions = [(os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(streams)]
         return os.posix_spawn(program, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _become(program, argv, env, streams, user, writer)
+        _become(program, argv, env, streams, child, writer)
     os.close(writer)
     with open(reader, "rb") as answer:
         told = answer.read()
@@ -167,18 +188,23 @@ def _spawn(
 
 
 def _become(
-    program: bytes, argv: list[bytes], env: dict[bytes, bytes], streams: tuple[int, ...], user: users.User, tell: int
+    program: bytes, argv: list[bytes], env: dict[bytes, bytes], streams: tuple[int, ...], child: Child, tell: int
 ) -> None:
-    """In the child: change the user and execute; the errno goes to `tell`. Never returns."""
+    """In the child: change what is to be changed and execute; the errno goes to `tell`. Never returns."""
     try:
         os.setsid()
         for target, each in enumerate(streams):
             os.dup2(each, target)
         for number in _RESET:
             signal.signal(number, signal.SIG_DFL)
-        os.setgroups(user.groups)
-        os.setgid(user.gid)
-        os.setuid(user.uid)
+        for entrance in child.groups:
+            os.write(entrance, b"0")
+        if child.file_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (child.file_bytes, child.file_bytes))
+        if child.user is not None:
+            os.setgroups(child.user.groups)
+            os.setgid(child.user.gid)
+            os.setuid(child.user.uid)
         os.execve(program, argv, env)
     except OSError as error:
         os.write(tell, str(error.errno).encode())
@@ -238,6 +264,15 @@ def descendants(ancestor: int) -> list[int]:
         found += below
         pending += below
     return found
+
+
+def resident_bytes() -> int:
+    """Memory of all processes below this one. What several share counts for each."""
+    pages = 0
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm", "rb") as sizes:
+            pages += int(sizes.read().split()[1])
+    return pages * resource.getpagesize()
 
 
 def count_oom_kills() -> int:

@@ -8,12 +8,14 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Sequence
 
 from trunkline.ambient import Ambient
 from trunkline.worker.agent import frames, process, tree, users
 
 _READ_BYTES = 64 << 10
 _MISMATCH = 4
+_LOOK_S = 0.05
 
 
 class Disconnected(Exception):
@@ -21,14 +23,27 @@ class Disconnected(Exception):
 
 
 class Agent:
-    """Serves one worker after the other. `patience_s`: how long to wait for a new one while something runs."""
+    """Serves one worker after the other. `patience_s`: how long to wait for a new one while something runs.
 
-    def __init__(self, address: str, own_pids: bool, own_mounts: bool, patience_s: float, ambient: Ambient) -> None:
+    groups: descriptors of the entrances of control groups.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        own_pids: bool,
+        own_mounts: bool,
+        patience_s: float,
+        ambient: Ambient,
+        groups: Sequence[int] = (),
+    ) -> None:
         self._address = address
         self._own_pids = own_pids
         self._flags = frames.FLAG_OWN_PIDS * own_pids | frames.FLAG_OWN_MOUNTS * own_mounts
         self._patience_s = patience_s
         self._ambient = ambient
+        self._groups = groups
+        self._look_s = 0.0  # when memory is looked at next
         self._boot = bytes.fromhex(ambient.new_id())
         self._running: process.Running | None = None
         self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -101,9 +116,13 @@ class Agent:
                 process.reap()
 
     def _timeout_ms(self) -> float | None:
-        if self._running is None or self._running.deadline_s is None:
+        running = self._running
+        if running is None:
             return None
-        return max(0.0, (self._running.deadline_s - self._ambient.ticks_s()) * 1000 + 1)
+        due = [] if running.deadline_s is None else [running.deadline_s]
+        if running.memory_bytes and running.ended is None:
+            due.append(self._look_s)
+        return max(0.0, (min(due) - self._ambient.ticks_s()) * 1000 + 1) if due else None
 
     def _receive(self, here: socket.socket) -> int | None:
         """Obey what came. Returns a status when it is time to end. Raises Disconnected."""
@@ -157,7 +176,7 @@ class Agent:
             self._exited(number, frames.HOW_NOT_STARTED, errno.EBUSY, message="another execution is running")
             return
         try:
-            self._running = process.start(number, order, self._ambient)
+            self._running = process.start(number, order, self._ambient, self._groups)
         except process.NotStarted as error:
             self._exited(number, frames.HOW_NOT_STARTED, error.number, message=str(error))
 
@@ -179,6 +198,10 @@ class Agent:
             self._end_if(running, process.reap())
         if running.deadline_s is not None and self._ambient.ticks_s() >= running.deadline_s:
             self._kill(running, frames.FLAG_TIMED_OUT)
+        if running.memory_bytes and running.ended is None and self._ambient.ticks_s() >= self._look_s:
+            self._look_s = self._ambient.ticks_s() + _LOOK_S
+            if process.resident_bytes() > running.memory_bytes:
+                self._kill(running, frames.FLAG_OVER_MEMORY)
         if running.ended is None:
             return
         for pipe in list(running.pipes):

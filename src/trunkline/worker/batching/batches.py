@@ -8,6 +8,7 @@ from trunkline.worker.batching.desk import Ask, Desk
 from trunkline.worker.collect import Found
 from trunkline.worker.execute import Bench, Execution, Interrupt, Timing
 from trunkline.worker.layout import Prepared
+from trunkline.worker.limits.disk import too_much
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
 from trunkline.worker.ports import Claim
@@ -80,7 +81,9 @@ class Batching(Execution):
             found = Found()
             found.complaint = f"the code says: {done.error}"
             return found
-        return self._look(runner, prepared)
+        found = self._look(runner, prepared)
+        found.fail(too_much(self._claim.step.limits, found.files))
+        return found
 
     def _start(self, runner: Runner, env: dict[str, str]) -> None:
         self._stop_if_told()

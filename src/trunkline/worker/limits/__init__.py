@@ -1,0 +1,1 @@
+"""What a spec's `resource_limits` come to on this machine."""

@@ -1,0 +1,31 @@
+"""What a spec is told of limits that this machine cannot hold code to."""
+
+from __future__ import annotations
+
+import pytest
+
+from trunkline.model.specs import read_spec
+from trunkline.pps.specs.unused import note_on_limits
+
+BOTH = frozenset({"memory", "cpu"})
+
+
+@pytest.mark.parametrize(
+    ("limits", "able", "told"),
+    [
+        ({"cpu": 2, "memory": "64Mi", "disk": "1Gi"}, BOTH, []),
+        ({"cpu": 2}, frozenset({"memory"}), ["cpu is not held to"]),
+        ({"cpu": 2, "memory": "64Mi"}, frozenset(), ["cpu is not held to", "twenty times a second"]),
+        ({"gpu": {"type": "nvidia.com/gpu", "number": 1}}, BOTH, ["gpu is not held to"]),
+    ],
+)
+def test_what_is_not_held_to_is_said(limits: dict[str, object], able: frozenset[str], told: list[str]) -> None:
+    spec = {
+        "pipeline": {"name": "edges"},
+        "transform": {"cmd": ["true"]},
+        "input": {"pfs": {"repo": "images", "glob": "/*"}},
+        "resource_limits": limits,
+    }
+    note = note_on_limits(read_spec(spec).spec, able)
+    assert bool(note) == bool(told)
+    assert all(part in note for part in told)
