@@ -122,6 +122,7 @@ jobs = Table(
     Column("skipped", BigInteger, nullable=False),
     Column("total", BigInteger, nullable=False),
     Column("restart", Integer, nullable=False),
+    Column("pushes", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("error", Text, nullable=False),
     Column("first_failed", Text, nullable=False),

@@ -18,7 +18,7 @@ from trunkline.model.infos import CommitState, FileInfo
 from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
-from trunkline.pfs.graph.refs import need_commit, refuse_forgotten
+from trunkline.pfs.graph.refs import need_commit, need_row, refuse_forgotten
 from trunkline.pfs.lent.pseudo import is_lent, need_lease
 from trunkline.pfs.pins import Reading
 from trunkline.storage import Entry, View, entries
@@ -74,6 +74,22 @@ def _lent_source(files: Files, repo: Repo, lease: str, reading: Reading) -> Sour
         row = need_lease(tx, lease)
         view = files.store.view(load(tx, row.filesets), reading)
         return Source(Commit(repo, row.id), row.created_us, row.filesets, view, reading)
+
+    return files.catalog.read(work)
+
+
+def output_source(files: Files, seq: int) -> Source:
+    """An output commit as its job put it together, on the base that was fixed for it; it may be open still.
+
+    Raises NotFound when it has gone.
+    """
+    reading = files.reading.begin()
+
+    def work(tx: Tx) -> Source:
+        row = need_row(tx, seq)
+        runs = commit_rows.runs(tx, row.base) if row.base is not None else ()
+        ids = (*runs, *commit_rows.layers(tx, seq))
+        return Source(row.commit, row.finished_us, ids, files.store.view(load(tx, ids), reading), reading, seq)
 
     return files.catalog.read(work)
 

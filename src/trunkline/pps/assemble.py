@@ -31,6 +31,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.pps import events as ev
 from trunkline.pps.decide import fits
+from trunkline.pps.egress.places import named
 from trunkline.pps.events import Work
 from trunkline.pps.lineage import core_of, spec_of
 from trunkline.pps.machine import JOB_HOLDER, TABLE_HOLDER, feed
@@ -45,7 +46,7 @@ DEL = 1
 class Harvest:
     """What a job has, as it was in one snapshot. ran: image and code digest that it ran datums with.
 
-    base_content: the file sets of the commit that the output builds on.
+    base_content: the file sets of the commit that the output builds on. to: where it is sent; "" for nowhere.
     """
 
     job: JobRow
@@ -54,6 +55,7 @@ class Harvest:
     base: JobRow | None
     base_content: tuple[str, ...]
     written: bool
+    to: str
 
 
 def gather(tx: Tx, seq: int, base_seq: int | None = None) -> Harvest | None:
@@ -66,11 +68,12 @@ def gather(tx: Tx, seq: int, base_seq: int | None = None) -> Harvest | None:
         raise Aborted(f"job {base_seq}, on which {job.job} builds, has gone")
     version = pipeline_rows.get_version(tx, job.pipeline, job.version)
     digest = version.image_digest if version else ""
-    code = code_digest(spec_of(tx, job.pipeline, job.version).transform, digest)
+    spec = spec_of(tx, job.pipeline, job.version)
+    code = code_digest(spec.transform, digest)
     content = tuple(outputs.content_filesets(tx, base.output_commit)) if base else ()
     written = bool(commit_rows.layers(tx, job.output_commit))
     reports = tuple(claim_rows.reports_of_job(tx, job.seq))
-    return Harvest(job, reports, (digest, code), base, content, written)
+    return Harvest(job, reports, (digest, code), base, content, written, named(spec.egress) if spec.egress else "")
 
 
 def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
@@ -81,16 +84,20 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
     with files.session("assemble") as session:
         table = full_table(tables, harvest)
         dropped = _dropped(files, session, tables, harvest, table)
-        made = files.held(session, made_by(harvest))
+        layers = [*dropped, *files.held(session, made_by(harvest))]
+        event = ev.Assembled(do.gen)
+        if harvest.to:
+            event, layers = _checked(files, session, harvest, layers, event)
         saved = tables.save(session, table)
 
         def work(tx: Tx) -> None:
             job_rows.strike_instruction(tx, do.serial)
             now = job_rows.get_job(tx, do.job)
-            event = ev.Assembled(do.gen)
             if now is None or not fits(core_of(now), event):
                 return
-            outputs.add_layers(tx, session, now.output_commit, [*dropped, *made])
+            outputs.add_layers(tx, session, now.output_commit, layers)
+            if event.to:  # the commit stays open while it is sent, and what was checked is true of this base only
+                commit_rows.fix_base(tx, now.output_commit, base_commit(tx, now))
             _put_away(tx, session, now, saved)
             feed(tx, do.job, event)
             # Closed at once: the layers are true only of the base that they were made for, and now it is still there.
@@ -99,6 +106,17 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
                 _close(tx, following)
 
         session.finish(work)
+
+
+def _checked(
+    files: Files, session: Session, harvest: Harvest, layers: list[Sealed], event: ev.Assembled
+) -> tuple[ev.Assembled, list[Sealed]]:
+    """The output as one layer that is sound, or why it is not: nothing is sent that would not be a good commit."""
+    base = files.held(session, harvest.base_content)
+    result = files.store.finish(session, base, layers, harvest.job.output_commit)
+    if result.error:
+        return replace(event, error=result.error), layers
+    return replace(event, to=harvest.to), [result.diff] if result.diff is not None else []
 
 
 def finish(files: Files, tables: Tables, do: InstructionRow) -> None:
@@ -162,7 +180,8 @@ def _close(tx: Tx, do: InstructionRow) -> None:
     if output is None:
         feed(tx, do.job, ev.CommitGone())
         return
-    outputs.settle(tx, job.output_commit, base=base_commit(tx, job), error=do.error)
+    base = output.base if output.base_fixed else base_commit(tx, job)
+    outputs.settle(tx, job.output_commit, base=base, error=do.error)
     if job.meta_commit is not None and commit_rows.get_commit(tx, job.meta_commit) is not None:
         outputs.settle(tx, job.meta_commit, base=None, error=do.error)
 

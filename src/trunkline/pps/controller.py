@@ -16,12 +16,13 @@ from trunkline.catalog import outbox
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.jobs import InstructionRow
-from trunkline.errors import TrunklineError, Unimplemented
+from trunkline.errors import TrunklineError
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pps import assemble, claims, machine, planning
 from trunkline.pps import events as ev
 from trunkline.pps.claims import Leases
+from trunkline.pps.egress.pushing import push
 from trunkline.pps.events import Work
 from trunkline.pps.secrets import Vault
 from trunkline.pps.tables import Tables
@@ -33,6 +34,8 @@ PAGE = 100
 FAR_BEHIND = 1000
 HANDS = 2
 """How many jobs may be planned or assembled at once."""
+PUSHERS = 4
+"""How many outputs may be sent elsewhere at once; a place that does not answer holds up none of the hands above."""
 IDLE_S = 5.0
 TICK_S = 1.0
 
@@ -62,8 +65,9 @@ class Controller:
         self._stop = threading.Event()
         self._heard = 0
         self._lock = threading.Lock()
-        self._busy: set[int] = set()  # jobs whose work is in hand
+        self._busy: set[tuple[int, bool]] = set()  # jobs whose work is in hand, and whether that is to send
         rounds = [("controller", self._listen), *((f"hand-{n}", self._labour) for n in range(HANDS))]
+        rounds += [(f"egress-{n}", partial(self._labour, sends=True)) for n in range(PUSHERS)]
         self._threads = [threading.Thread(target=self._loop, args=each, name=each[0], daemon=True) for each in rounds]
         self._threads.append(threading.Thread(target=self._tick, name="leases", daemon=True))
 
@@ -80,7 +84,7 @@ class Controller:
         if self._cursor is None:
             self.recover()
         moved = self._listen()
-        while self._labour():
+        while self._labour() or self._labour(sends=True):
             moved = True
         return moved
 
@@ -118,28 +122,32 @@ class Controller:
             raise
         return True
 
-    def _labour(self) -> bool:
+    def _labour(self, *, sends: bool = False) -> bool:
         """Do one piece of work that is due and that no other hand is at; whether there was any."""
-        one = self._take()
+        one = self._take(sends)
         if one is None:
             return False
         try:
             self._obey(one)
         finally:
             with self._lock:
-                self._busy.discard(one.job)
+                self._busy.discard((one.job, sends))
         return True
 
-    def _take(self) -> InstructionRow | None:
+    def _take(self, sends: bool) -> InstructionRow | None:
         with self._lock:
             now_us = self._files.ambient.now_us()
             for one in self._files.catalog.read(job_rows.list_instructions):
-                if one.not_before_us <= now_us and one.job not in self._busy:
-                    self._busy.add(one.job)
+                key = (one.job, one.work == Work.EGRESS.value)
+                if key[1] is sends and one.not_before_us <= now_us and key not in self._busy:
+                    self._busy.add(key)
                     return one
         return None
 
     def _obey(self, one: InstructionRow) -> None:
+        if one.work == Work.EGRESS.value:
+            push(self._files, self._pps.vault, one, self._stop.is_set)
+            return
         try:
             WORK[Work(one.work)](self._files, self._pps.tables, one)
         except Exception as error:
@@ -186,7 +194,8 @@ class Controller:
             lambda tx: (job_rows.list_instructions(tx), job_rows.next_deadline(tx))
         )
         with self._lock:  # what is in hand needs nobody to wake up for it
-            times = [one.not_before_us for one in waiting if one.job not in self._busy]
+            keys = self._busy
+            times = [one.not_before_us for one in waiting if (one.job, one.work == Work.EGRESS.value) not in keys]
         times += [deadline] if deadline is not None else []
         if not times:
             return IDLE_S
@@ -214,16 +223,11 @@ def _failed(tx: Tx, one: InstructionRow, why: str) -> None:
     machine.feed(tx, one.job, ev.WorkFailed(one.gen, Work(one.work), why))
 
 
-def _egress(files: Files, tables: Tables, do: InstructionRow) -> None:
-    raise Unimplemented("egress is not built yet")
-
-
 WORK: dict[Work, Callable[[Files, Tables, InstructionRow], None]] = {
     Work.PLAN: planning.make_plan,
     Work.SETTLE: planning.settle,
     Work.ASSEMBLE: assemble.assemble,
     Work.FINISH: assemble.finish,
-    Work.EGRESS: _egress,
 }
 
 

@@ -53,8 +53,8 @@ class JobCore:
     """What the rules need to know of a job.
 
     base, base_planned, base_ending: the job to build on, and what was heard of it. settling: undecided rows are being
-    decided. placed: rows that were ever to run; open: those of them not reported yet. error: what the commits are
-    closed with.
+    decided. placed: rows that were ever to run; open: those of them not reported yet. pushes: tries to send the output
+    that failed. error: what the commits are closed with.
     """
 
     state: JobState = JobState.CREATED
@@ -74,6 +74,7 @@ class JobCore:
     skipped: int = 0
     total: int = 0
     restart: int = 0
+    pushes: int = 0
     reason: str = ""
     error: str = ""
     first_failed: str = ""
@@ -114,7 +115,7 @@ def decide(job: JobCore, event: JobEvent) -> Outcome:
             return _placed(job, event)
         case ev.RangeDone() | ev.RangeLost():
             return _ranges(job, event)
-        case ev.Assembled() | ev.EgressDone() | ev.EgressFailed():
+        case ev.Assembled() | ev.EgressDone() | ev.EgressHeld() | ev.EgressFailed():
             return _output(job, event)
 
 
@@ -140,7 +141,7 @@ def fits(job: JobCore, event: JobEvent) -> bool:
             return job.phase is Phase.RUNNING
         case ev.Assembled():
             return job.phase is Phase.ASSEMBLING
-        case ev.EgressDone() | ev.EgressFailed():
+        case ev.EgressDone() | ev.EgressHeld() | ev.EgressFailed():
             return job.phase is Phase.EGRESSING
         case ev.CommitFinished() | ev.CommitGone() | ev.Restarted() | ev.WorkFailed():
             return True
@@ -272,15 +273,21 @@ def _used_up(job: JobCore) -> Outcome:
     return job, [Do(Work.ASSEMBLE, job.gen, base)]
 
 
-def _output(job: JobCore, event: ev.Assembled | ev.EgressDone | ev.EgressFailed) -> Outcome:
+def _output(job: JobCore, event: ev.Assembled | ev.EgressDone | ev.EgressHeld | ev.EgressFailed) -> Outcome:
     match event:
         case ev.Assembled(error=error) if error:
             return _close(job, error, JobState.FINISHING)
-        case ev.Assembled() if job.egress:
-            return _enter(job, Phase.EGRESSING, JobState.EGRESSING), [Do(Work.EGRESS, job.gen)]
-        case ev.EgressFailed(attempt=attempt, why=why):
-            job = replace(job, reason=f"egress failed {attempt} times, trying again (last: {why})")
-            return job, [Do(Work.EGRESS, job.gen, delay_s=_delay(attempt))]
+        case ev.Assembled(to=to) if job.egress:
+            job = replace(_enter(job, Phase.EGRESSING, JobState.EGRESSING), reason=f"its output is sent to {to}")
+            return job, [Do(Work.EGRESS, job.gen)]
+        case ev.EgressHeld(older=older):
+            job = replace(job, reason=f"its output is sent when job {older}, which is older, has ended")
+            return job, [Do(Work.EGRESS, job.gen, delay_s=LONGEST_DELAY_S)]
+        case ev.EgressFailed(to=to, why=why):
+            tries = job.pushes + 1
+            times = "once" if tries == 1 else f"{tries} times"
+            job = replace(job, pushes=tries, reason=f"egress to {to} failed {times}, trying again (last: {why})")
+            return job, [Do(Work.EGRESS, job.gen, delay_s=_delay(tries))]
         case _:
             job = replace(_enter(job, Phase.FINISHING, JobState.FINISHING), reason="")
             return job, [Do(Work.FINISH, job.gen)]
@@ -335,7 +342,7 @@ def _work_failed(job: JobCore, event: ev.WorkFailed) -> Outcome:
 
 
 def _delay(attempt: int) -> float:
-    return min(DELAY_S * 2.0 ** (attempt - 1), LONGEST_DELAY_S)
+    return min(DELAY_S * 2.0 ** min(attempt - 1, 10), LONGEST_DELAY_S)  # an egress may be tried thousands of times
 
 
 def _repeat(job: JobCore) -> list[Instruction]:

@@ -128,25 +128,37 @@ class RangeLost:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The output is complete. error: why it cannot be the content of a good commit, or empty."""
+    """The output is complete. error: why it cannot be the content of a good commit, or empty.
+
+    to: where it is to be sent, for people; empty when it is not.
+    """
 
     gen: int
     error: str = ""
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EgressDone:
-    """The output was pushed."""
+    """The output was sent."""
 
     gen: int
 
 
 @dataclass(frozen=True, slots=True)
-class EgressFailed:
-    """Pushing the output failed for the n-th time."""
+class EgressHeld:
+    """An older job of the pipeline, so named, has to be done first: what was sent last must be the newest."""
 
     gen: int
-    attempt: int
+    older: str
+
+
+@dataclass(frozen=True, slots=True)
+class EgressFailed:
+    """A try to send the output failed. to: where; why: for people."""
+
+    gen: int
+    to: str
     why: str
 
 
@@ -196,6 +208,7 @@ JobEvent = (
     | RangeLost
     | Assembled
     | EgressDone
+    | EgressHeld
     | EgressFailed
     | Stop
     | Deadline

@@ -27,7 +27,7 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.pps import events as ev
 from trunkline.pps import logs
 from trunkline.pps.decide import JobCore, Phase, decide, fits
-from trunkline.pps.events import Do, Ending, Instruction, JobEvent
+from trunkline.pps.events import Do, Ending, Instruction, JobEvent, Work
 from trunkline.pps.lineage import choose_base, core_of, look_at_inputs
 from trunkline.pps.tables import failed_result, served_result
 
@@ -128,6 +128,7 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
     job_rows.set_core(tx, row.seq, values)
     if after.over:
         pipeline_rows.idle(tx, row.pipeline)
+        job_rows.hasten(tx, row.pipeline, Work.EGRESS.value)
     if after.gen != before.gen:
         job_rows.strike_older(tx, row.seq, after.gen)
     if remark := _remark(before, after):
@@ -138,7 +139,7 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
 def _remark(before: JobCore, after: JobCore) -> str:
     """What the log says about a change; empty: nothing."""
     if after.phase is before.phase:
-        return ""
+        return after.reason if after.pushes > before.pushes else ""
     if after.over:
         return f"the job ended: {after.state.value}" + (f", {after.reason}" if after.reason else "")
     if before.phase is Phase.PLANNING and after.total:
@@ -147,6 +148,7 @@ def _remark(before: JobCore, after: JobCore) -> str:
     return {
         Phase.PLANNING: "the inputs are finished; the job looks which datums are new",
         Phase.ASSEMBLING: "every datum is done; the output is put together",
+        Phase.EGRESSING: after.reason,
         Phase.FINISHING: "the output commit is being finished",
     }.get(after.phase, "")
 
@@ -294,6 +296,7 @@ def remove(tx: Tx, row: JobRow) -> None:
     for kind in (JOB_HOLDER, TABLE_HOLDER):
         fileset_rows.drop_holder(tx, kind, str(row.seq))
     job_rows.delete_job(tx, row.seq)
+    job_rows.hasten(tx, row.pipeline, Work.EGRESS.value)
     pipeline_rows.idle(tx, row.pipeline)
     tx.emit(JOB_TOPIC, {"seq": row.seq, "pipeline": row.pipeline, "id": row.job.id, "state": "", "phase": "gone"})
     for child in children:

@@ -294,6 +294,7 @@ CREATE TABLE jobs (
 	skipped BIGINT NOT NULL,
 	total BIGINT NOT NULL,
 	restart INTEGER NOT NULL,
+	pushes INTEGER NOT NULL,
 	reason TEXT NOT NULL,
 	error TEXT NOT NULL,
 	first_failed TEXT NOT NULL,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, literal_column, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
@@ -28,6 +28,7 @@ CORE = (
         "skipped",
         "total",
         "restart",
+        "pushes",
         "reason",
         "error",
         "first_failed",
@@ -259,6 +260,23 @@ def put_instruction(tx: Tx, job: int, work: str, gen: int, base: int | None, err
     tx.execute(delete(instructions).where(and_(instructions.c.job == job, instructions.c.work == work)))
     values = {"job": job, "work": work, "gen": gen, "base": base, "error": error, "not_before_us": not_before_us}
     tx.execute(insert(instructions).values(**values))
+
+
+def hasten(tx: Tx, pipeline: int, work: str) -> None:
+    """What a pipeline's jobs wait to do is due now."""
+    where = and_(instructions.c.work == work, instructions.c.job.in_(select(jobs.c.seq).where(_of(pipeline))))
+    tx.execute(update(instructions).where(where).values(not_before_us=0))
+
+
+def older_open(tx: Tx, job: JobRow, but: str) -> JobRow | None:
+    """The oldest open job of the same pipeline that was made before this one, leaving out those in the phase `but`."""
+    where = and_(_of(job.pipeline), jobs.c.seq < job.seq, jobs.c.phase != but)
+    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where).order_by(jobs.c.seq).limit(1)).first()
+    return _job(row) if row else None
+
+
+def _of(pipeline: int) -> ColumnElement[bool]:
+    return and_(jobs.c.pipeline == pipeline, _OPEN)
 
 
 def strike_instruction(tx: Tx, serial: int) -> None:

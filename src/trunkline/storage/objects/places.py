@@ -46,6 +46,13 @@ def is_place(url: str) -> bool:
     return urlsplit(url).scheme.lower() in SCHEMES
 
 
+def shown(url: str) -> str:
+    """A URL without what it says about keys or endpoints, for people."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[0] or parts.netloc
+    return f"{parts.scheme.lower()}://{netloc}/{unquote(parts.path).strip('/')}"
+
+
 def open_place(url: str) -> Place:
     """The place of a URL: s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH or wasb://CONTAINER@ACCOUNT.HOST/PATH.
 
@@ -61,7 +68,7 @@ def open_place(url: str) -> Place:
         raise InvalidArgument(f'"{url}" names no bucket: write {scheme}://BUCKET/PATH')
     said = dict(parse_qsl(parts.query))
     path = unquote(parts.path).strip("/")
-    shown = f"{scheme}://{parts.netloc.rpartition('@')[0] or parts.netloc}/{path}"
+    name = shown(url)
     try:
         if scheme in S3:
             store = _s3(parts, said)
@@ -70,8 +77,8 @@ def open_place(url: str) -> Place:
         else:
             store = _azure(parts, said)
     except (ValueError, TypeError, _base_error()) as error:
-        raise InvalidArgument(f"{shown} cannot be opened: {_first_line(error)}") from error
-    return Place(store, path, shown)
+        raise InvalidArgument(f"{name} cannot be opened: {_first_line(error)}") from error
+    return Place(store, path, name)
 
 
 def _s3(parts: SplitResult, said: Mapping[str, str]) -> ObjectStore:

@@ -1,0 +1,1 @@
+"""What a job made, sent elsewhere before the job ends."""
