@@ -8,9 +8,13 @@ import pytest
 from pps_world import DATA, World, copy, cross, glob
 
 from trunkline.catalog import outbox
+from trunkline.errors import Aborted
 from trunkline.model.jobs import JobState
 from trunkline.model.names import MASTER, Branch
 from trunkline.pfs.graph import branches, commits, repos
+from trunkline.pps import controller
+from trunkline.pps.events import Work
+from trunkline.pps.planning import make_plan
 
 
 def begin(world: World, repo: str = "data") -> str:
@@ -74,3 +78,24 @@ def test_a_job_whose_input_is_deleted_ends_and_says_so(world: World, waiting: bo
     assert world.last("edges").state is JobState.KILLED
     assert re.fullmatch(r"its input commit data@[0-9a-f]{32} was deleted", world.last("edges").reason)
     assert world.last("down").state is JobState.UNRUNNABLE
+
+
+def test_an_input_deleted_while_its_job_is_being_planned_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    def late(files, tables, do):
+        world.files.change(lambda change: repos.delete_repo(change, DATA, force=True))
+        try:
+            make_plan(files, tables, do)
+        except Aborted as error:
+            refused.append(str(error))
+            raise
+
+    monkeypatch.setitem(controller.WORK, Work.PLAN, late)
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump(work=False)
+    assert [said.endswith("lost the commit of its input default/data: it was deleted") for said in refused] == [True]
+    assert world.last("edges").state is JobState.KILLED

@@ -145,6 +145,9 @@ def _datums(files: Files, session: Session, ground: Ground) -> tuple[DatumTable,
     root = ground.spec.input
     if root is None:
         raise Aborted(f"{ground.spec.pipeline} has no input")
+    gone = [str(leaf.source) for leaf in ground.spec.leaves if leaf.source not in ground.inputs]
+    if gone:
+        raise Aborted(f"{ground.job.job} lost the commit of its input {gone[0]}: it was deleted")
     views, records = {}, {}
     for repo, (commit, filesets) in ground.inputs.items():
         if repo.type == META_REPO:

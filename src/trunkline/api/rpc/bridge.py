@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
-from trunkline.errors import Aborted
+from trunkline.errors import Aborted, TrunklineError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -190,6 +190,8 @@ class _Feed(Generic[T]):
         except asyncio.CancelledError:
             self.end(_gone())
             raise
+        except TrunklineError as error:
+            self.end(error)  # what came was no message
         except Exception:
             self.end(_gone())
 

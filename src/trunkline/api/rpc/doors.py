@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ import grpc
 import grpc.aio
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from trunkline.ambient import Ambient
@@ -29,7 +29,7 @@ from trunkline.api.errors import status_of
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call, call_of
 from trunkline.api.rpc.missing import sentence
-from trunkline.errors import Unimplemented
+from trunkline.errors import InvalidArgument, Unimplemented
 from trunkline.wire.frames import bytes_value
 from trunkline.wire.notes import note
 
@@ -127,7 +127,33 @@ def _handler(
         work = partial(_unbuilt_stream if method.server_streaming else _unbuilt, name)
     build = KINDS[method.client_streaming, method.server_streaming]
     answer = (_streaming if method.server_streaming else _single)(name, method, work, rooms)
-    return build(answer, message_factory.GetMessageClass(method.input_type).FromString, _encode)
+    return build(answer, partial(_decode, message_factory.GetMessageClass(method.input_type)), _encode)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """What came in place of a message. gRPC would answer for a decoder that raises, and not in words."""
+
+    error: InvalidArgument
+
+
+def _decode(kind: type[Message], data: bytes) -> Message | _Unreadable:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        what = f"{len(data)} bytes came that are no {kind.DESCRIPTOR.name} ({error})"
+        return _Unreadable(InvalidArgument(f"{what}; every text in it must be UTF-8"))
+
+
+def _read(message: Any) -> Any:
+    if isinstance(message, _Unreadable):
+        raise message.error
+    return message
+
+
+async def _all_read(messages: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async for message in messages:
+        yield _read(message)
 
 
 def _encode(message: Message) -> bytes:
@@ -152,6 +178,7 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
     async def answer(request: Any, context: Context) -> Message:
         call = call_of(name, context.invocation_metadata())
         try:
+            request = _all_read(request) if method.client_streaming else _read(request)
             _admit(work, call)
             chosen = _chosen(work, call, rooms.recorder)
             result: Message = await _run(method, chosen, request, context, call, rooms.bridge)
@@ -204,6 +231,7 @@ def _streaming(name: str, method: MethodDescriptor, work: Callable[..., Any], ro
     async def answer(request: Any, context: Context) -> AsyncIterator[Message]:
         call = call_of(name, context.invocation_metadata())
         try:
+            request = _all_read(request) if method.client_streaming else _read(request)
             _admit(work, call)
             async with aclosing(_items(work, request, call, rooms.bridge)) as items:
                 async for item in items:

@@ -193,13 +193,19 @@ class Transactions:
         )
 
     def _seed(self, id: str) -> Seed:
+        check_id(id)
         return Seed(self.files.ambient.now_us(), int(id, 16) >> 65)
+
+
+def check_id(id: str) -> None:
+    """Raise InvalidArgument where `id` cannot be that of a transaction."""
+    if not is_id(id):
+        raise InvalidArgument(f'"{id}" is not the id of a transaction: 32 hex digits are expected')
 
 
 def need_transaction(tx: Tx, id: str) -> TransactionRow:
     """An open transaction. Raises NotFound, InvalidArgument."""
-    if not is_id(id):
-        raise InvalidArgument(f'"{id}" is not the id of a transaction: 32 hex digits are expected')
+    check_id(id)
     row = rows.get_transaction(tx, id)
     if row is None:
         raise NotFound(

@@ -1,0 +1,97 @@
+"""A few projects, repos, files, pipelines, secrets, transactions and file sets, for requests to name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from trunkline.testing.calls import add, edits, on
+from trunkline.testing.fuzzing.messages import Pool
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc, transaction_v2_pb2_grpc
+from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
+
+PROJECTS = ("default", "second")
+REPOS = ("one", "two")
+PIPELINES = ("pipe", "pair")
+FILES = {"/a": b"1", "/d/b": b"22", "/d/c": b"333"}
+
+
+def fill(channel: grpc.Channel, pool: Pool) -> None:
+    """Make what is missing, and tell the pool what there is."""
+    files, work = pfs_v2_pb2_grpc.APIStub(channel), pps_v2_pb2_grpc.APIStub(channel)
+    pool.things["project"] = [*PROJECTS, ""]
+    pool.things["repo"] = [*REPOS, *PIPELINES]
+    pool.things["pipeline"] = list(PIPELINES)
+    for project in PROJECTS:
+        _try(files.CreateProject, pfs.CreateProjectRequest(project=pfs.Project(name=project)))
+    for name in REPOS:
+        repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
+        with suppress(grpc.RpcError):
+            files.CreateRepo(pfs.CreateRepoRequest(repo=repo))
+            files.ModifyFile(edits(on(repo), FILES))
+    _try(work.CreatePipelineV2, pps.CreatePipelineV2Request(create_pipeline_request_json=_spec("pipe", "one")))
+    _try(work.CreatePipelineV2, pps.CreatePipelineV2Request(create_pipeline_request_json=_spec("pair", "two")))
+    _nouns(files, work, pool)
+    _lent(channel, files, pool)
+
+
+def _nouns(files: Any, work: Any, pool: Pool) -> None:
+    """Whole addresses of what exists now."""
+    repos = [pfs.Repo(name=name, type="user", project=pfs.Project(name="default")) for name in (*REPOS, *PIPELINES)]
+    commits: list[pfs.Commit] = [on(repo) for repo in repos[:2]]
+    with suppress(grpc.RpcError):
+        for repo in repos:
+            commits += [info.commit for info in files.ListCommit(pfs.ListCommitRequest(repo=repo, number=3))]
+    pipelines = [pps.Pipeline(name=name, project=pfs.Project(name="default")) for name in PIPELINES]
+    jobs: list[pps.Job] = []
+    with suppress(grpc.RpcError):
+        jobs = [info.job for info in work.ListJob(pps.ListJobRequest(number=6))]
+    datums: list[pps.Datum] = []
+    with suppress(grpc.RpcError):
+        for job in jobs[:2]:
+            datums += [info.datum for info in work.ListDatum(pps.ListDatumRequest(job=job))]
+    ids = sorted({commit.id for commit in commits if commit.id})
+    pool.things["commit"] = [*ids, ""]
+    pool.things["datum"] = [datum.id for datum in datums]
+    pool.things["Project"] = [pfs.Project(name=name) for name in PROJECTS]
+    pool.things["Repo"] = repos
+    pool.things["Branch"] = [pfs.Branch(repo=repo, name=name) for repo in repos for name in ("master", "other")]
+    pool.things["Commit"] = commits
+    pool.things["File"] = [pfs.File(commit=commit, path=path) for commit in commits for path in ("/a", "/d/", "/d/b")]
+    pool.things["Pipeline"] = pipelines
+    pool.things["Job"] = jobs
+    pool.things["CommitSet"] = [pfs.CommitSet(id=id) for id in ids]
+    pool.things["JobSet"] = [pps.JobSet(id=id) for id in ids]
+    pool.things["Datum"] = datums
+
+
+def _lent(channel: grpc.Channel, files: Any, pool: Pool) -> None:
+    """File sets and transactions."""
+    with suppress(grpc.RpcError):
+        pool.things["fileset"] = [files.CreateFileSet(iter([add("/f", b"f")])).file_set_id]
+    with suppress(grpc.RpcError):
+        api = transaction_v2_pb2_grpc.APIStub(channel)
+        listed = api.ListTransaction(transactions.ListTransactionRequest()).transaction_info
+        ids = [info.transaction.id for info in listed[:3]]
+        pool.things["transaction"] = ids or [api.StartTransaction(transactions.StartTransactionRequest()).id]
+
+
+def _spec(name: str, repo: str) -> str:
+    return json.dumps(
+        {
+            "pipeline": {"name": name, "project": {"name": "default"}},
+            "transform": {"cmd": ["true"]},
+            "input": {"pfs": {"repo": repo, "glob": "/*", "name": "in"}},
+        }
+    )
+
+
+def _try(call: Callable[[Any], Any], request: Any) -> None:
+    with suppress(grpc.RpcError):
+        call(request)
