@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from trunkline.cli.table import COMMANDS, UNLISTED, Tree
+from trunkline.model.specs.reference.fields import MESSAGES
 from trunkline.testing.serving import PachdProcess
 
 COUNT = """\
@@ -251,6 +252,24 @@ def test_what_only_kubernetes_acts_on_is_kept_and_said(typed):
     assert details["tolerations"] == [{"key": "a", "operator": "EXISTS"}]
     assert details["scheduling_spec"] == {"node_selector": {"disk": "ssd"}}
     assert details["sidecar_resource_limits"] == {"cpu": 1.0}
+
+
+def test_every_field_that_only_kubernetes_acts_on_is_kept_and_said(typed):
+    typed("create repo r")
+    alone = {
+        place: {name: field.example for name, field in MESSAGES[place].fields.items() if field.kubernetes}
+        for place in ("spec", "transform")
+    }
+    spec = {"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "r", "glob": "/"}}, **alone["spec"]}
+    spec["transform"] = {"cmd": ["true"], **alone["transform"]}
+    told = typed.done("create pipeline", json.dumps(spec).encode()).err
+    details = typed.raw("inspect pipeline p")[0]["details"]
+    for name in alone["spec"]:
+        assert name in told
+        assert details[name], name
+    for name in alone["transform"]:
+        assert f"transform.{name}" in told
+        assert details["transform"][name], name
 
 
 LINES = {

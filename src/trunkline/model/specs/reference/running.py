@@ -117,13 +117,13 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "stdin": Field("Lines that `cmd` reads, each ended.", ["cp /pfs/images/* /pfs/out"]),
         "err_stdin": Field("Lines that `errCmd` reads.", ["echo bad > /pfs/out/report"]),
         "accept_return_code": Field("Exit codes that count as success beside 0.", [3]),
-        "debug": Field("More lines in the log about how a datum is run.", True, "`false`"),
+        "debug": Field("Kept for other servers: the log says in any case how datums are run.", True, "`false`"),
         "user": Field(
             "Who the code runs as: a name or a number, and a group after a colon.", "1000:1000", "the image's user"
         ),
         "working_dir": Field("Where the code starts.", "/app", "the image's working directory"),
         "dockerfile": Field("For people and tools that build images: where the recipe lies.", "docker/edges"),
-        "memory_volume": Field("`/pfs` lies in memory.", True, "`false`"),
+        "memory_volume": Field("`/pfs` lies in memory.", True, "`false`", kubernetes=True),
         "datum_batching": Field("The code is started once and asks for one datum after the other.", True, "`false`"),
     },
     "secret": {

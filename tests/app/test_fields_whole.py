@@ -1,0 +1,83 @@
+"""Fields of a spec that no other test shows at work, on a real server with real workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from whole import Site
+
+from trunkline.testing.serving import PachdProcess, documents
+
+pytestmark = pytest.mark.timeout(180)
+COPY = {"cmd": ["sh"], "stdin": ["cp -rL $(ls -d /pfs/*/* | grep -v ^/pfs/out) /pfs/out"]}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with PachdProcess(tmp_path_factory.mktemp("pachd"), ("--workers", "1")) as server:
+        yield Site(server)
+
+
+def jobs(site: Site, pipeline: str) -> int:
+    return len(list(documents(site.pachctl("list", "job", "-p", pipeline, "--raw"))))
+
+
+def test_an_input_may_read_another_branch(site: Site) -> None:
+    site.pachctl("create", "repo", "branched")
+    site.put("branched", on="master")
+    site.pachctl("put", "file", "branched@dev:/on", stdin=b"dev")
+    site.create("dev", COPY, input={"pfs": {"repo": "branched", "branch": "dev", "glob": "/*"}})
+    assert site.counts("dev") == ("success", 1, 0)
+    assert site.tree("dev") == {"/on": "dev"}
+    site.put("branched", on="master again")
+    assert jobs(site, "dev") == 1
+
+
+def test_an_input_that_starts_no_job_is_seen_by_the_next(site: Site) -> None:
+    for repo in ("loud", "quiet"):
+        site.pachctl("create", "repo", repo)
+        site.put(repo, **{repo: "1"})
+    quiet = {"pfs": {"repo": "quiet", "glob": "/", "propagation_spec": {"never": True}}}
+    site.create("heard", COPY, input={"cross": [{"pfs": {"repo": "loud", "glob": "/"}}, quiet]})
+    assert site.counts("heard") == ("success", 1, 0)
+    site.put("quiet", quiet="2")
+    assert jobs(site, "heard") == 1
+    site.put("loud", loud="2")
+    assert site.counts("heard") == ("success", 1, 0)
+    assert jobs(site, "heard") == 2
+    assert site.tree("heard") == {"/loud": "2", "/quiet": "2"}
+
+
+def test_what_has_no_effect_here_is_kept_and_shown(site: Site) -> None:
+    """Fields for people, for other tools and for other servers; and bounds that this job does not come near."""
+    site.pachctl("create", "repo", "plain")
+    site.put("plain", a="1")
+    more: dict[str, Any] = {
+        "description": "copies",
+        "datum_set_spec": {"number": "2", "size_bytes": "4096"},
+        "resource_limits": {
+            "cpu": 1.0,
+            "memory": "1Gi",
+            "disk": "1Gi",
+            "gpu": {"type": "nvidia.com/gpu", "number": "1"},
+        },
+    }
+    transform = COPY | {"debug": True, "dockerfile": "docker/copies"}
+    site.create("kept", transform, input={"pfs": {"repo": "plain", "glob": "/*", "reference": True}}, **more)
+    assert site.counts("kept") == ("success", 1, 0)
+    (info,) = documents(site.pachctl("inspect", "pipeline", "kept", "--raw"))
+    shown = {name: info["details"][name] for name in more}
+    assert shown == more
+    assert {name: info["details"]["transform"][name] for name in ("debug", "dockerfile")} == {
+        "debug": True,
+        "dockerfile": "docker/copies",
+    }
+    assert json.loads(info["user_spec_json"])["input"]["pfs"]["reference"] is True
+    assert "copies" in site.pachctl("list", "pipeline")
+    service = {"internalPort": 8080, "type": "ClusterIP", "ip": "10.0.0.1"}
+    whole = {"pfs": {"repo": "plain", "glob": "/"}}
+    spec = {"pipeline": {"name": "served"}, "transform": COPY, "service": service, "input": whole}
+    assert "10.0.0.1" in site.pachctl("create", "pipeline", "--dry-run", stdin=json.dumps(spec).encode())

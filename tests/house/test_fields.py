@@ -1,0 +1,181 @@
+"""Each field of a spec has a test of what it does. Who adds a field names its test here."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from trunkline.model.specs.canonical import camel
+from trunkline.model.specs.reference.fields import MESSAGES
+
+TESTS = Path(__file__).parent.parent
+KEPT = "test_every_field_that_only_kubernetes_acts_on_is_kept_and_said"
+SILENT = "test_what_has_no_effect_here_is_kept_and_shown"
+CHECKED = "test_complaints"
+READ = "test_values_arrive_where_they_belong"
+SECRETS = "test_code_is_given_its_secrets_and_nothing_else_shows_them"
+SERVED = "test_a_service_answers_on_its_port_and_starts_again_with_newer_data"
+FOUND = "test_what_code_finds_around_it"
+
+TESTED: dict[str, dict[str, str]] = {
+    "spec": {
+        "pipeline": "test_a_pipeline_is_made_with_its_repos_and_branches",
+        "tf_job": CHECKED,
+        "transform": FOUND,
+        "parallelism_spec": "test_pipelines_take_turns_and_keep_to_their_bound",
+        "egress": CHECKED,
+        "update": "test_what_is_about_the_call_is_not_kept",
+        "output_branch": "test_another_output_branch_takes_over",
+        "s3_out": CHECKED,
+        "resource_requests": KEPT,
+        "resource_limits": SILENT,
+        "sidecar_resource_limits": KEPT,
+        "input": "test_a_cross_of_a_join_a_union_and_another_project",
+        "description": SILENT,
+        "reprocess": "test_an_update_runs_nothing_again_and_reprocess_everything",
+        "service": SERVED,
+        "spout": "test_a_spout_makes_commits_that_pipelines_behind_it_process",
+        "datum_set_spec": SILENT,
+        "datum_timeout": "test_code_that_fails_says_why",
+        "job_timeout": "test_a_job_that_takes_too_long_is_killed",
+        "salt": "test_a_salt_in_the_spec_does_not_hinder_reprocessing",
+        "datum_tries": "test_a_failed_datum_is_tried_again_and_the_good_ones_are_not",
+        "scheduling_spec": KEPT,
+        "pod_spec": KEPT,
+        "pod_patch": KEPT,
+        "spec_commit": "test_every_example_can_be_read",
+        "metadata": KEPT,
+        "reprocess_spec": "test_every_job_never_skips",
+        "autoscaling": "test_a_pipeline_that_scales_stands_by_while_there_is_nothing_to_do",
+        "tolerations": KEPT,
+        "sidecar_resource_requests": KEPT,
+        "dry_run": "test_a_dry_run_prints_what_would_run",
+        "determined": KEPT,
+        "maximum_expected_uptime": "test_too_long_at_work_is_an_alert",
+        "trunkline": "test_our_own_fields_also_come_in_annotations",
+    },
+    "pipeline": {"name": CHECKED, "project": CHECKED},
+    "project": {"name": CHECKED},
+    "tf_job": {"tf_job": CHECKED},
+    "transform": {
+        "image": "test_a_pipeline_pins_the_image_it_was_made_with",
+        "cmd": "test_a_command_that_is_not_there_is_named",
+        "err_cmd": "test_an_error_command_recovers_a_datum",
+        "env": FOUND,
+        "secrets": SECRETS,
+        "image_pull_secrets": KEPT,
+        "stdin": "test_only_what_is_new_runs",
+        "err_stdin": "test_err_cmd_makes_some_good",
+        "accept_return_code": "test_how_a_datum_ends",
+        "debug": SILENT,
+        "user": "test_code_of_another_user_writes_what_only_it_may_read",
+        "working_dir": FOUND,
+        "dockerfile": SILENT,
+        "memory_volume": KEPT,
+        "datum_batching": "test_one_process_does_all_datums_of_a_range",
+    },
+    "secret": dict.fromkeys(("name", "key", "mount_path", "env_var"), SECRETS),
+    "parallelism_spec": {"constant": "test_pipelines_take_turns_and_keep_to_their_bound"},
+    "egress": dict.fromkeys(("URL", "object_storage", "sql_database"), CHECKED),
+    "object_storage": {"url": CHECKED},
+    "sql_database": dict.fromkeys(("url", "file_format", "secret"), CHECKED),
+    "file_format": {"type": CHECKED, "columns": READ},
+    "sql_secret": dict.fromkeys(("name", "key"), CHECKED),
+    "resources": dict.fromkeys(("cpu", "memory", "gpu", "disk"), SILENT),
+    "gpu": dict.fromkeys(("type", "number"), SILENT),
+    "input": {
+        "pfs": "test_only_what_is_new_runs",
+        "join": "test_joins_inner_and_outer",
+        "group": "test_a_group_by_store_and_in_it_a_join",
+        "cross": "test_a_cross_and_a_union",
+        "union": "test_a_cross_and_a_union",
+        "cron": "test_a_tick_is_an_empty_file_named_by_its_hour",
+    },
+    "pfs": {
+        "name": "test_members_of_a_union_may_share_a_name",
+        "repo": "test_joins_inner_and_outer",
+        "branch": "test_an_input_may_read_another_branch",
+        "commit": CHECKED,
+        "glob": "test_words_are_counted_by_a_map_and_a_reduce",
+        "join_on": "test_joins_inner_and_outer",
+        "outer_join": "test_joins_inner_and_outer",
+        "group_by": "test_a_group_by_store_and_in_it_a_join",
+        "lazy": CHECKED,
+        "empty_files": "test_a_shuffle_moves_files_without_reading_them",
+        "s3": CHECKED,
+        "trigger": "test_a_pipeline_with_a_trigger_runs_when_enough_has_come",
+        "repo_type": "test_a_pipeline_reads_the_records_of_another",
+        "project": "test_a_cross_of_a_join_a_union_and_another_project",
+        "propagation_spec": "test_an_input_that_starts_no_job_is_seen_by_the_next",
+        "reference": SILENT,
+    },
+    "cron": {
+        "name": READ,
+        "repo": "test_a_repo_that_was_there_before_takes_ticks_and_stays",
+        "commit": CHECKED,
+        "spec": "test_a_tick_is_an_empty_file_named_by_its_hour",
+        "overwrite": "test_overwrite_keeps_the_newest_tick_only",
+        "start": "test_a_start_in_the_past_is_made_up_for",
+        "project": READ,
+    },
+    "trigger": {
+        "branch": "test_so_many_commits_move_a_branch_to_the_last_of_them",
+        "all": "test_any_condition_is_enough_unless_all_are_wanted",
+        "rate_limit_spec": "test_not_more_often_than_a_schedule_allows",
+        "size": "test_so_much_more_content_moves_a_branch",
+        "commits": "test_so_many_commits_move_a_branch_to_the_last_of_them",
+        "cron_spec": "test_a_schedule_moves_a_branch_once_a_tick",
+    },
+    "propagation_spec": {"never": "test_an_input_that_starts_no_job_is_seen_by_the_next"},
+    "service": {
+        "internal_port": SERVED,
+        "external_port": SERVED,
+        "ip": SILENT,
+        "type": SERVED,
+    },
+    "spout": {"service": CHECKED},
+    "datum_set_spec": dict.fromkeys(("number", "size_bytes", "per_worker"), CHECKED),
+    "scheduling_spec": dict.fromkeys(("node_selector", "priority_class_name"), KEPT),
+    "spec_commit": dict.fromkeys(("repo", "branch", "id"), "test_every_example_can_be_read"),
+    "repo": dict.fromkeys(("name", "type", "project"), "test_every_example_can_be_read"),
+    "branch": dict.fromkeys(("repo", "name"), "test_every_example_can_be_read"),
+    "metadata": dict.fromkeys(("annotations", "labels"), KEPT),
+    "toleration": dict.fromkeys(("key", "operator", "value", "effect", "toleration_seconds"), KEPT),
+    "determined": {"workspaces": KEPT},
+    "trunkline": {"writable_inputs": "test_inputs_are_read_only_unless_the_spec_asks"},
+}
+
+
+@cache
+def sources() -> dict[str, str]:
+    """The module of each test function, as text."""
+    found: dict[str, str] = {}
+    for path in TESTS.rglob("test_*.py"):
+        text = path.read_text()
+        if path != Path(__file__):
+            found |= dict.fromkeys(re.findall(r"^(?:async )?def (test_\w+)", text, re.M), text)
+    return found
+
+
+def test_no_field_is_without_its_test() -> None:
+    assert {name: set(tests) for name, tests in TESTED.items()} == {
+        name: set(one.fields) for name, one in MESSAGES.items()
+    }
+
+
+ALIASES = {"reprocess_spec": "every_job", "parallelism_spec": "parallelism=", "constant": "parallelism="}
+"""What tests below the reader of specs call a field."""
+
+GENERATED = {KEPT, SILENT, "test_every_example_can_be_read"}
+"""Tests that walk the reference, so that they name no field."""
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_the_tests_exist_and_speak_of_their_fields(name: str) -> None:
+    for field, test in TESTED[name].items():
+        assert test in sources(), f"{name}.{field}: there is no {test}"
+        said = test in GENERATED or re.search(f"{ALIASES.get(field, field)}|{camel(field)}", sources()[test])
+        assert said, f"{name}.{field}: the module of {test} does not speak of it"
