@@ -321,7 +321,7 @@ def test_a_restart_ends_every_session_and_pin(tmp_path: Path):
     ("damage", "sentence"),
     [
         ("INSERT INTO holders VALUES ('a', 'session', '5')", "held by session 5, which has ended"),
-        ("INSERT INTO chunks VALUES (x'61', 9, 1, 1, NULL, 0)", "of a session that never was"),
+        ("INSERT INTO chunks VALUES (x'61', 9, 1, 1, NULL, 0, NULL)", "of a session that never was"),
         ("INSERT INTO doomed_chunks VALUES (x'78', 1, 1)", "recorded and doomed at once"),
         ("INSERT INTO awaited VALUES (1, 5)", "waits for session 5"),
         ("UPDATE collector SET doomed_through = 5", "out of order"),

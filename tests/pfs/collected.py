@@ -16,6 +16,7 @@ from trunkline.pfs import content, edits, fsck, reads
 from trunkline.pfs.collection.cycle import Cycle, Figures
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.collection.marking import Lists
+from trunkline.pfs.collection.repack import Repacker
 from trunkline.pfs.edits import Add, Copy, Delete, Edit, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
@@ -58,6 +59,7 @@ class Crowd:
     trees: dict[str, dict[str, bytes]] = field(default_factory=dict)
     running: list[Read] = field(default_factory=list)
     cycle: Iterator[None] | None = None
+    repacking: Iterator[None] | None = None
     log: list[str] = field(default_factory=list)
     depth: int = 0
 
@@ -73,8 +75,8 @@ class Crowd:
     def one(self) -> None:
         """Somebody takes a step."""
         what = self.chance.choices(
-            [self.collect, self.read_on, self.read, self.write, self.delete, self.clock, self.die],
-            [30, 12, 5, 6 if self.depth < DEEP else 0, 3, 2, 1],
+            [self.collect, self.read_on, self.read, self.write, self.delete, self.clock, self.die, self.repack],
+            [30, 12, 5, 6 if self.depth < DEEP else 0, 3, 2, 1, 6],
         )[0]
         self.log.append(what.__name__)
         what()
@@ -85,8 +87,14 @@ class Crowd:
         if next(self.cycle, self) is self:
             self.cycle = None
 
+    def repack(self) -> None:
+        if self.cycle is None and self.repacking is None:
+            self.repacking = Repacker(self.files, Lists(self.files)).run(self.figures)
+        if self.repacking is not None and next(self.repacking, self) is self:
+            self.repacking = None
+
     def die(self) -> None:
-        self.cycle = None
+        self.cycle = self.repacking = None
 
     def clock(self) -> None:
         self.ambient.advance(200)
@@ -163,6 +171,7 @@ class Crowd:
                     assert b"".join(content.get_file(self.files, source, path)) == expected
                 del source
         assert list(fsck.violations(self.files, read_bytes=True)) == []
+        self.repacking = None
         while self.trees:
             self.delete()
         assert Collector(self.files).collect().condemned == 0

@@ -42,6 +42,7 @@ class SpaceDoor:
             cycle=row.cycle,
             collected=_told(info.collected),
             trouble=info.trouble,
+            dead_bytes=row.dead_bytes,
         )
 
 
@@ -59,4 +60,5 @@ def _told(figures: Figures) -> own.CollectionFigures:
         waiting=figures.condemned,
         waiting_bytes=figures.condemned_bytes,
         open_sessions=figures.waits,
+        repacked=figures.repacked,
     )

@@ -93,6 +93,7 @@ chunks = Table(
     Column("stored_bytes", BigInteger, nullable=False),
     Column("condemned", BigInteger),
     Column("damaged", Boolean, nullable=False, server_default=false()),
+    Column("live_bytes", BigInteger),
     Index(
         "chunks_one_per_hash",
         "hash",
@@ -111,6 +112,7 @@ chunks = Table(
 """Incarnations of chunks. LIVE where `condemned` is null; else CONDEMNED by the cycle of that number.
 
 A damaged incarnation is no target for look-ups any more, so that its content may be stored again beside it.
+`live_bytes`: how many of its plain bytes file sets pointed to when that was last counted; null: never.
 """
 
 doomed_chunks = Table(

@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from trunkline.ambient import Micros
 from trunkline.catalog import images as image_rows
+from trunkline.catalog.collection import exchange
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.images import ImageRow
 from trunkline.errors import InvalidArgument, NotFound
@@ -22,7 +23,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
 
-IMAGE_HOLDER = "image"
+IMAGE_HOLDER = exchange.IMAGE_HOLDER
 """Holds the file sets of an image; the key is its digest."""
 INDEX_PATH = "/index"
 """The list of entries of an image, as JSON, within its file sets; the files lie below `FILES_PATH`."""

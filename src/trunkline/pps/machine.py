@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.branches import BranchRow
+from trunkline.catalog.collection import exchange
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
@@ -40,9 +41,9 @@ CLAIMS_TOPIC = "claims"
 COMMAND_TOPIC = "command"
 """Events of this topic: {"worker", "claim", "cancel"} or {"worker", "claim", "restart"}; a worker is told something."""
 
-JOB_HOLDER = "job"
+JOB_HOLDER = exchange.JOB_HOLDER
 """Holds the output that was reported or adopted, until the commit has it; the key is the job's seq."""
-TABLE_HOLDER = "datum table"
+TABLE_HOLDER = exchange.TABLE_HOLDER
 """Holds a job's datum table; the key is the job's seq."""
 
 SERVICE, SPOUT, TRANSFORM = "SERVICE", "SPOUT", "TRANSFORM"

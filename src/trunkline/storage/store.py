@@ -15,13 +15,14 @@ from trunkline.errors import DataLoss
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.chunks import ChunkReader, Uploader
 from trunkline.storage.filesets.cache import PartCache, with_depth
-from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, read_rows
+from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, plain, read_rows
 from trunkline.storage.filesets.schema import as_batch
 from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
 from trunkline.storage.ports import ChunkKey, Sealed, WriteSession
 from trunkline.storage.reading.content import Content, contents_of
 from trunkline.storage.reading.rendered import RenderedRun
 from trunkline.storage.reading.view import View
+from trunkline.storage.repacking.places import Moves, move
 from trunkline.storage.writing.finish import Finished, Finisher, split
 from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
 from trunkline.storage.writing.layers import Layers, Spool
@@ -115,6 +116,24 @@ class Store:
         layers = Layers([self._open(one) for one in sealed])
         rows = (layers.between(low, high) for low, high in layers.ranges())
         return self._sealer(session).seal(map(Packer(self._intake(session)), rows))
+
+    def repack(self, session: WriteSession, pieces: dict[bytes, bytes]) -> Moves:
+        """Store pieces (digests by place, as `pieces_in` finds them) once more, in packs of their own.
+
+        Raises DataLoss for a chunk that is damaged.
+        """
+        return move(pieces, self.reader, Uploader(self.blobs, session, self._uploads, _UPLOADING))
+
+    def moved(self, session: WriteSession, sealed: Sealed, moves: Moves) -> Sealed:
+        """A file set that says what this one does, of the same content, whose pieces lie where they were moved to."""
+        roots = (sealed.over, sealed.root) if sealed.run else None
+        return self._sealer(session).seal((moves.applied(rows) for rows in self.parts(sealed)), roots)
+
+    def parts(self, sealed: Sealed) -> Iterator[pa.RecordBatch]:
+        """All rows of one file set as they are, a part at a time."""
+        run = self._open(sealed)
+        for number in range(len(run.parts)):
+            yield plain(run.part(number))
 
     def rows(self, sealed: Sealed) -> pa.Table:
         """All rows of one file set as they are: hides, contents, directories."""

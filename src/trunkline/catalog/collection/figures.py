@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select
 
+from trunkline.catalog.collection.packs import dead_bytes
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.tables import chunks, collector, doomed_blobs, doomed_chunks, filesets, holders, pins, sessions
 
@@ -14,7 +15,8 @@ from trunkline.catalog.tables import chunks, collector, doomed_blobs, doomed_chu
 @dataclass(frozen=True, slots=True)
 class StorageRow:
     """Counts and bytes. plain: of chunks' content; stored: of their blobs. logical: of all content that holders of the
-    kinds asked for keep, each time it was written."""
+    kinds asked for keep, each time it was written. dead: plain bytes of live chunks that no file set pointed to when
+    that was last counted."""
 
     live: int
     live_plain_bytes: int
@@ -29,6 +31,7 @@ class StorageRow:
     open_sessions: int
     pins: int
     cycle: int
+    dead_bytes: int
 
 
 def storage(tx: Tx, kinds: Sequence[str]) -> StorageRow:
@@ -56,6 +59,7 @@ def storage(tx: Tx, kinds: Sequence[str]) -> StorageRow:
         open_sessions=int(tx.execute(select(func.count()).where(sessions.c.open)).scalar()),
         pins=counts[3],
         cycle=int(tx.execute(select(collector.c.cycle)).scalar()),
+        dead_bytes=dead_bytes(tx),
     )
 
 

@@ -23,6 +23,7 @@ CREATE TABLE chunks (
 	stored_bytes BIGINT NOT NULL,
 	condemned BIGINT,
 	damaged BOOLEAN DEFAULT 0 NOT NULL,
+	live_bytes BIGINT,
 	CONSTRAINT pk_chunks PRIMARY KEY (hash, gen)
 )
  WITHOUT ROWID;

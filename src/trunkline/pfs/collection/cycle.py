@@ -32,7 +32,8 @@ class Figures:
     """What a cycle, or several, did. Bytes are those of blobs, as stored.
 
     condemned: chunks as the last cycle left them. waits: sessions that were open when it had condemned. Of a dry run,
-    `doomed` and `filesets` are what nothing holds any more, `leftovers` what belongs to nothing.
+    `doomed` and `filesets` are what nothing holds any more, `leftovers` what belongs to nothing. repacked: packs whose
+    live pieces were stored anew; rewritten: file sets that were, for it.
     """
 
     cycles: int = 0
@@ -44,6 +45,8 @@ class Figures:
     blobs: int = 0
     leftovers: int = 0
     leftover_bytes: int = 0
+    repacked: int = 0
+    rewritten: int = 0
     condemned: int = 0
     condemned_bytes: int = 0
     waits: int = 0

@@ -16,6 +16,7 @@ from trunkline.errors import Aborted, TrunklineError
 from trunkline.pfs.collection.cycle import Cycle, Figures, would_free
 from trunkline.pfs.collection.leftovers import FOLDERS, sweep
 from trunkline.pfs.collection.marking import Lists
+from trunkline.pfs.collection.repack import Repacker
 from trunkline.pfs.files import Files
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ SHARE = 10
 FOLDER_S = 5.0
 """Between two folders that are searched for leftovers; a round of all of them takes an hour."""
 
+REPACK_S = 600.0
+"""Packs are looked at for dead bytes so long after that was last done, if file sets were deleted since; and not before
+SHARE times as long as that took."""
+
 AT_ONCE = 4
 """Cycles of one request: what is dead is condemned by the first, doomed by the second; more where more has died."""
 
@@ -41,6 +46,7 @@ class Collector:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._lists = Lists(files)
+        self._repacker = Repacker(files, self._lists)
         self._cycle: Cycle | None = None
         self._working = threading.Lock()  # over cycles: the loop's, and those that are asked for
         self._stop = threading.Event()
@@ -48,6 +54,8 @@ class Collector:
         now_s = files.ambient.ticks_s()
         # Not at once: a server that starts has better things to do.
         self._tick_due_s, self._cycle_due_s, self._folder_due_s = now_s + TICK_S, now_s + CYCLE_S, now_s + FOLDER_S
+        self._repack_due_s = now_s + REPACK_S
+        self._counted = 0
         self._seen: tuple[int, int] | None = None
         self._pending = True
         self._folder = 0
@@ -68,10 +76,12 @@ class Collector:
             self._cycle_due_s = now_s + CYCLE_S
             if self._anything_new():
                 self._one_cycle()
+        if now_s >= self._repack_due_s:
+            self._one_repack()
         if now_s >= self._folder_due_s:
             self._folder_due_s = now_s + FOLDER_S
             self._one_folder()
-        due_s = min(self._tick_due_s, self._cycle_due_s, self._folder_due_s)
+        due_s = min(self._tick_due_s, self._cycle_due_s, self._repack_due_s, self._folder_due_s)
         return max(0.0, due_s - self._files.ambient.ticks_s())
 
     def tick(self) -> None:
@@ -109,6 +119,22 @@ class Collector:
             # What readers still pin, or sessions still wait for, is looked at again.
             left = self._files.catalog.read(cycle_rows.any_doomed)
             self._pending = bool(figures.moved or figures.condemned or left or self.trouble)
+
+    def _one_repack(self) -> None:
+        began_s = self._files.ambient.ticks_s()
+        self._repack_due_s = began_s + REPACK_S
+        if self.total.filesets == self._counted:
+            return  # no file set was deleted since, so that no byte of a pack has died
+        self._counted = self.total.filesets
+        figures = Figures()
+        try:
+            with self._working:
+                self._exhaust(self._repacker.run(figures))
+        finally:
+            self.total.add(figures)
+            now_s = self._files.ambient.ticks_s()
+            self._repack_due_s = now_s + max(REPACK_S, SHARE * (now_s - began_s))
+            self._pending |= figures.rewritten > 0
 
     def _one_folder(self) -> None:
         if self._folder == 0:
@@ -148,6 +174,9 @@ class Collector:
                 self._exhaust(would_free(self._files, self._lists, figures))
             else:
                 self._cycles(figures)
+                self._exhaust(self._repacker.run(figures))
+                if figures.rewritten:
+                    self._cycles(figures)
             for folder in FOLDERS:
                 self._exhaust(sweep(self._files, folder, figures, keep=dry))
         if not dry:
@@ -158,7 +187,9 @@ class Collector:
         for _ in range(AT_ONCE):
             before = figures.newly_condemned, figures.doomed, figures.filesets
             self._exhaust(self._through(figures))
-            if before == (figures.newly_condemned, figures.doomed, figures.filesets):
+            # What one that was killed had condemned is clear once a whole cycle has noted that nobody is waited for.
+            clear = figures.condemned and not figures.waits
+            if before == (figures.newly_condemned, figures.doomed, figures.filesets) and not clear:
                 return  # nothing moves any more
 
     def start(self) -> None:

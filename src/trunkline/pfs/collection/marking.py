@@ -63,6 +63,23 @@ class Lists:
         self._checked &= set(held)
         return np.union1d(found, _column(waiting))
 
+    def naming(self, held: Sequence[str], entries: Entries) -> Generator[None, None, list[str]]:
+        """Which of these file sets name one of some chunks (ascending); yields after each page of them.
+
+        What is not held any more names nothing. Raises DataLoss for a list that is missing or damaged.
+        """
+        found: list[str] = []
+        for start in range(0, len(held), PAGE):
+            page = held[start : start + PAGE]
+            for row in self._files.catalog.read(partial(cycle_rows.chunk_lists, ids=page)):
+                listed = row.chunks
+                if listed is None:
+                    listed = self._files.store.chunk_list(Sealed.from_bytes(row.body))
+                if among(entries, _column([listed])).any():
+                    found.append(row.id)
+            yield
+        return found
+
     def _lists(self, ids: Sequence[str]) -> Iterator[bytes]:
         known = [one for one in ids if one in self._checked]
         rows = self._files.catalog.read(partial(cycle_rows.chunk_lists, ids=known, bodies=False))

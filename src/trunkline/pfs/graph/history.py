@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog import history as history_rows
-from trunkline.catalog.collection import filesets
+from trunkline.catalog.collection import exchange, filesets
 from trunkline.catalog.engine import Tx
 from trunkline.pfs.graph.changes import COMMIT_TOPIC, tell
 
-DIFF_HOLDER = "commit diff"
+DIFF_HOLDER = exchange.DIFF_HOLDER
 """Holds the file sets of a commit's diff; the holder's key is the commit's seq."""
-RUNS_HOLDER = "manifest"
+RUNS_HOLDER = exchange.RUNS_HOLDER
 """Holds the runs of a finished commit's content; the key is the commit's seq."""
 
 GONE = "gone"

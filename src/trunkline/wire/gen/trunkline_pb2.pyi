@@ -1009,6 +1009,7 @@ class CollectionFigures(_message.Message):
     WAITING_FIELD_NUMBER: _builtins.int
     WAITING_BYTES_FIELD_NUMBER: _builtins.int
     OPEN_SESSIONS_FIELD_NUMBER: _builtins.int
+    REPACKED_FIELD_NUMBER: _builtins.int
     cycles: _builtins.int
     revived: _builtins.int
     """Chunks that nothing named, and that something names again."""
@@ -1026,6 +1027,8 @@ class CollectionFigures(_message.Message):
     """What waits, since write sessions that are open may have found it."""
     waiting_bytes: _builtins.int
     open_sessions: _builtins.int
+    repacked: _builtins.int
+    """Packs of mostly dead bytes whose live content was packed anew."""
     def __init__(
         self,
         *,
@@ -1041,10 +1044,11 @@ class CollectionFigures(_message.Message):
         waiting: _builtins.int = ...,
         waiting_bytes: _builtins.int = ...,
         open_sessions: _builtins.int = ...,
+        repacked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "condemned", b"condemned", "cycles", b"cycles", "doomed", b"doomed", "doomed_bytes", b"doomed_bytes", "filesets", b"filesets", "leftover_bytes", b"leftover_bytes", "leftovers", b"leftovers", "open_sessions", b"open_sessions", "revived", b"revived", "waiting", b"waiting", "waiting_bytes", b"waiting_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "condemned", b"condemned", "cycles", b"cycles", "doomed", b"doomed", "doomed_bytes", b"doomed_bytes", "filesets", b"filesets", "leftover_bytes", b"leftover_bytes", "leftovers", b"leftovers", "open_sessions", b"open_sessions", "repacked", b"repacked", "revived", b"revived", "waiting", b"waiting", "waiting_bytes", b"waiting_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1085,6 +1089,7 @@ class StorageInfo(_message.Message):
     CYCLE_FIELD_NUMBER: _builtins.int
     COLLECTED_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    DEAD_BYTES_FIELD_NUMBER: _builtins.int
     logical_bytes: _builtins.int
     """Of all that commits say was written."""
     unique_bytes: _builtins.int
@@ -1107,6 +1112,8 @@ class StorageInfo(_message.Message):
     """The number of the last collection cycle, and what all did since the server was started."""
     trouble: _builtins.str
     """Why collection does not go on; empty: it does."""
+    dead_bytes: _builtins.int
+    """Plain bytes of live chunks that nothing points to, as of the last time that packs were looked at."""
     @_builtins.property
     def collected(self) -> Global___CollectionFigures: ...
     def __init__(
@@ -1128,10 +1135,11 @@ class StorageInfo(_message.Message):
         cycle: _builtins.int = ...,
         collected: Global___CollectionFigures | None = ...,
         trouble: _builtins.str = ...,
+        dead_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected", "compression_ratio", b"compression_ratio", "condemned_bytes", b"condemned_bytes", "condemned_chunks", b"condemned_chunks", "cycle", b"cycle", "damaged_chunks", b"damaged_chunks", "dedup_ratio", b"dedup_ratio", "doomed_blobs", b"doomed_blobs", "filesets", b"filesets", "live_chunks", b"live_chunks", "logical_bytes", b"logical_bytes", "open_sessions", b"open_sessions", "running_reads", b"running_reads", "stored_bytes", b"stored_bytes", "trouble", b"trouble", "unique_bytes", b"unique_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected", "compression_ratio", b"compression_ratio", "condemned_bytes", b"condemned_bytes", "condemned_chunks", b"condemned_chunks", "cycle", b"cycle", "damaged_chunks", b"damaged_chunks", "dead_bytes", b"dead_bytes", "dedup_ratio", b"dedup_ratio", "doomed_blobs", b"doomed_blobs", "filesets", b"filesets", "live_chunks", b"live_chunks", "logical_bytes", b"logical_bytes", "open_sessions", b"open_sessions", "running_reads", b"running_reads", "stored_bytes", b"stored_bytes", "trouble", b"trouble", "unique_bytes", b"unique_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

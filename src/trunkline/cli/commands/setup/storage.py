@@ -25,6 +25,7 @@ def inspect(session: Session, raw: str) -> None:
         ("Unique", f"{units.size(info.unique_bytes)} (equal content once: {info.dedup_ratio:.2f}x)"),
         ("Stored", f"{units.size(info.stored_bytes)} (compressed: {info.compression_ratio:.2f}x)"),
         ("Live Chunks", str(info.live_chunks)),
+        ("Dead Bytes", f"{units.size(info.dead_bytes)} in live chunks"),
         ("Condemned Chunks", f"{info.condemned_chunks} ({units.size(info.condemned_bytes)})"),
         ("File Sets", str(info.filesets)),
         ("Blobs To Delete", str(info.doomed_blobs)),
@@ -63,4 +64,5 @@ def collect(session: Session, dry_run: bool, raw: str) -> None:
 def _freed(figures: own.CollectionFigures) -> str:
     text = f"{units.size(figures.doomed_bytes + figures.leftover_bytes)} in {figures.doomed} chunks"
     text += f" and {figures.filesets} file sets"
+    text += f", with {figures.repacked} packs of mostly dead bytes packed anew" if figures.repacked else ""
     return text + (f", with {figures.leftovers} leftovers of writes that never ended" if figures.leftovers else "")
