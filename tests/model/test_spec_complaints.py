@@ -217,6 +217,16 @@ CASES: list[tuple[Any, list[str]]] = [
       'metadata.labels.ok: "not ok" cannot be the value of a Kubernetes label']),
     (spec(resource_limits={"gpu": {"type": "nvidia.com/gpu"}}),
      ['resource_limits.gpu: a gpu needs a type, such as "nvidia.com/gpu", and a number of at least 1']),
+    (spec(trunkline={"limit": 5}),
+     ['trunkline.limit: it says how many datums may fail: write "onFailure": "skip" too']),
+    (
+        spec(trunkline={"onFailure": "skip", "limit": "many"}),
+        ['trunkline.limit: expected a number, or a share such as "5%", found "many"'],
+    ),
+    (
+        spec(trunkline={"onFailure": "ignore"}),
+        ['trunkline.onFailure: expected one of fail, skip, found "ignore"'],
+    ),
     (spec(trunkline={"writable": True}), ['trunkline.writable: unknown field; did you mean "writableInputs"?']),
 ]  # fmt: skip
 

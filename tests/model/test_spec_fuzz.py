@@ -17,7 +17,20 @@ from trunkline.model.specs.canonical import camel
 from trunkline.model.specs.defaults import read_defaults
 from trunkline.model.specs.reference.fields import MESSAGES, Described, name_of, unused
 from trunkline.model.specs.reference.jsonschema import shipped
-from trunkline.model.specs.schema import Flag, Instant, Kind, Many, Message, Name, Quantity, Real, Span, Texts, Whole
+from trunkline.model.specs.schema import (
+    Flag,
+    Instant,
+    Kind,
+    Many,
+    Message,
+    Name,
+    Quantity,
+    Real,
+    Share,
+    Span,
+    Texts,
+    Whole,
+)
 from trunkline.model.specs.writing import Written, warnings
 from trunkline.wire import specs
 
@@ -42,6 +55,7 @@ PLAIN: dict[type, st.SearchStrategy[Any]] = {
     Span: SPANS,
     Instant: INSTANTS,
     Quantity: QUANTITIES | st.integers(),
+    Share: st.sampled_from(["", "5", "5%", "2.5%"]) | st.integers(0, 9),
     Texts: st.dictionaries(TEXTS, TEXTS | st.none(), max_size=3),
 }
 

@@ -14,6 +14,7 @@ from pps_world import Failed, Inputs, Recovered, World, cross, glob
 from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.model.names import Repo
 from trunkline.model.specs import Input
+from trunkline.model.specs.spec import Own
 from trunkline.pfs.graph import removal
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs
@@ -52,7 +53,9 @@ def input_of(pattern: str, crossed: bool) -> Input:
     return cross(glob(pattern), glob("/", "side")) if crossed else glob(pattern)
 
 
-def act(world: World, kind: str, edits: list[tuple[str, bytes | None]], pattern: str, crossed: bool) -> None:
+def act(
+    world: World, kind: str, edits: list[tuple[str, bytes | None]], pattern: str, crossed: bool, own: Own = Own()
+) -> None:
     """One thing that happens; only sometimes is the work done before the next."""
     if kind == "put" and edits:
         world.put(dict(edits))
@@ -62,7 +65,7 @@ def act(world: World, kind: str, edits: list[tuple[str, bytes | None]], pattern:
         job = world.last("edges").job
         world.files.catalog.transact(lambda tx: jobs.stop_job(tx, job))
     elif kind == "update":
-        world.pipeline("edges", code, input_of(pattern, crossed), update=True)
+        world.pipeline("edges", code, input_of(pattern, crossed), update=True, own=own)
     elif kind == "restart":
         world.reopen()
     elif kind == "lose":
@@ -100,6 +103,12 @@ def test_incremental_equals_from_scratch(steps: Steps, pattern: str, crossed: bo
     compare(steps, pattern, crossed)
 
 
+@settings(max_examples=4, deadline=None, suppress_health_check=CHECKS)
+@CASES
+def test_also_where_datums_that_fail_are_left_out(steps: Steps, pattern: str, crossed: bool) -> None:
+    compare(steps, pattern, crossed, Own(on_failure="skip"))
+
+
 @pytest.mark.soak
 @settings(max_examples=150, deadline=None, suppress_health_check=CHECKS)
 @CASES
@@ -107,24 +116,35 @@ def test_incremental_equals_from_scratch_at_length(steps: Steps, pattern: str, c
     compare(steps, pattern, crossed)
 
 
-def compare(steps: Steps, pattern: str, crossed: bool) -> None:
+def compare(steps: Steps, pattern: str, crossed: bool, own: Own = Own()) -> None:
     """Let the steps happen to one pipeline, then see what another makes of the same data."""
+    spare = own.on_failure == "skip"
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
         world.repo()
         world.repo("side")
         world.put({"/a": b"0"})
         world.put({"/s": b"s"}, "side")
-        world.pipeline("edges", code, input_of(pattern, crossed))
+        world.pipeline("edges", code, input_of(pattern, crossed), own=own)
         for kind, edits in steps:
-            act(world, kind, edits, pattern, crossed)
-        world.put({name: None for name, data in world.content("data").items() if data == b"bad"} or {"/q": b"q"})
+            act(world, kind, edits, pattern, crossed, own)
+        bad = {name: None for name, data in world.content("data").items() if data == b"bad" and not spare}
+        world.put(bad or {"/q": b"q"})
         world.pump()
         last = world.last("edges")
         assert last.state.value == "SUCCESS", last.reason
-        assert last.data_total == last.data_processed + last.data_skipped + last.data_recovered
-        world.pipeline("anew", code, input_of(pattern, crossed))
+        assert last.data_total == last.data_processed + last.data_skipped + last.data_recovered + last.data_failed
+        assert spare or not last.data_failed
+        world.pipeline("anew", code, input_of(pattern, crossed), own=own)
         world.pump()
         assert world.content("edges") == world.content("anew")
+        assert last.data_failed == world.last("anew").data_failed
         assert not [job for job in world.jobs("edges") if not job.state.terminal]
         world.close()
+
+
+@pytest.mark.soak
+@settings(max_examples=80, deadline=None, suppress_health_check=CHECKS)
+@CASES
+def test_also_where_datums_that_fail_are_left_out_at_length(steps: Steps, pattern: str, crossed: bool) -> None:
+    compare(steps, pattern, crossed, Own(on_failure="skip"))

@@ -113,6 +113,7 @@ jobs = Table(
     Column("base_ending", String(4)),
     Column("settling", Boolean, nullable=False),
     Column("egress", Boolean, nullable=False),
+    Column("may_fail", String(24), nullable=False),
     Column("placed", BigInteger, nullable=False),
     Column("open", BigInteger, nullable=False),
     Column("undecided", BigInteger, nullable=False),

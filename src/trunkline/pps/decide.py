@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from trunkline.model.jobs import JobState, next_job_state
+from trunkline.model.specs.scalars import share
 from trunkline.pps import events as ev
 from trunkline.pps.events import Do, Ending, Instruction, JobEvent, JobKey, Work
 
@@ -53,8 +54,9 @@ class JobCore:
     """What the rules need to know of a job.
 
     base, base_planned, base_ending: the job to build on, and what was heard of it. settling: undecided rows are being
-    decided. placed: rows that were ever to run; open: those of them not reported yet. pushes: tries to send the output
-    that failed. error: what the commits are closed with.
+    decided. may_fail: how many datums may, as `scalars.share` reads it. placed: rows that were ever to run; open:
+    those of them not reported yet. pushes: tries to send the output that failed. error: what the commits are closed
+    with.
     """
 
     state: JobState = JobState.CREATED
@@ -65,6 +67,7 @@ class JobCore:
     base_ending: Ending | None = None
     settling: bool = False
     egress: bool = False
+    may_fail: str = ""
     placed: int = 0
     open: int = 0
     undecided: int = 0
@@ -187,7 +190,14 @@ def _replan(job: JobCore) -> Outcome:
     Either the base ended badly while the plan was made, or one that had ended well was removed, and with it what was
     skipped from it.
     """
-    fresh = JobCore(state=job.state, phase=Phase.BASE, gen=job.gen + 1, egress=job.egress, restart=job.restart)
+    fresh = JobCore(
+        state=job.state,
+        phase=Phase.BASE,
+        gen=job.gen + 1,
+        egress=job.egress,
+        may_fail=job.may_fail,
+        restart=job.restart,
+    )
     return fresh, [ev.CloseClaims("planned anew: the job it was to build on has no output"), ev.ChooseBase(fresh.gen)]
 
 
@@ -261,16 +271,21 @@ def _used_up(job: JobCore) -> Outcome:
     """If nothing is left to run, the next step; a failed datum ends the job before undecided ones are looked at."""
     if job.open:
         return job, []
-    if job.failed:
-        noun = "datum" if job.total == 1 else "datums"
-        first = f"; the first: {job.first_failed}" if job.first_failed else ""
-        return _close(job, f"{job.failed} of {job.total} {noun} failed{first}", JobState.FINISHING)
+    if job.failed > share(job.may_fail, job.total):
+        limit = f", more than the limit of {job.may_fail}" if job.may_fail else ""
+        return _close(job, _failures(job, f"failed{limit}"), JobState.FINISHING)
     if job.undecided or job.settling:
         return _enter(job, Phase.WAITING), []
     # A base that still runs is no ground to build on, and none is needed: no row was skipped from it.
     base = job.base if job.base_ending is Ending.GOOD else None
     job = replace(_enter(job, Phase.ASSEMBLING), base=base)
     return job, [Do(Work.ASSEMBLE, job.gen, base)]
+
+
+def _failures(job: JobCore, what: str) -> str:
+    noun = "datum" if job.total == 1 else "datums"
+    first = f"; the first: {job.first_failed}" if job.first_failed else ""
+    return f"{job.failed} of {job.total} {noun} {what}{first}"
 
 
 def _output(job: JobCore, event: ev.Assembled | ev.EgressDone | ev.EgressHeld | ev.EgressFailed) -> Outcome:
@@ -322,7 +337,8 @@ def _commit_finished(job: JobCore, error: str) -> Outcome:
         told = told[:1]
     if job.state is JobState.FINISHING:
         state = JobState.FAILURE if error else JobState.SUCCESS
-        job = replace(_enter(job, Phase.ENDED, state), reason=job.reason or error)
+        spared = _failures(job, "quarantined, to be tried again by the next job") if job.failed and not error else ""
+        job = replace(_enter(job, Phase.ENDED, state), reason=job.reason or error or spared)
     else:
         job = _enter(job, Phase.ENDED)
     ending = Ending.GOOD if job.state is JobState.SUCCESS else Ending.BAD

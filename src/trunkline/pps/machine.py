@@ -88,7 +88,7 @@ def create_job(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
         "tries": spec.datum_tries if spec.service is None else ENDLESS_TRIES,
         "parallelism": spec.parallelism or 0,
     }
-    core = JobCore(egress=spec.egress is not None)
+    core = JobCore(egress=spec.egress is not None, may_fail=spec.own.may_fail)
     seq = job_rows.insert_job(tx, values, columns_of(core))
     pipeline_rows.busy(tx, pipeline.key)
     _tell(tx, seq, pipeline.key, commit.commit.id, core)

@@ -286,6 +286,7 @@ CREATE TABLE jobs (
 	base_ending VARCHAR(4),
 	settling BOOLEAN NOT NULL,
 	egress BOOLEAN NOT NULL,
+	may_fail VARCHAR(24) NOT NULL,
 	placed BIGINT NOT NULL,
 	open BIGINT NOT NULL,
 	undecided BIGINT NOT NULL,

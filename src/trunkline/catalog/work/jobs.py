@@ -19,7 +19,8 @@ from trunkline.catalog.tables_pps import instructions, jobs, pipelines
 from trunkline.model.names import Job, Pipeline
 
 CORE = (
-    *("state", "phase", "gen", "base", "base_planned", "base_ending", "settling", "egress", "placed", "open"),
+    *("state", "phase", "gen", "base", "base_planned", "base_ending", "settling", "egress", "may_fail"),
+    *("placed", "open"),
     *(
         "undecided",
         "processed",

@@ -9,7 +9,7 @@ from typing import Any
 
 from trunkline.model.paths import quoted
 from trunkline.model.specs.complaints import Complaints, Path, nearest
-from trunkline.model.specs.scalars import instant_text, instant_us, quantity, span_text, span_us
+from trunkline.model.specs.scalars import instant_text, instant_us, quantity, share, span_text, span_us
 from trunkline.model.specs.schema import (
     Flag,
     Instant,
@@ -19,6 +19,7 @@ from trunkline.model.specs.schema import (
     Name,
     Quantity,
     Real,
+    Share,
     Span,
     Text,
     Texts,
@@ -153,10 +154,12 @@ class Reader:
 
     def parsed(self, value: Any, kind: Kind, path: Path) -> Any:
         """A text with an inside: a span, an instant, a quantity."""
-        if isinstance(kind, Quantity) and isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(kind, (Quantity, Share)) and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
             example = '"5m"' if isinstance(kind, Span) else '"64Mi"'
+            if isinstance(kind, Share):
+                example = '"5%"'
             if isinstance(kind, Instant):
                 example = '"2024-05-01T00:00:00Z"'
             return self.expected(path, f"a string such as {example}", value)
@@ -165,7 +168,9 @@ class Reader:
                 return span_text(span_us(value))
             if isinstance(kind, Instant):
                 return instant_text(instant_us(value))
-            if value:
+            if isinstance(kind, Share):
+                share(value, 0)
+            elif value:
                 quantity(value)
         except ValueError as error:
             self.complaints.add(path, f"{error}, found {_shown(value)}")

@@ -42,6 +42,7 @@ def check(spec: Form, complaints: Complaints) -> None:
     rules.numbers()
     rules.datum_sets()
     rules.cluster()
+    rules.own()
 
 
 class _Rules:
@@ -242,6 +243,15 @@ class _Rules:
         for field in ("number", "size_bytes"):
             if bounds.get("per_worker") and bounds.get(field):
                 self.complain(("datum_set_spec", "per_worker"), f"it cannot be combined with {field}")
+
+    def own(self) -> None:
+        """Our own fields."""
+        own = self.spec.get("trunkline", {})
+        skips = own.get("on_failure") == "skip"
+        if own.get("limit") and not skips:
+            self.complain(("trunkline", "limit"), 'it says how many datums may fail: write "onFailure": "skip" too')
+        if skips and ("service" in self.spec or "spout" in self.spec):
+            self.complain(("trunkline", "on_failure"), "a service or a spout has no datums to skip")
 
     def cluster(self) -> None:
         """What only a cluster acts on."""

@@ -96,6 +96,19 @@ def quantity_bytes(text: str) -> int:
     return -(-exact.numerator // exact.denominator)
 
 
+_SHARE = re.compile(r"([0-9]{1,9})|([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
+
+
+def share(text: str, total: int) -> int:
+    """How many of `total` things a number ("7") or a share of them ("5%") allows; "" allows none. Raises ValueError."""
+    if not text:
+        return 0
+    found = _SHARE.fullmatch(text)
+    if not found or (found[2] and Fraction(found[2]) > 100):
+        raise ValueError('expected a number, or a share such as "5%"')
+    return int(found[1]) if found[1] else int(Fraction(found[2]) * total / 100)
+
+
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*(?:([KMGTPE])(i?)B?|B)?\Z", re.IGNORECASE)
 
 

@@ -48,6 +48,11 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A number of things, or how many of a hundred: "5%"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Name:
     """One of some names; protobuf also knows them by number. unset: the name that says nothing."""
 
@@ -81,7 +86,7 @@ class Ref:
     name: str
 
 
-Kind = Text | Flag | Whole | Real | Span | Instant | Quantity | Name | Texts | Many | Message | Ref
+Kind = Text | Flag | Whole | Real | Span | Instant | Quantity | Share | Name | Texts | Many | Message | Ref
 
 TEXT, FLAG, TEXTS, SPAN, QUANTITY = Text(), Flag(), Texts(), Span(), Quantity()
 LINES = Many(TEXT)
@@ -188,7 +193,7 @@ TOLERATION = Message(
         "toleration_seconds": INT64,
     }
 )
-OWN = Message({"writable_inputs": FLAG})
+OWN = Message({"writable_inputs": FLAG, "on_failure": Name(("", "fail", "skip")), "limit": Share()})
 """Our own fields, under the key `trunkline`."""
 
 REQUEST = Message(

@@ -215,9 +215,19 @@ class Toleration:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """Our own fields, under the key `trunkline`. writable_inputs: datums get writable copies of their inputs."""
+    """Our own fields, under the key `trunkline`. writable_inputs: datums get writable copies of their inputs.
+
+    on_failure: "skip": a job succeeds without the datums that fail. limit: how many may, as "7" or "5%"; "": all.
+    """
 
     writable_inputs: bool = False
+    on_failure: str = ""
+    limit: str = ""
+
+    @property
+    def may_fail(self) -> str:
+        """How many datums may fail in a job that succeeds, as `scalars.share` reads it; "" for none."""
+        return (self.limit or "100%") if self.on_failure == "skip" else ""
 
 
 @dataclass(frozen=True, slots=True)

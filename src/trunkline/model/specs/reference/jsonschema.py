@@ -21,6 +21,7 @@ from trunkline.model.specs.schema import (
     Name,
     Quantity,
     Real,
+    Share,
     Span,
     Text,
     Texts,
@@ -32,6 +33,7 @@ FILE = Path(__file__).with_name("pipeline.schema.json")
 
 _SPAN = r"^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$"
 _DIGITS = r"^-?[0-9]{1,20}(\.0*)?$"
+_SHARE = r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,6})?%|)$"
 _QUANTITY = r"^(([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkKMGTPE]i?|[eE][+-]?[0-9]{1,2})?)?$"
 Schema = dict[str, Any]
 
@@ -113,6 +115,8 @@ def _value(kind: Kind) -> Schema:
             return {"type": ["string", "null"], "format": "date-time"}
         case Quantity():
             return {"type": ["string", "integer", "null"], "pattern": _QUANTITY}
+        case Share():
+            return {"type": ["string", "integer", "null"], "minimum": 0, "pattern": _SHARE}
         case Text():
             return {"type": ["string", "null"]}
         case _:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from trunkline.model.specs.canonical import camel
 from trunkline.model.specs.reference.fields import MESSAGES, Described, name_of
-from trunkline.model.specs.schema import Flag, Instant, Kind, Many, Name, Quantity, Real, Span, Texts, Whole
+from trunkline.model.specs.schema import Flag, Instant, Kind, Many, Name, Quantity, Real, Share, Span, Texts, Whole
 
 _INTRODUCTION = """\
 A spec is a JSON object or a YAML document; a file may hold several. Fields are spelled `likeThis` or `like_this`.
@@ -24,6 +24,7 @@ _KINDS: dict[type, str] = {
     Span: "span of time",
     Instant: "instant",
     Quantity: "quantity",
+    Share: "number or percentage",
     Name: "name",
     Texts: "strings by name",
 }

@@ -203,6 +203,17 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     },
     "determined": {"workspaces": Field("Their names.", ["vision"])},
     "trunkline": {
-        "writable_inputs": Field("Datums get copies of their inputs that the code may change.", True, "`false`")
+        "writable_inputs": Field("Datums get copies of their inputs that the code may change.", True, "`false`"),
+        "on_failure": Field(
+            "What a datum does that fails: `fail` its job, or `skip`: the job succeeds without it, and the next one "
+            "tries it again.",
+            "skip",
+            "`fail`",
+        ),
+        "limit": Field(
+            "With `skip`: how many datums of a job may fail, as a number or a share; beyond it the job fails.",
+            "5%",
+            "all",
+        ),
     },
 }
