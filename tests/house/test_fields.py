@@ -31,7 +31,7 @@ TESTED: dict[str, dict[str, str]] = {
         "output_branch": "test_another_output_branch_takes_over",
         "s3_out": CHECKED,
         "resource_requests": KEPT,
-        "resource_limits": SILENT,
+        "resource_limits": "test_the_reason_names_the_limit_and_the_worker_lives_on",
         "sidecar_resource_limits": KEPT,
         "input": "test_a_cross_of_a_join_a_union_and_another_project",
         "description": SILENT,
@@ -145,7 +145,11 @@ TESTED: dict[str, dict[str, str]] = {
     "metadata": dict.fromkeys(("annotations", "labels"), KEPT),
     "toleration": dict.fromkeys(("key", "operator", "value", "effect", "toleration_seconds"), KEPT),
     "determined": {"workspaces": KEPT},
-    "trunkline": {"writable_inputs": "test_inputs_are_read_only_unless_the_spec_asks"},
+    "trunkline": {
+        "writable_inputs": "test_inputs_are_read_only_unless_the_spec_asks",
+        "on_failure": "test_the_next_job_tries_it_again_and_nothing_else",
+        "limit": "test_beyond_the_limit_the_job_fails",
+    },
 }
 
 
