@@ -68,3 +68,26 @@ def test_a_tag_is_read_as_a_branch_is(channel: grpc.Channel) -> None:
     versions.DeleteTag(own.DeleteTagRequest(tag=tag))
     with pytest.raises(grpc.RpcError, match="not found"):
         read(channel, "v1", "/f")
+
+
+def test_branches_are_merged(channel: grpc.Channel) -> None:
+    files, versions = pfs_v2_pb2_grpc.APIStub(channel), VersionsStub(channel)
+    put(channel, "master", "/f", b"1")
+    feature = pfs.Branch(repo=REPO, name="feature")
+    files.CreateBranch(pfs.CreateBranchRequest(branch=feature, head=branch("master")))
+    put(channel, "feature", "/f", b"2")
+    put(channel, "master", "/f", b"3")
+    request = own.MergeBranchRequest(source=branch("feature"), target=pfs.Branch(repo=REPO, name="master"))
+    answer = versions.MergeBranch(request)
+    assert (answer.HasField("commit"), answer.unsettled_count, answer.HasField("base")) == (False, 1, True)
+    before = read(channel, "master", "/f")
+    assert before.endswith(b"3")
+    clash = own.MergeConflict(path="/f", ours=own.MERGE_CHANGED, theirs=own.MERGE_CHANGED)
+    assert list(answer.conflicts) == [clash]
+    request.choice = own.MERGE_UNION
+    answer = versions.MergeBranch(request)
+    assert (answer.changed, answer.unsettled_count) == (1, 0)
+    assert read(channel, "master", "/f") == before + read(channel, "feature", "/f")
+    assert versions.MergeBranch(request).up_to_date
+    with pytest.raises(grpc.RpcError, match="cannot be settled by 9"):
+        versions.MergeBranch(own.MergeBranchRequest(source=branch("feature"), target=feature, choice=9))

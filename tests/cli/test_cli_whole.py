@@ -296,6 +296,7 @@ LINES = {
     "next datum": "", "list secret": "",
     "why": f"a@{ID}", "inspect storage": "", "run collection": "", "check status": "",
     "create tag": "a@b --commit c", "list tag": "nowhere", "delete tag": "a@b",
+    "merge branch": "a@b into a@c",
     "replay": f"a@{ID} d", "loki": "x", "kube-events": "",
 }  # fmt: skip
 """A line for each command that asks the server something, with names that are not there."""

@@ -17,13 +17,15 @@ from trunkline.api.transactions.members import Requests, members
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Catalog
 from trunkline.errors import FailedPrecondition, NotFound
-from trunkline.model.names import Branch, Commit, Repo
+from trunkline.model.names import Branch, Commit, Repo, Tag
 from trunkline.pfs import content, edits, reads
 from trunkline.pfs.edits import Add, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
-from trunkline.pfs.graph import branches, commits, removal, repos
+from trunkline.pfs.graph import branches, commits, removal, repos, tags
 from trunkline.pfs.graph.transactions import Transactions
+from trunkline.pfs.merging.merge import Wish, merge_branch
+from trunkline.pfs.merging.sides import Choice
 from trunkline.pps.pipelines import Rules
 from trunkline.storage import Store, entries
 from trunkline.storage.blobs import MemoryBlobs
@@ -97,6 +99,7 @@ class RepoMachine(RuleBasedStateMachine):
         self.heads: dict[str, str] = {}  # branch -> id of its newest good commit
         self.open: dict[str, dict[str, bytes]] = {}  # branch -> content of its open commit
         self.gone: set[str] = set()  # ids of commits that were removed
+        self.tags: dict[str, str] = {}  # name -> commit id
         self.pointed: dict[str, str] = {}  # branch -> id of the commit that it points to
 
     def teardown(self):
@@ -207,6 +210,7 @@ class RepoMachine(RuleBasedStateMachine):
         else:
             assert known.children
         self.gone.add(known.commit.id)
+        assert known.commit.id not in self.tags.values()
         assert self.commit(known.commit.id) is None
         for child in known.children:
             assert self.commit(child.id).parent == known.parent
@@ -226,6 +230,48 @@ class RepoMachine(RuleBasedStateMachine):
                     if good is None:
                         break
                 self.heads[branch] = good.commit.id if good else ""
+
+    @rule(commit=finished, name=st.sampled_from(["v1", "v2"]))
+    def tag(self, commit, name):
+        """Name a commit; the name then means it, whatever happens."""
+        if commit and self.commit(commit) is not None:
+            self.catalog.transact(lambda tx: tags.create_tag(tx, Tag(REPO, name), commit, force=True))
+            self.tags[name] = commit
+
+    @rule(name=st.sampled_from(["v1", "v2"]))
+    def untag(self, name):
+        if self.tags.pop(name, None):
+            self.catalog.transact(lambda tx: tags.delete_tag(tx, Tag(REPO, name)))
+
+    @rule(target=finished, branch=BRANCHES, other=st.sampled_from(["master", "other", "v1"]))
+    def merge(self, branch, other):
+        """Bring one line into another; theirs wins, so that what theirs changed since the base is what it says."""
+        here, there = self.commit(branch), self.commit(other)
+        if here is None or there is None or here.error or there.error or {branch, other} & self.open.keys():
+            return ""
+        wish = Wish(REPO, other, Branch(REPO, branch), Choice.THEIRS)
+        answer = merge_branch(self.files, wish)
+        finish_waiting(self.files)
+        if answer.commit is None:
+            assert answer.up_to_date
+            assert self.commit(branch).commit == here.commit
+            return ""
+        base = self.base_tree(answer.base)
+        ours, theirs = self.trees[here.commit.id], self.trees[there.commit.id]
+        tree = {path: data for path, data in ours.items() if path in theirs or path not in base}
+        tree |= {path: data for path, data in theirs.items() if base.get(path) != data}
+        return self.remember(branch, answer.commit.id, tree)
+
+    def base_tree(self, base):
+        """The files of a merge's base; of a bad one, those of the good one before it."""
+        while base is not None and (info := self.commit(base.id)).error:
+            base = info.parent
+        return self.trees[base.id] if base is not None else {}
+
+    @invariant()
+    def tags_stay(self):
+        for name, commit in getattr(self, "tags", {}).items():
+            assert self.commit(name).commit.id == commit
 
     def commit(self, ref):
         try:

@@ -28,6 +28,7 @@ from trunkline.api.rpc.events import Events
 from trunkline.api.space import SpaceDoor
 from trunkline.api.transactions.door import CallRecorder, TransactionDoor
 from trunkline.api.transactions.members import Requests, members
+from trunkline.api.versions.merges import MergeDoor
 from trunkline.api.versions.tags import TagDoor
 from trunkline.api.work.datums import DatumDoor
 from trunkline.api.work.defaults import DefaultsDoor
@@ -134,6 +135,7 @@ class Engine:
             ModifyDoor(files),
             BulkDoor(files, self.handed),
             TagDoor(files),
+            MergeDoor(files, bridge),
             ImageDoor(files),
             EgressDoor(files, bridge),
             FileSetDoor(self._leases, bridge, events),

@@ -94,6 +94,7 @@ COMMANDS: Tree = {
         "job": f"{_WORK}.jobs:wait",
     },
     "subscribe": {"commit": f"{_DATA}.waits:subscribe"},
+    "merge": {"branch": f"{_VERSIONS}.merges:merge"},
     "squash": {
         "commit": f"{_DATA}.commits:squash",
         "commitV2": f"{_DATA}.commits:squash_one",
@@ -166,6 +167,7 @@ VERB_HELP = {
     "resume": "Go on with a transaction.",
     "run": "Start something now.",
     "squash": "Remove history, keep the data.",
+    "merge": "Bring what one branch changed into another.",
     "start": "Open a commit or a transaction, or start a pipeline again.",
     "stop": "Stop a job or a pipeline, or leave a transaction.",
     "subscribe": "Watch commits as they come.",

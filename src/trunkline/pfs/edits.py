@@ -290,10 +290,16 @@ def _adopt(
 
 
 def commit_sealed(
-    change: Change, session: Session, branch: Branch, sealed: Sequence[Sealed], *, spout: bool = False
+    change: Change,
+    session: Session,
+    branch: Branch,
+    sealed: Sequence[Sealed],
+    *,
+    spout: bool = False,
+    description: str = "",
 ) -> Commit:
     """A commit on a branch with what a session sealed, closed at once. Raises as `start_commit` does."""
-    commit = pfs_commits.start_commit(change, branch, spout=spout)
+    commit = pfs_commits.start_commit(change, branch, spout=spout, description=description)
     row = need_commit(change.tx, branch.repo, commit.id)
     _append(change.tx, session, row.seq, sealed)
     pfs_commits.close(change.tx, row.seq)

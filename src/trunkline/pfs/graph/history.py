@@ -8,6 +8,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog import history as history_rows
 from trunkline.catalog.collection import exchange, filesets
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.versions import merges as merge_rows
 from trunkline.pfs.graph.changes import COMMIT_TOPIC, tell
 
 DIFF_HOLDER = exchange.DIFF_HOLDER
@@ -38,6 +39,7 @@ def drop_commits(tx: Tx, seqs: Sequence[int]) -> None:
     for seq in seqs:
         filesets.drop_holder(tx, DIFF_HOLDER, str(seq))
         filesets.drop_holder(tx, RUNS_HOLDER, str(seq))
+    merge_rows.relink(tx, seqs)
     history_rows.forget_parents(tx, seqs)
     history_rows.delete_commits(tx, seqs)
     for seq, row in rows.items():

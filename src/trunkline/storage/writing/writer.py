@@ -12,6 +12,7 @@ from blake3 import blake3
 from trunkline.storage.chunks import SMALL_FILE
 from trunkline.storage.filesets.merge import merge_layers
 from trunkline.storage.filesets.schema import (
+    ADD,
     DIGEST,
     DIR,
     as_batch,
@@ -125,6 +126,19 @@ class Writer:
             else:
                 names = pa.array([dst] * len(names), pa.string())
             self._add_contents(rows, names, datum, append)
+
+    def place(self, rows: pa.RecordBatch, append: bool = False) -> None:
+        """Copy files by reference to their own paths: rows of a view, in path order, each in the place of what is there
+        or, with `append`, behind it. The session must hold what they are from."""
+        rows = keep(rows, ops(rows) == ADD)
+        rows = keep(rows, ~same_as_before(rows.column("path")))
+        if rows.num_rows:
+            self._add_contents(rows, rows.column("path"), "", append)
+
+    def remove(self, paths: pa.Array) -> None:
+        """Delete files, whose paths ascend and differ. What is not there is deleted without complaint."""
+        if len(paths):
+            self.add_rows(hides_of(paths))
 
     def add_rows(self, rows: pa.Table | pa.RecordBatch) -> None:
         """Add canonical rows of `SCHEMA` as they are, hides too, on top of what was written so far.

@@ -22,6 +22,56 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MergeChoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergeChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MergeChoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGE_CHOICE_NONE: _MergeChoice.ValueType  # 0
+    """Not at all: then nothing is written."""
+    MERGE_THEIRS: _MergeChoice.ValueType  # 1
+    MERGE_OURS: _MergeChoice.ValueType  # 2
+    MERGE_UNION: _MergeChoice.ValueType  # 3
+    """Both contents, ours first; what one side deleted and the other changed stays."""
+
+class MergeChoice(_MergeChoice, metaclass=_MergeChoiceEnumTypeWrapper):
+    """How files are settled that both sides changed differently."""
+
+MERGE_CHOICE_NONE: MergeChoice.ValueType  # 0
+"""Not at all: then nothing is written."""
+MERGE_THEIRS: MergeChoice.ValueType  # 1
+MERGE_OURS: MergeChoice.ValueType  # 2
+MERGE_UNION: MergeChoice.ValueType  # 3
+"""Both contents, ours first; what one side deleted and the other changed stays."""
+Global___MergeChoice: _TypeAlias = MergeChoice  # noqa: Y015
+
+class _MergeDeed:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergeDeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MergeDeed.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGE_DEED_UNKNOWN: _MergeDeed.ValueType  # 0
+    MERGE_ADDED: _MergeDeed.ValueType  # 1
+    MERGE_CHANGED: _MergeDeed.ValueType  # 2
+    MERGE_DELETED: _MergeDeed.ValueType  # 3
+    MERGE_FILE: _MergeDeed.ValueType  # 4
+    """It is a file here, and a directory on the other side."""
+    MERGE_DIRECTORY: _MergeDeed.ValueType  # 5
+
+class MergeDeed(_MergeDeed, metaclass=_MergeDeedEnumTypeWrapper):
+    """What one side did to a path."""
+
+MERGE_DEED_UNKNOWN: MergeDeed.ValueType  # 0
+MERGE_ADDED: MergeDeed.ValueType  # 1
+MERGE_CHANGED: MergeDeed.ValueType  # 2
+MERGE_DELETED: MergeDeed.ValueType  # 3
+MERGE_FILE: MergeDeed.ValueType  # 4
+"""It is a file here, and a directory on the other side."""
+MERGE_DIRECTORY: MergeDeed.ValueType  # 5
+Global___MergeDeed: _TypeAlias = MergeDeed  # noqa: Y015
+
 class _DatumFate:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -295,6 +345,128 @@ class BulkPutResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BulkPutResponse: _TypeAlias = BulkPutResponse  # noqa: Y015
+
+@_typing.final
+class MergeBranchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    choice: Global___MergeChoice.ValueType
+    dry_run: _builtins.bool
+    """Change nothing."""
+    description: _builtins.str
+    @_builtins.property
+    def source(self) -> _pfs_v2_pb2.Commit:
+        """What is brought in: "theirs". A branch, or any commit of the repo."""
+
+    @_builtins.property
+    def target(self) -> _pfs_v2_pb2.Branch:
+        """The branch that gets the commit: "ours"."""
+
+    def __init__(
+        self,
+        *,
+        source: _pfs_v2_pb2.Commit | None = ...,
+        target: _pfs_v2_pb2.Branch | None = ...,
+        choice: Global___MergeChoice.ValueType = ...,
+        dry_run: _builtins.bool = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "description", b"description", "dry_run", b"dry_run", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeBranchRequest: _TypeAlias = MergeBranchRequest  # noqa: Y015
+
+@_typing.final
+class MergeConflict(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OURS_FIELD_NUMBER: _builtins.int
+    THEIRS_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    ours: Global___MergeDeed.ValueType
+    theirs: Global___MergeDeed.ValueType
+    settled: _builtins.bool
+    """The choice settles it."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        ours: Global___MergeDeed.ValueType = ...,
+        theirs: Global___MergeDeed.ValueType = ...,
+        settled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ours", b"ours", "path", b"path", "settled", b"settled", "theirs", b"theirs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeConflict: _TypeAlias = MergeConflict  # noqa: Y015
+
+@_typing.final
+class MergeBranchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMIT_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    UP_TO_DATE_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    CONFLICT_COUNT_FIELD_NUMBER: _builtins.int
+    UNSETTLED_COUNT_FIELD_NUMBER: _builtins.int
+    up_to_date: _builtins.bool
+    """The target has all of the source already."""
+    added: _builtins.int
+    """Files, as seen from the target."""
+    changed: _builtins.int
+    deleted: _builtins.int
+    conflict_count: _builtins.int
+    unsettled_count: _builtins.int
+    """Those that the choice does not settle. With any, nothing is written."""
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit:
+        """What was made; unset: nothing was."""
+
+    @_builtins.property
+    def base(self) -> _pfs_v2_pb2.Commit:
+        """The newest commit that both sides stem from; unset: there is none, and all files count as added."""
+
+    @_builtins.property
+    def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MergeConflict]:
+        """By path, the first thousand."""
+
+    def __init__(
+        self,
+        *,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        base: _pfs_v2_pb2.Commit | None = ...,
+        up_to_date: _builtins.bool = ...,
+        added: _builtins.int = ...,
+        changed: _builtins.int = ...,
+        deleted: _builtins.int = ...,
+        conflicts: _abc.Iterable[Global___MergeConflict] | None = ...,
+        conflict_count: _builtins.int = ...,
+        unsettled_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "commit", b"commit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "base", b"base", "changed", b"changed", "commit", b"commit", "conflict_count", b"conflict_count", "conflicts", b"conflicts", "deleted", b"deleted", "unsettled_count", b"unsettled_count", "up_to_date", b"up_to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeBranchResponse: _TypeAlias = MergeBranchResponse  # noqa: Y015
 
 @_typing.final
 class Tag(_message.Message):

@@ -168,6 +168,11 @@ class VersionsStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagResponse.FromString,
                 _registered_method=True)
+        self.MergeBranch = channel.unary_unary(
+                '/trunkline.v1.Versions/MergeBranch',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.MergeBranchRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.MergeBranchResponse.FromString,
+                _registered_method=True)
 
 
 class VersionsServicer:
@@ -195,6 +200,13 @@ class VersionsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeBranch(self, request, context):
+        """Bring what one line of history changed into a branch of the same repo, as a new commit, file by file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VersionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -212,6 +224,11 @@ def add_VersionsServicer_to_server(servicer, server):
                     servicer.DeleteTag,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagResponse.SerializeToString,
+            ),
+            'MergeBranch': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeBranch,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.MergeBranchRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.MergeBranchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -296,6 +313,33 @@ class Versions:
             '/trunkline.v1.Versions/DeleteTag',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DeleteTagResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeBranch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Versions/MergeBranch',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.MergeBranchRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.MergeBranchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -82,6 +82,8 @@ class VersionsStub:
     """By repo and name."""
     DeleteTag: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.DeleteTagRequest, _trunkline_pb2.DeleteTagResponse]
     """The name goes; the commit stays, and may be removed."""
+    MergeBranch: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.MergeBranchRequest, _trunkline_pb2.MergeBranchResponse]
+    """Bring what one line of history changed into a branch of the same repo, as a new commit, file by file."""
 
 @_typing.type_check_only
 class VersionsAsyncStub(VersionsStub):
@@ -94,6 +96,8 @@ class VersionsAsyncStub(VersionsStub):
     """By repo and name."""
     DeleteTag: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.DeleteTagRequest, _trunkline_pb2.DeleteTagResponse]  # type: ignore[assignment]
     """The name goes; the commit stays, and may be removed."""
+    MergeBranch: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.MergeBranchRequest, _trunkline_pb2.MergeBranchResponse]  # type: ignore[assignment]
+    """Bring what one line of history changed into a branch of the same repo, as a new commit, file by file."""
 
 class VersionsServicer(metaclass=_abc_1.ABCMeta):
     """Names for commits, and branches brought together."""
@@ -121,6 +125,14 @@ class VersionsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.DeleteTagResponse, _abc.Awaitable[_trunkline_pb2.DeleteTagResponse]]:
         """The name goes; the commit stays, and may be removed."""
+
+    @_abc_1.abstractmethod
+    def MergeBranch(
+        self,
+        request: _trunkline_pb2.MergeBranchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.MergeBranchResponse, _abc.Awaitable[_trunkline_pb2.MergeBranchResponse]]:
+        """Bring what one line of history changed into a branch of the same repo, as a new commit, file by file."""
 
 def add_VersionsServicer_to_server(servicer: VersionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
