@@ -133,6 +133,31 @@ def test_commits_and_branches(typed):
     assert "not found" in typed.fails("inspect repo r")
 
 
+def test_what_an_open_transaction_holds_is_not_there_yet(typed):
+    assert typed.pachctl("start", "transaction").status == 0
+    try:
+        typed("create repo later")
+        said = typed.fails("put file later@master:/x", b"1")
+    finally:
+        assert typed.pachctl("finish", "transaction").status == 0
+    assert "not found" in said
+    assert "what it makes is there when it is finished" in said
+    assert "Transaction" not in typed.fails("put file never@master:/x", b"1")
+
+
+def test_a_failed_datum_says_where_to_look(typed):
+    typed("create repo r")
+    typed("put file r@master:/a", b"1")
+    spec = {"pipeline": {"name": "p"}, "transform": {"cmd": ["false"]}, "input": {"pfs": {"repo": "r", "glob": "/"}}}
+    typed("create pipeline", json.dumps({**spec, "datumTries": 1}).encode())
+    typed("wait commit p@master")
+    job = f"p@{typed.raw('list job -p p')[0]['job']['id']}"
+    (datum,) = (one["datum"]["id"] for one in typed.raw(f"list datum {job}"))
+    assert f"`pachctl logs --job {job} --datum {datum}`" in typed.done(f"inspect datum {job} {datum}").err
+    assert "p@master depends on it" in typed.fails("delete repo r")
+    assert "list job --expand" in typed.fails("inspect job p")
+
+
 def test_pipelines_run_and_are_looked_at(typed):
     (typed.folder / "image").mkdir()
     (typed.folder / "image" / "count.py").write_text(COUNT)

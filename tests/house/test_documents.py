@@ -93,6 +93,16 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [each for each in targets if "://" not in each and not (page.parent / each).exists()]
 
 
+def test_every_page_is_found_from_the_first_one() -> None:
+    """The root's README leads to each page of docs/ and to each example, the index of a folder to what lies in it."""
+    linked = {(ROOT / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", text("README.md"))}
+    wanted = {*ROOT.glob("docs/*.md"), *ROOT.glob("docs/*/README.md"), *ROOT.glob("examples/*/README.md")}
+    assert not wanted - linked
+    for index in ROOT.glob("docs/*/README.md"):
+        beside = {page.name for page in index.parent.glob("*.md")} - {index.name}
+        assert not [name for name in beside if name not in index.read_text()]
+
+
 def commands(program: str, page: Path) -> list[list[str]]:
     """The words of every line of a page's console blocks (or of a script) that runs `program`."""
     body = page.read_text()

@@ -148,14 +148,15 @@ def test_the_narrower_forms_refuse_what_they_do_not_take() -> None:
     assert parse_commit(f"images@{ID}").target == ID
     assert parse_file("images@master").path is None
     assert parse_pipeline("edges^") == (Pipeline("default", "edges"), Ancestry("edges", back=1))
+    job = "expected pipeline@id, the id being 32 lower-case hex digits; `pachctl list job --expand` shows them"
     for refused, text, expected in [
         (parse_branch, f"images@{ID}", "expected repo@branch"),
         (parse_branch, "images@master:/a", "expected repo@branch"),
         (parse_commit, "images", "expected repo@branch or repo@commit"),
         (parse_commit, "images@master:/a", "expected repo@branch or repo@commit"),
         (parse_file, "images:/a", "expected repo@branch:path or repo@commit:path"),
-        (parse_job, "edges@master", "expected pipeline@id, the id being 32 lower-case hex digits"),
-        (parse_job, ID, "expected pipeline@id, the id being 32 lower-case hex digits"),
+        (parse_job, "edges@master", job),
+        (parse_job, ID, job),
     ]:
         with pytest.raises(InvalidArgument) as caught:
             refused(text)  # type: ignore[operator]

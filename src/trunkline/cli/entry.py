@@ -11,7 +11,7 @@ import click
 from trunkline.cli.groups import LazyGroup, everywhere
 from trunkline.cli.session import Session
 from trunkline.cli.table import COMMANDS
-from trunkline.errors import Internal, TrunklineError
+from trunkline.errors import Internal, NotFound, TrunklineError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -62,6 +62,8 @@ def run(args: Sequence[str] | None, session: Session) -> int:
         _close_stdout()
     except TrunklineError as error:
         _say(str(error) if not isinstance(error, Internal) else f"pachd met a bug of its own: {error}")
+        if isinstance(error, NotFound):
+            _recall(session)
         _explain(session)
     except Exception as error:
         _say(f"pachctl met a bug of its own: {type(error).__name__}: {error}" + _more(session))
@@ -71,6 +73,15 @@ def run(args: Sequence[str] | None, session: Session) -> int:
 
 def _say(text: str) -> None:
     click.echo(text.strip(), err=True)
+
+
+def _recall(session: Session) -> None:
+    """Why what was just created is not there: a transaction holds it, and what is asked here does not wait for that."""
+    if "client_outside" in session.__dict__ and session.context.transaction:
+        _say(
+            f"Transaction {session.context.transaction} is open, and what it makes is there when it is finished; "
+            "files are put and changed outside of it."
+        )
 
 
 def _more(session: Session) -> str:

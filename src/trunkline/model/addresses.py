@@ -179,7 +179,8 @@ def parse_job(text: str, project: str = DEFAULT_PROJECT) -> Job:
     owner, name = _split_project(name, project)
     if not is_id(job):
         raise InvalidArgument(
-            f"job {quoted(text)} is invalid: expected pipeline@id, the id being 32 lower-case hex digits"
+            f"job {quoted(text)} is invalid: expected pipeline@id, the id being 32 lower-case hex digits; "
+            "`pachctl list job --expand` shows them"
         )
     return Job(Pipeline(owner, check_pipeline(name, owner)), job)
 

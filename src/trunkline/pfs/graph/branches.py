@@ -166,8 +166,9 @@ def delete_branch(change: Change, branch: Branch, *, force: bool = False) -> boo
     down = [edge.branch for edge in branch_rows.all_edges(tx) if edge.upstream == row.key]
     if down and not force:
         names = sorted(str(other.branch) for other in branch_rows.get_branches(tx, down).values())
+        verb = "depends" if len(names) == 1 else "depend"
         raise FailedPrecondition(
-            f"cannot delete branch {branch}: {', '.join(names[:5])} depend on it; delete those first, or use --force"
+            f"cannot delete branch {branch}: {', '.join(names[:5])} {verb} on it; delete those first, or use --force"
         )
     triggers.let_go(tx, row, force=force)
     branch_rows.delete_branch(tx, row.key)

@@ -150,8 +150,9 @@ def _refuse_dependents(tx: Tx, row: RepoRow, together: Iterable[int]) -> None:
     outside = [branch.branch for branch in rows if branch.repo_key not in set(together)]
     others = sorted(str(one) for one in outside if one.repo.type == USER_REPO) or sorted(map(str, outside))
     if others:
+        verb = "depends" if len(others) == 1 else "depend"
         raise FailedPrecondition(
-            f"cannot delete repo {row.repo}: {', '.join(others[:5])} depend on it; delete what depends on it first, "
+            f"cannot delete repo {row.repo}: {', '.join(others[:5])} {verb} on it; delete what depends on it first, "
             "or use --force"
         )
 

@@ -54,6 +54,11 @@ def inspect(session: Session, job: str, datum: str, project: str | None, raw: st
         session.raw([info], raw)
     else:
         session.details(job_view.datum_details(info))
+        if info.state == pps.FAILED:
+            session.note(
+                f"`pachctl logs --job {job} --datum {info.datum.id}` shows what the code said, "
+                f"`pachctl replay {job} {info.datum.id}` runs it again on this machine."
+            )
 
 
 @command()
