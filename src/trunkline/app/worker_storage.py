@@ -97,6 +97,9 @@ def _fetch(store: Store, view: View, elements: Sequence[Element], numbers: Seque
     single = {elements[number].path: number for number in numbers if not elements[number].is_dir}
     if single:
         rows = view.at(pa.array(sorted(single, key=str.encode)))
+        gone = single.keys() - set(rows.column("path").to_pylist())
+        if gone:
+            raise _missing(elements[single[min(gone)]])
         for content in store.contents(rows):
             yield Fetched(single[content.path], content.path, _data(content))
     for number in numbers:
@@ -104,6 +107,10 @@ def _fetch(store: Store, view: View, elements: Sequence[Element], numbers: Seque
         if element.is_dir:
             for content in view.contents(element.path.rstrip("/") + "/"):
                 yield Fetched(number, content.path, _data(content))
+
+
+def _missing(element: Element) -> NotFound:
+    return NotFound(f"{element.path} is not in commit {element.commit} of {element.repo}")
 
 
 def _names(view: View, elements: Sequence[Element], numbers: Sequence[int]) -> Iterator[Fetched]:
