@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
+from trunkline.api.backups import BackupDoor
 from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
@@ -49,6 +51,7 @@ from trunkline.catalog.metadata import cluster_metadata
 from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.local import LocalFleet
+from trunkline.pfs.backups.restoring import Restoring, finish_restore
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.collection.space import Space
 from trunkline.pfs.files import Files, on_damage
@@ -71,6 +74,9 @@ from trunkline.worker.rungs import Rung
 
 SECRETS_KEY = "secrets.key"
 """The file in the data folder with the key of all secrets."""
+
+BACKUPS = "backups"
+"""The folder in the data folder for copies of the catalog, while backups are made."""
 
 JOIN_S = 1.0
 """How long a loop of the engine may take to notice that it shall end."""
@@ -102,6 +108,12 @@ class Engine:
         self._collector = Collector(self._files)
         self.space = Space(self._files, self._collector)
         """What storage holds, for the doors."""
+        self.restored = False
+        """Whether this server is to start anew, as what was restored into it."""
+        self.on_restored: Callable[[], object] = lambda: None
+        """Called, from any thread, when that is so."""
+        self._restoring = Restoring(self._files, self._collector, config.data, self._start_anew)
+        shutil.rmtree(config.data / BACKUPS, ignore_errors=True)
         self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)
         self._fleet: LocalFleet | None = None
@@ -143,6 +155,7 @@ class Engine:
             StorageDoor(self._leases),
             CheckDoor(files, self._pps),
             SpaceDoor(self.space),
+            BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._config.data / SECRETS_KEY),
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
@@ -176,6 +189,10 @@ class Engine:
             self._happened.note(
                 "Normal", "PoolStarted", "", f"{self._rung.reason}: {self._config.worker_count} workers"
             )
+
+    def _start_anew(self) -> None:
+        self.restored = True
+        self.on_restored()
 
     def _crash(self) -> str:
         return self._fleet.crash() if self._fleet else self._trouble()
@@ -218,6 +235,7 @@ def open_engine(config: Config, ambient: Ambient, rung: Callable[[], Rung | None
     Raises FailedPrecondition where another server has the folder, what `rung` raises, OSError.
     """
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    finish_restore(config.data)
     catalog = Catalog.open(config.data, ambient)
     try:
         return Engine(config, ambient, catalog, rung())

@@ -65,11 +65,13 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     except (TrunklineError, OSError) as error:
         return _say(error, FAILED)
     try:
-        uvloop.run(_serve(config, engine, ambient))
+        address = uvloop.run(_serve(config, engine, ambient))
     except (TrunklineError, OSError) as error:
         return _say(error, FAILED)
     finally:
         engine.close()
+    if engine.restored:
+        _start_anew(address)
     return 0
 
 
@@ -79,29 +81,38 @@ def _engine(config: Config, ambient: Ambient, probing: Future[Rung | None]) -> E
     return open_engine(config, ambient, probing.result)
 
 
+def _start_anew(address: str) -> None:
+    """Become a fresh process of the same number and address: nothing of what runs now knows what was restored."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    os.execv(sys.executable, [*sys.orig_argv, "--listen", address])
+
+
 def _say(error: Exception, code: int) -> int:
     print(f"pachd: {error}", file=sys.stderr)
     return code
 
 
-async def _serve(config: Config, engine: Engine, ambient: Ambient) -> None:
+async def _serve(config: Config, engine: Engine, ambient: Ambient) -> str:
+    """Serve until the end. Answers the address."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    engine.on_restored = lambda: loop.call_soon_threadsafe(stop.set)
     server = Server(config, engine, ambient)
     try:
         host, port = await server.start()
-        shown = f"[{host}]" if ":" in host else host
-        print(f"pachd is serving on {shown}:{port}", flush=True)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        print(f"pachd is serving on {address}", flush=True)
         gc.freeze()
         gc.enable()
         await stop.wait()
         # A thread deep in the engine must not keep the process: what it does is safe to interrupt anywhere.
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGALRM, lambda *_: _start_anew(address) if engine.restored else os._exit(0))
         signal.setitimer(signal.ITIMER_REAL, LAST_S)
     finally:
         await server.stop()
+    return address
 
 
 class Server:

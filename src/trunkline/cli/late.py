@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trunkline.cli.show import jobs as job_view
     from trunkline.cli.show import pipelines as pipeline_view
     from trunkline.cli.show import repos as repo_view
-    from trunkline.client import downloads, images, names, sources, uploads
+    from trunkline.client import backups, downloads, images, names, sources, uploads
     from trunkline.client import tar as tars
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
@@ -60,6 +60,7 @@ else:
     job_view = _Late("trunkline.cli.show.jobs")
     pipeline_view = _Late("trunkline.cli.show.pipelines")
     repo_view = _Late("trunkline.cli.show.repos")
+    backups = _Late("trunkline.client.backups")
     downloads = _Late("trunkline.client.downloads")
     images = _Late("trunkline.client.images")
     tars = _Late("trunkline.client.tar")
@@ -82,6 +83,7 @@ __all__ = [
     "Duration",
     "Empty",
     "admin",
+    "backups",
     "commit_view",
     "dag",
     "defaults",

@@ -120,6 +120,8 @@ COMMANDS: Tree = {
     "kube-events": f"{_WORK}.logs:kube_events",
     "why": f"{_WORK}.why:why",
     "replay": f"{_WORK}.replay:replay",
+    "backup": f"{_SETUP}.backups:backup",
+    "restore": f"{_SETUP}.backups:restore",
     "fsck": f"{_SETUP}.cluster:fsck",
     "connect": f"{_SETUP}.contexts:connect",
     "config": {

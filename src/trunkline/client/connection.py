@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from trunkline.wire.gen.pfs_v2_pb2_grpc import APIStub as PfsStub
     from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub as PpsStub
     from trunkline.wire.gen.transaction_v2_pb2_grpc import APIStub as TransactionStub
-    from trunkline.wire.gen.trunkline_pb2_grpc import DatumsStub, FilesStub, ImagesStub, SpaceStub, VersionsStub
+    from trunkline.wire.gen.trunkline_pb2_grpc import (
+        BackupsStub,
+        DatumsStub,
+        FilesStub,
+        ImagesStub,
+        SpaceStub,
+        VersionsStub,
+    )
     from trunkline.wire.gen.versionpb_v2_pb2_grpc import APIStub as VersionStub
     from trunkline.wire.gen.worker_pb2_grpc import WorkersStub
 
@@ -172,6 +179,13 @@ class Client:
         from trunkline.wire.gen.trunkline_pb2_grpc import VersionsStub
 
         return VersionsStub(self._calls)
+
+    @cached_property
+    def backups(self) -> BackupsStub:
+        """Backups: ours only."""
+        from trunkline.wire.gen.trunkline_pb2_grpc import BackupsStub
+
+        return BackupsStub(self._calls)
 
     @cached_property
     def workers(self) -> WorkersStub:

@@ -27,6 +27,7 @@ SERVICES = {
     "bulk": ("trunkline", "Files"),
     "images": ("trunkline", "Images"),
     "space": ("trunkline", "Space"),
+    "backups": ("trunkline", "Backups"),
 }
 """The stub's name in `trunkline.client.Client` to generated module and service."""
 

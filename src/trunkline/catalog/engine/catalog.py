@@ -109,6 +109,17 @@ class Catalog:
             raise Internal("a transaction reads through its own tx, not through a second snapshot")
         return self._readers.read(f)
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of all rows, as they are at one instant, to a new file. Beside any number of writes.
+
+        Raises ResourceExhausted when the disk is full, Unavailable when it failed.
+        """
+        self._readers.copy_to(path)
+
+    def refuse(self, why: str) -> None:
+        """Take no more changes, once what waits is done: `transact` raises Unavailable(why). "": take them again."""
+        self._writer.refuse(why)
+
     def close(self) -> None:
         """Finish what waits, then let go of the folder. A second call does nothing."""
         self.wake.close()

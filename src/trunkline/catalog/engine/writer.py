@@ -86,6 +86,7 @@ class Writer:
         self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closed = False
+        self._refusing = ""
         self._broken: BaseException | None = None
         self._thread = threading.Thread(target=self._loop, name="catalog-writer", daemon=True)
         self._thread.start()
@@ -97,8 +98,20 @@ class Writer:
         with self._door:
             if self._closed:
                 raise Unavailable("the catalog is closed")
+            if self._refusing:
+                raise Unavailable(self._refusing)
             self._waiting.put(work)
         work.done.wait()
+
+    def refuse(self, why: str) -> None:
+        """Take nothing more, and finish what waits. "": take work again."""
+        last = Work(lambda _tx: None, Seed.draw(self._ambient), keep=False)
+        with self._door:
+            self._refusing = why
+            if self._closed or not why:
+                return
+            self._waiting.put(last)
+        last.done.wait()
 
     def is_mine(self) -> bool:
         """Whether the caller runs on the writer's own thread, inside a function of a transaction."""

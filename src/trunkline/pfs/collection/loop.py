@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from trunkline.catalog.collection import cycle as cycle_rows
 from trunkline.catalog.collection import sessions as session_rows
-from trunkline.errors import Aborted, TrunklineError
+from trunkline.errors import Aborted, FailedPrecondition, TrunklineError
 from trunkline.pfs.collection.cycle import Cycle, Figures, would_free
 from trunkline.pfs.collection.leftovers import FOLDERS, sweep
 from trunkline.pfs.collection.marking import Lists
@@ -50,6 +51,7 @@ class Collector:
         self._cycle: Cycle | None = None
         self._working = threading.Lock()  # over cycles: the loop's, and those that are asked for
         self._stop = threading.Event()
+        self._still = False
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         now_s = files.ambient.ticks_s()
         # Not at once: a server that starts has better things to do.
@@ -72,6 +74,8 @@ class Collector:
         if now_s >= self._tick_due_s:
             self._tick_due_s = now_s + TICK_S
             self.tick()
+        if self._still:
+            return TICK_S
         if now_s >= self._cycle_due_s:
             self._cycle_due_s = now_s + CYCLE_S
             if self._anything_new():
@@ -107,6 +111,8 @@ class Collector:
         figures = Figures()
         try:
             with self._working:
+                if self._still:
+                    return
                 self._exhaust(self._through(figures))
             self.trouble = ""
         except TrunklineError as error:
@@ -143,7 +149,10 @@ class Collector:
                 return  # nobody has written since the last round
             self._swept_to = newest
         figures = Figures()
-        self._exhaust(sweep(self._files, FOLDERS[self._folder], figures))
+        with self._working:
+            if self._still:
+                return
+            self._exhaust(sweep(self._files, FOLDERS[self._folder], figures))
         self._folder = (self._folder + 1) % len(FOLDERS)
         self.total.add(figures)
 
@@ -170,6 +179,8 @@ class Collector:
         """
         figures = Figures()
         with self._working:
+            if self._still:
+                raise FailedPrecondition("a backup is being restored; collect when that has ended")
             if dry:
                 self._exhaust(would_free(self._files, self._lists, figures))
             else:
@@ -191,6 +202,16 @@ class Collector:
             clear = figures.condemned and not figures.waits
             if before == (figures.newly_condemned, figures.doomed, figures.filesets) and not clear:
                 return  # nothing moves any more
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Delete nothing while this is entered; what is being deleted is waited for."""
+        with self._working:
+            self._still = True
+        try:
+            yield
+        finally:
+            self._still = False
 
     def start(self) -> None:
         """Begin."""

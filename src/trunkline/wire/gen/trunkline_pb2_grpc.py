@@ -885,3 +885,125 @@ class Space:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class BackupsStub:
+    """Everything that a server has, as one stream, and the way back: docs/formats/backup.md.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Backup = channel.stream_stream(
+                '/trunkline.v1.Backups/Backup',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BackupRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BackupPiece.FromString,
+                _registered_method=True)
+        self.Restore = channel.stream_unary(
+                '/trunkline.v1.Backups/Restore',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreResponse.FromString,
+                _registered_method=True)
+
+
+class BackupsServicer:
+    """Everything that a server has, as one stream, and the way back: docs/formats/backup.md.
+    """
+
+    def Backup(self, request_iterator, context):
+        """The first message is `start`; then names of blobs that the caller has, in any order. When the caller has sent all,
+        the backup comes. With a URL the server writes it there, and one piece without data says how much it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request_iterator, context):
+        """Into a server that has nothing. The first backup is the one to restore; those that follow have the blobs which it
+        only lists. When the answer comes the server starts anew, with what was restored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_BackupsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Backup': grpc.stream_stream_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BackupRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BackupPiece.SerializeToString,
+            ),
+            'Restore': grpc.stream_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trunkline.v1.Backups', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trunkline.v1.Backups', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Backups:
+    """Everything that a server has, as one stream, and the way back: docs/formats/backup.md.
+    """
+
+    @staticmethod
+    def Backup(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trunkline.v1.Backups/Backup',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BackupRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.BackupPiece.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/trunkline.v1.Backups/Restore',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -318,3 +318,58 @@ class SpaceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trunkline_pb2.StorageInfo, _abc.Awaitable[_trunkline_pb2.StorageInfo]]: ...
 
 def add_SpaceServicer_to_server(servicer: SpaceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class BackupsStub:
+    """Everything that a server has, as one stream, and the way back: docs/formats/backup.md."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> BackupsAsyncStub: ...
+    Backup: _grpc.StreamStreamMultiCallable[_trunkline_pb2.BackupRequest, _trunkline_pb2.BackupPiece]
+    """The first message is `start`; then names of blobs that the caller has, in any order. When the caller has sent all,
+    the backup comes. With a URL the server writes it there, and one piece without data says how much it was.
+    """
+    Restore: _grpc.StreamUnaryMultiCallable[_trunkline_pb2.RestoreRequest, _trunkline_pb2.RestoreResponse]
+    """Into a server that has nothing. The first backup is the one to restore; those that follow have the blobs which it
+    only lists. When the answer comes the server starts anew, with what was restored.
+    """
+
+@_typing.type_check_only
+class BackupsAsyncStub(BackupsStub):
+    """Everything that a server has, as one stream, and the way back: docs/formats/backup.md."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Backup: _aio.StreamStreamMultiCallable[_trunkline_pb2.BackupRequest, _trunkline_pb2.BackupPiece]  # type: ignore[assignment]
+    """The first message is `start`; then names of blobs that the caller has, in any order. When the caller has sent all,
+    the backup comes. With a URL the server writes it there, and one piece without data says how much it was.
+    """
+    Restore: _aio.StreamUnaryMultiCallable[_trunkline_pb2.RestoreRequest, _trunkline_pb2.RestoreResponse]  # type: ignore[assignment]
+    """Into a server that has nothing. The first backup is the one to restore; those that follow have the blobs which it
+    only lists. When the answer comes the server starts anew, with what was restored.
+    """
+
+class BackupsServicer(metaclass=_abc_1.ABCMeta):
+    """Everything that a server has, as one stream, and the way back: docs/formats/backup.md."""
+
+    @_abc_1.abstractmethod
+    def Backup(
+        self,
+        request_iterator: _MaybeAsyncIterator[_trunkline_pb2.BackupRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.BackupPiece], _abc.AsyncIterator[_trunkline_pb2.BackupPiece]]:
+        """The first message is `start`; then names of blobs that the caller has, in any order. When the caller has sent all,
+        the backup comes. With a URL the server writes it there, and one piece without data says how much it was.
+        """
+
+    @_abc_1.abstractmethod
+    def Restore(
+        self,
+        request_iterator: _MaybeAsyncIterator[_trunkline_pb2.RestoreRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.RestoreResponse, _abc.Awaitable[_trunkline_pb2.RestoreResponse]]:
+        """Into a server that has nothing. The first backup is the one to restore; those that follow have the blobs which it
+        only lists. When the answer comes the server starts anew, with what was restored.
+        """
+
+def add_BackupsServicer_to_server(servicer: BackupsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

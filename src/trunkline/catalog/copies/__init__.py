@@ -1,0 +1,1 @@
+"""Copies of the whole catalog, for backups, and the way back."""
