@@ -87,6 +87,13 @@ def test_every_invariant_has_a_test_that_exists() -> None:
         assert set(names) <= known_tests(), f"{number}: {set(names) - known_tests()} does not exist"
 
 
+def test_every_difference_has_a_test_that_exists() -> None:
+    rows = [line.split("|")[1:-1] for line in text("docs/differences.md").splitlines() if line.startswith("| ")][1:]
+    assert rows
+    for topic, _, test in rows:
+        assert set(re.findall(r"`(\w+)`", test)) & known_tests(), topic
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
