@@ -79,3 +79,17 @@ def test_prometheus_reads_the_same(engine: Engine, channel: grpc.Channel) -> Non
     assert float(figures["storage_live_chunks"]) == 1
     assert float(figures["collection_freed_bytes_total"]) == 0
     assert "process_resident_memory_bytes" in text
+
+
+def test_every_byte_is_read_when_somebody_asks(engine: Engine, channel: grpc.Channel, tmp_path: Path) -> None:
+    put(engine, channel, "/a")
+    space = SpaceStub(channel)
+    assert list(space.CheckData(own.CheckDataRequest())) == []
+    [chunk] = list((tmp_path / "data" / "blobs" / "chunks").glob("*/*"))
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 16
+    chunk.chmod(0o644)
+    chunk.write_bytes(data)
+    assert list(pfs_v2_pb2_grpc.APIStub(channel).Fsck(pfs.FsckRequest())) == []
+    lines = [answer.error for answer in space.CheckData(own.CheckDataRequest())]
+    assert any(line.startswith("I-1: /a in file set") and chunk.name in line for line in lines)

@@ -71,6 +71,12 @@ def test_fsck(pachctl, server, context):
     assert (done.status, done.out) == (1, "Error: bad\nFix applied: mended\n")
     request = server.calls[-1].request
     assert (request.fix, request.zombie_target.branch.name) == (True, "master")
+    server.script["space.CheckData"] = [own.CheckDataResponse(error="bad"), own.CheckDataResponse(error="flipped")]
+    done = pachctl("fsck", "--data")
+    assert (done.status, done.out) == (1, "Error: bad\nFix applied: mended\nError: flipped\n")
+    server.script["pfs.Fsck"] = []
+    server.script["space.CheckData"] = []
+    assert pachctl("fsck", "--data").out == "No errors found.\n"
 
 
 @pytest.mark.parametrize(("args", "stdin", "gone"), [([], b"y\n", True), ([], b"n\n", False), (["--yes"], b"", True)])

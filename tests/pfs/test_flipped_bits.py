@@ -20,6 +20,7 @@ from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import LocalBlobs
+from trunkline.storage.filesets import seal
 from trunkline.testing.catalogs import open_catalog
 
 BIG, MANY = Repo("default", "big"), Repo("default", "many")
@@ -109,6 +110,27 @@ def test_a_part_that_this_machine_still_has_decoded_is_found_all_the_same(world,
     flip(tmp_path, part, 0.5)
     assert read(world, MANY, "/00007") == b"00000007"
     assert any(part in line for line in fsck.violations(world, read_bytes=True))
+
+
+@pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
+def test_a_chunk_list(world, tmp_path, monkeypatch, where) -> None:
+    monkeypatch.setattr(seal, "INLINE_BYTES", 0)  # as if it were long
+    edits.modify(world, Target(BIG, branch="listed"), [Add("/other", DATA[::-1])])
+    finish_waiting(world)
+    Collector(world).collect()
+    listed = [name for name in stored(world) if name.startswith("lists/")]
+    assert listed
+    for name in listed:
+        flip(tmp_path, name, where)
+    files = afresh(world, tmp_path)
+    assert any("its chunk list has changed" in line for line in fsck.violations(files))
+    # What no list can be trusted to name is not freed: everything stays.
+    before = stored(files)
+    files.change(lambda change: repos.delete_repo(change, MANY, force=True))
+    with pytest.raises(DataLoss, match="chunk list"):
+        Collector(files).collect()
+    assert stored(files) == before
+    assert read(files, BIG, "/big") == DATA
 
 
 def test_what_is_put_again_heals_what_was_found_damaged(world, tmp_path) -> None:

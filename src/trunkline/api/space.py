@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from trunkline.api.rpc.call import Call
+from trunkline.pfs import fsck
 from trunkline.pfs.collection.cycle import Figures
 from trunkline.pfs.collection.space import Space
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -44,6 +46,11 @@ class SpaceDoor:
             trouble=info.trouble,
             dead_bytes=row.dead_bytes,
         )
+
+    def CheckData(self, _request: own.CheckDataRequest, _call: Call) -> Iterator[own.CheckDataResponse]:
+        """What is wrong with what is stored, down to the last byte."""
+        for line in fsck.violations(self.space.files, read_bytes=True):
+            yield own.CheckDataResponse(error=line)
 
 
 def _told(figures: Figures) -> own.CollectionFigures:

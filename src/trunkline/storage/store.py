@@ -55,6 +55,7 @@ class Store:
         self._uploads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
         self._reads = ThreadPoolExecutor(threads, thread_name_prefix="read")
         self._cache = PartCache(blobs, Path(cache_dir), cache_bytes, ambient)
+        self._on_damage = on_damage
         self.reader = ChunkReader(blobs, self._reads, read_cache_bytes, on_damage)
         self._overlays: OrderedDict[tuple[str, ...], Run] = OrderedDict()
         self._runs: OrderedDict[str, SealedRun] = OrderedDict()
@@ -139,9 +140,13 @@ class Store:
         """All rows of one file set as they are: hides, contents, directories."""
         return pa.Table.from_batches([read_rows(sealed, self._cache)])
 
-    def contents(self, rows: pa.Table | pa.RecordBatch) -> Iterator[Content]:
+    def contents(self, rows: pa.Table | pa.RecordBatch, reader: ChunkReader | None = None) -> Iterator[Content]:
         """The files that rows say (`View.files` gives such rows), each to be read; quickest in this order."""
-        return contents_of([with_depth(as_batch(rows))], self.reader)
+        return contents_of([with_depth(as_batch(rows))], reader or self.reader)
+
+    def checker(self) -> ChunkReader:
+        """A reader that takes nothing from memory: for who wants to know what is stored."""
+        return ChunkReader(self.blobs, self._reads, 0, self._on_damage)
 
     def chunk_keys(self, sealed: Sealed) -> frozenset[ChunkKey]:
         """The chunks a file set needs, by its chunk list. Raises DataLoss when the list is missing or damaged."""

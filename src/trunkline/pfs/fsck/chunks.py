@@ -45,7 +45,7 @@ def _wrong(files: Files, key: ChunkKey, size: int, *, read: bool) -> str:
     """What is wrong with a chunk; empty: nothing."""
     try:
         if read:
-            list(files.store.reader.read([Piece(key.hash, size, key)]))
+            list(files.store.checker().read([Piece(key.hash, size, key)]))
         else:
             files.store.blobs.size(key.blob)
     except TrunklineError as error:

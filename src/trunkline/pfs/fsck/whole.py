@@ -157,7 +157,7 @@ def _blob(files: Files, fileset: str, digest: bytes, gen: int) -> Iterator[str]:
 
 def _bytes(files: Files, fileset: str, sealed: Sealed) -> Iterator[str]:
     rows = files.store.rows(sealed)
-    for content in files.store.contents(rows.filter(pc.equal(rows.column("op"), ADD))):
+    for content in files.store.contents(rows.filter(pc.equal(rows.column("op"), ADD)), files.store.checker()):
         try:
             size = sum(map(len, content.read()))
         except TrunklineError as error:

@@ -787,6 +787,11 @@ class SpaceStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectStorageRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StorageInfo.FromString,
                 _registered_method=True)
+        self.CheckData = channel.unary_stream(
+                '/trunkline.v1.Space/CheckData',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckDataRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckDataResponse.FromString,
+                _registered_method=True)
 
 
 class SpaceServicer:
@@ -807,6 +812,14 @@ class SpaceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckData(self, request, context):
+        """Read every byte that something needs, and compare it with its hash: one message for each thing wrong. What Fsck of
+        pfs_v2 looks at is looked at too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SpaceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -819,6 +832,11 @@ def add_SpaceServicer_to_server(servicer, server):
                     servicer.InspectStorage,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectStorageRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StorageInfo.SerializeToString,
+            ),
+            'CheckData': grpc.unary_stream_rpc_method_handler(
+                    servicer.CheckData,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckDataRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckDataResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -876,6 +894,33 @@ class Space:
             '/trunkline.v1.Space/InspectStorage',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectStorageRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StorageInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Space/CheckData',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckDataRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

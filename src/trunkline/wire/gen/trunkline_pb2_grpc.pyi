@@ -285,6 +285,10 @@ class SpaceStub:
     later by itself.
     """
     InspectStorage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectStorageRequest, _trunkline_pb2.StorageInfo]
+    CheckData: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.CheckDataRequest, _trunkline_pb2.CheckDataResponse]
+    """Read every byte that something needs, and compare it with its hash: one message for each thing wrong. What Fsck of
+    pfs_v2 looks at is looked at too.
+    """
 
 @_typing.type_check_only
 class SpaceAsyncStub(SpaceStub):
@@ -296,6 +300,10 @@ class SpaceAsyncStub(SpaceStub):
     later by itself.
     """
     InspectStorage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectStorageRequest, _trunkline_pb2.StorageInfo]  # type: ignore[assignment]
+    CheckData: _aio.UnaryStreamMultiCallable[_trunkline_pb2.CheckDataRequest, _trunkline_pb2.CheckDataResponse]  # type: ignore[assignment]
+    """Read every byte that something needs, and compare it with its hash: one message for each thing wrong. What Fsck of
+    pfs_v2 looks at is looked at too.
+    """
 
 class SpaceServicer(metaclass=_abc_1.ABCMeta):
     """What storage holds, and what is freed."""
@@ -316,6 +324,16 @@ class SpaceServicer(metaclass=_abc_1.ABCMeta):
         request: _trunkline_pb2.InspectStorageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.StorageInfo, _abc.Awaitable[_trunkline_pb2.StorageInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def CheckData(
+        self,
+        request: _trunkline_pb2.CheckDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.CheckDataResponse], _abc.AsyncIterator[_trunkline_pb2.CheckDataResponse]]:
+        """Read every byte that something needs, and compare it with its hash: one message for each thing wrong. What Fsck of
+        pfs_v2 looks at is looked at too.
+        """
 
 def add_SpaceServicer_to_server(servicer: SpaceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

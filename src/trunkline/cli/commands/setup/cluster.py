@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from trunkline.cli import places
-from trunkline.cli.late import Empty, admin, names, pfs, pps, transactions
+from trunkline.cli.late import Empty, admin, names, own, pfs, pps, transactions
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import DataLoss, Unimplemented
@@ -27,9 +27,10 @@ def inspect(session: Session) -> None:
 @click.option("-f", "--fix", is_flag=True, help="Mend what can be mended.")
 @click.option("--zombie", metavar="REPO@REF", help="Look in this output commit for files of datums that are gone.")
 @click.option("--zombie-all", is_flag=True, help="Look for such files in the newest output of every pipeline.")
+@click.option("--data", is_flag=True, help="Read every byte too and compare it with its hash; takes long.")
 @project_option
 @pass_session
-def fsck(session: Session, fix: bool, zombie: str | None, zombie_all: bool, project: str | None) -> None:
+def fsck(session: Session, fix: bool, zombie: str | None, zombie_all: bool, data: bool, project: str | None) -> None:
     """Check that what the server stores holds together."""
     if zombie and zombie_all:
         raise click.UsageError("give either --zombie or --zombie-all")
@@ -39,15 +40,19 @@ def fsck(session: Session, fix: bool, zombie: str | None, zombie_all: bool, proj
     if zombie:
         place = places.commit(zombie, session.project(project))
         request.zombie_target.CopyFrom(names.commit(place.repo, place.target))
-    wrong = 0
+    wrong: set[str] = set()
     for answer in session.client.pfs.Fsck(request):
         if answer.error:
-            wrong += 1
+            wrong.add(answer.error)
             click.echo(f"Error: {answer.error}")
         if answer.fix:
             click.echo(f"Fix applied: {answer.fix}")
+    for found in session.client.space.CheckData(own.CheckDataRequest()) if data else ():
+        if found.error not in wrong:
+            wrong.add(found.error)
+            click.echo(f"Error: {found.error}")
     if wrong:
-        raise DataLoss(f"{wrong} errors found" + ("" if fix else "; --fix mends what can be mended"))
+        raise DataLoss(f"{len(wrong)} errors found" + ("" if fix else "; --fix mends what can be mended"))
     click.echo("No errors found.")
 
 
