@@ -13,4 +13,4 @@ def kind_of(model: dict[str, Any], leaf: float, petal: float) -> str:
         return float((known[0] - leaf) ** 2 + model["weight"] * (known[1] - petal) ** 2)
 
     nearest = sorted(model["known"], key=distance)[: model["neighbours"]]
-    return Counter(kind for _, _, kind in nearest).most_common(1)[0][0]
+    return str(Counter(kind for _, _, kind in nearest).most_common(1)[0][0])
