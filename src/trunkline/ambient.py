@@ -66,6 +66,7 @@ class SimulatedAmbient:
     def __init__(self, seed: int = 0, start_us: Micros = 1_700_000_000_000_000) -> None:
         self._random = random.Random(seed)
         self._now_us = start_us
+        self._set_us = 0
         self._lock = threading.Lock()
 
     def now_us(self) -> Micros:
@@ -75,7 +76,7 @@ class SimulatedAmbient:
 
     def ticks_s(self) -> float:
         with self._lock:
-            return self._now_us / 1e6
+            return (self._now_us - self._set_us) / 1e6
 
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)
@@ -84,6 +85,12 @@ class SimulatedAmbient:
         """Move the clock forward."""
         with self._lock:
             self._now_us += int(seconds * 1e6)
+
+    def step(self, seconds: float) -> None:
+        """Set the clock, as an operator does or a time server: no time passes, and `ticks_s` stays."""
+        with self._lock:
+            self._now_us += int(seconds * 1e6)
+            self._set_us += int(seconds * 1e6)
 
     def new_id(self) -> str:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Jobs on a real catalog: waiting, deadlines, stops, deletions, bases that still run, listings, logs, datums."""
+"""Jobs on a real catalog: waiting, stops, deletions, bases that still run, listings, logs, datums."""
 
 from __future__ import annotations
 
@@ -95,19 +95,6 @@ def test_the_output_of_a_killed_job_can_be_read(world: World) -> None:
     assert world.content("edges", job.id) == {"/a": b"1"}
     info = world.files.catalog.read(lambda tx: commits.inspect_commit(tx, EDGES.output, job.id))
     assert info.error == "enough"
-
-
-def test_a_job_that_takes_too_long_is_killed(world: World) -> None:
-    world.put({"/a": b"1"})
-    world.pipeline("edges", copy, glob("/*"), job_timeout_us=60_000_000)
-    world.pump(work=False)
-    world.clock.advance(59)
-    world.pump(work=False)
-    assert world.last("edges").state is JobState.RUNNING
-    world.clock.advance(2)
-    world.pump(work=False)
-    assert world.last("edges").state is JobState.KILLED
-    assert world.last("edges").reason == "job timed out after 60 s"
 
 
 def test_a_failure_upstream_makes_everything_downstream_unrunnable(world: World) -> None:

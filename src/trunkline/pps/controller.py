@@ -24,6 +24,7 @@ from trunkline.pps import events as ev
 from trunkline.pps.claims import Leases
 from trunkline.pps.egress.pushing import push
 from trunkline.pps.events import Work
+from trunkline.pps.schedules.deadlines import Deadlines
 from trunkline.pps.secrets import Vault
 from trunkline.pps.tables import Tables
 
@@ -62,6 +63,7 @@ class Controller:
         self._pps = pps
         self._files = pps.files
         self._cursor: outbox.Cursor | None = None
+        self._deadlines = Deadlines(pps.files.ambient)
         self._stop = threading.Event()
         self._heard = 0
         self._lock = threading.Lock()
@@ -91,7 +93,7 @@ class Controller:
     def _listen(self) -> bool:
         """One round of news: commits that moved, jobs whose time is up; whether there was any."""
         heard = self._hear()
-        late = self._files.catalog.read(job_rows.past_deadline)
+        late = self._deadlines.late(self._files.catalog.read(job_rows.deadlines))
         for seq in late:
             self._files.catalog.transact(partial(_out_of_time, seq=seq))
         return bool(heard or late)
@@ -190,16 +192,14 @@ class Controller:
 
     def _pause(self) -> float:
         """How long there is nothing to do, unless something happens."""
-        waiting, deadline = self._files.catalog.read(
-            lambda tx: (job_rows.list_instructions(tx), job_rows.next_deadline(tx))
-        )
+        waiting = self._files.catalog.read(job_rows.list_instructions)
         with self._lock:  # what is in hand needs nobody to wake up for it
             keys = self._busy
             times = [one.not_before_us for one in waiting if (one.job, one.work == Work.EGRESS.value) not in keys]
-        times += [deadline] if deadline is not None else []
-        if not times:
-            return IDLE_S
-        return min(max((min(times) - self._files.ambient.now_us()) / 1e6, 0.01), IDLE_S)
+        pauses = [(time - self._files.ambient.now_us()) / 1e6 for time in times]
+        left_s = self._deadlines.left_s()
+        pauses += [left_s] if left_s is not None else []
+        return min(max(min(pauses), 0.01), IDLE_S) if pauses else IDLE_S
 
     def _tick(self) -> None:
         while not self._stop.wait(TICK_S):

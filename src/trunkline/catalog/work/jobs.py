@@ -215,17 +215,11 @@ def waiting_for(tx: Tx, base: int) -> list[int]:
     return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
 
 
-def past_deadline(tx: Tx) -> list[int]:
-    """Open jobs whose time is up."""
-    where = and_(jobs.c.deadline_us <= tx.now_us, _OPEN)
-    return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
-
-
-def next_deadline(tx: Tx) -> Micros | None:
-    """When the next job's time is up."""
-    query = select(func.min(jobs.c.deadline_us)).where(_OPEN)
-    found = tx.execute(query).one()[0]
-    return None if found is None else int(found)
+def deadlines(tx: Tx) -> dict[int, tuple[Micros, Micros]]:
+    """Open jobs that have a limit: when their time is up, and the whole time they have."""
+    where = and_(jobs.c.deadline_us.is_not(None), _OPEN)
+    query = select(jobs.c.seq, jobs.c.deadline_us, jobs.c.timeout_us).where(where)
+    return {row[0]: (row[1], row[2]) for row in tx.execute(query).all()}
 
 
 def set_core(tx: Tx, seq: int, core: Mapping[str, Any]) -> None:
