@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from trunkline.errors import Aborted, BlobGone, InvalidArgument, NotFound, Unimplemented
+from trunkline.errors import Aborted, BlobGone, InvalidArgument, NotFound
 from trunkline.model import paths
 from trunkline.model.globs import Glob
 from trunkline.model.infos import FileInfo
@@ -135,8 +135,8 @@ def diff_file(
 ) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
     """Files and directories that differ, as (new, old) pairs in path order; None where one side has nothing.
 
-    shallow: do not look into directories that differ. old None: everything is new. Raises Unimplemented for two
-    different paths.
+    Two directories of different paths are compared by what lies where in them. shallow: do not look into directories
+    that differ. old None: everything is new.
     """
     path = paths.clean(new_path)
     if old is None:
@@ -144,8 +144,41 @@ def diff_file(
             yield info_of(new, entry), None
         return
     if paths.clean(old_path) != path:
-        raise Unimplemented(f"{new_path} and {old_path} cannot be compared: give the same path in both commits")
+        yield from _moved(new, path, old, paths.clean(old_path), shallow)
+        return
     for change in changes(new.view.diff(old.view, path, shallow)):
         there = info_of(new, change.new) if change.new is not None else None
         before = info_of(old, change.old) if change.old is not None else None
         yield there, before
+
+
+def _moved(
+    new: Source, new_path: str, old: Source, old_path: str, shallow: bool
+) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
+    """What differs between two paths, by the names below them; a file and a directory have nothing in common."""
+    ours, theirs = _named(new, new_path, shallow), _named(old, old_path, shallow)
+    one, other = next(ours, None), next(theirs, None)
+    while one is not None or other is not None:
+        if one is not None and (other is None or one[0] < other[0]):
+            yield info_of(new, one[1]), None
+            one = next(ours, None)
+        elif other is not None and (one is None or other[0] < one[0]):
+            yield None, info_of(old, other[1])
+            other = next(theirs, None)
+        elif one is not None and other is not None:
+            if one[1].hash != other[1].hash:
+                yield info_of(new, one[1]), info_of(old, other[1])
+            one, other = next(ours, None), next(theirs, None)
+
+
+def _named(source: Source, path: str, shallow: bool) -> Iterator[tuple[str, Entry]]:
+    """What lies at and below a path with its name there, ascending: "" is the file itself, "/" the directory."""
+    found = source.view.find(path)
+    if found is None:
+        return
+    if not found.is_dir:
+        yield "", found
+        return
+    stem = len(found.path) - 1
+    for entry in entries(source.view.list(path) if shallow else source.view.walk(path)):
+        yield entry.path[stem:], entry
