@@ -96,8 +96,13 @@ async def _serve(config: Config, engine: Engine, ambient: Ambient) -> str:
     """Serve until the end. Answers the address."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        engine.restored = False  # whoever starts it next finds what was restored
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told)
     engine.on_restored = lambda: loop.call_soon_threadsafe(stop.set)
     server = Server(config, engine, ambient)
     try:
