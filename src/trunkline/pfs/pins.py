@@ -13,6 +13,7 @@ from types import TracebackType
 from trunkline.ambient import Ambient
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Catalog
+from trunkline.errors import ResourceExhausted, Unavailable
 
 STALE_S = 3600.0
 """A read that has asked for nothing in this time (its client has stopped taking) keeps nothing alive any longer."""
@@ -64,9 +65,21 @@ class Pins:
         number = next(self._numbers)
         with self._lock:
             if self._newest is None:
-                self._newest = self._catalog.transact(lambda tx: session_rows.pin(tx, self.process))
-            self._running[number] = (self._newest, self._ambient.ticks_s())
+                self._newest = self._placed()
+            since = self._newest if self._newest is not None else self._catalog.read(session_rows.doomed_through)
+            self._running[number] = (since, self._ambient.ticks_s())
         return Reading(self, number)
+
+    def _placed(self) -> int | None:
+        """The pin put in place; None where nothing can be written, on a full disk say.
+
+        Reads go on without it: collection has to write as well before it takes anything away, and what it could take
+        away once there is room again was deleted meanwhile; a read of that is told so.
+        """
+        try:
+            return self._catalog.transact(lambda tx: session_rows.pin(tx, self.process))
+        except (ResourceExhausted, Unavailable):
+            return None
 
     def touch(self, number: int) -> None:
         """See `Reading.touch`. Takes no lock: it is called for every piece of every file."""

@@ -35,8 +35,9 @@ def fill(channel: grpc.Channel, pool: Pool) -> None:
         with suppress(grpc.RpcError):
             files.CreateRepo(pfs.CreateRepoRequest(repo=repo))
             files.ModifyFile(edits(on(repo), FILES))
-    _try(work.CreatePipelineV2, pps.CreatePipelineV2Request(create_pipeline_request_json=_spec("pipe", "one")))
-    _try(work.CreatePipelineV2, pps.CreatePipelineV2Request(create_pipeline_request_json=_spec("pair", "two")))
+    work.SetClusterDefaults(pps.SetClusterDefaultsRequest(cluster_defaults_json="{}"))
+    for name, source in zip(PIPELINES, REPOS, strict=True):
+        _made(files, work, name, source)
     _nouns(files, work, pool)
     _lent(channel, files, pool)
 
@@ -80,6 +81,15 @@ def _lent(channel: grpc.Channel, files: Any, pool: Pool) -> None:
         listed = api.ListTransaction(transactions.ListTransactionRequest()).transaction_info
         ids = [info.transaction.id for info in listed[:3]]
         pool.things["transaction"] = ids or [api.StartTransaction(transactions.StartTransactionRequest()).id]
+
+
+def _made(files: Any, work: Any, name: str, source: str) -> None:
+    """A pipeline, unless it is there; it must be possible, whatever was sent before."""
+    there = {info.pipeline.name for info in work.ListPipeline(pps.ListPipelineRequest())}
+    if name not in there:
+        repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
+        files.DeleteRepo(pfs.DeleteRepoRequest(repo=repo, force=True))  # as a deleted pipeline may leave it
+        work.CreatePipelineV2(pps.CreatePipelineV2Request(create_pipeline_request_json=_spec(name, source)))
 
 
 def _spec(name: str, repo: str) -> str:
