@@ -194,10 +194,10 @@ CASES: list[tuple[Any, list[str]]] = [
     (spec(egress={"URL": "s3://b", "object_storage": {"url": "ftp://x"}}),
      ["egress: egress goes to exactly one of URL, object_storage, sql_database; found URL and object_storage",
       'egress.object_storage.url: expected a URL that starts with one of s3, gs, gcs, wasb, wasbs, as, found "ftp://x"']),
-    (spec(egress={"sql_database": {"url": "oracle://u@h/d", "file_format": {"type": "PARQUET"}}}),
-     ['egress.sql_database.url: expected a URL that starts with one of postgres, postgresql, mysql, snowflake, found '
-      '"oracle://u@h/d"',
-      "egress.sql_database.file_format.type: expected CSV or JSON, found PARQUET",
+    (spec(egress={"sql_database": {"url": "oracle://u@h/d", "file_format": {"type": "UNKNOWN"}}}),
+     ['egress.sql_database.url: expected a URL that starts with one of postgres, postgresql, mysql, snowflake, sqlite, '
+      'found "oracle://u@h/d"',
+      "egress.sql_database.file_format.type: expected CSV, JSON or PARQUET, found UNKNOWN",
       "egress.sql_database.secret.name: the password comes from a secret: its name and key are needed",
       "egress.sql_database.secret.key: the password comes from a secret: its name and key are needed"]),
     # the rest

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,10 @@ from pps_world import World, copy, glob
 from test_crashes import Doomed, Killed
 
 from trunkline.errors import Unavailable
-from trunkline.model.specs.spec import Egress
+from trunkline.model.specs.spec import Egress, SqlEgress
 from trunkline.pps import machine
 from trunkline.pps.egress import pushing
+from trunkline.pps.secrets.changes import create_secret
 from trunkline.storage.objects import places
 
 OUT = Egress(url="s3://bucket/out?endpoint=http://key:hidden@x")
@@ -173,6 +177,32 @@ def test_the_log_says_each_try(world: World, store: MemoryStore, monkeypatch: py
         "egress to s3://bucket/out failed once, trying again (last: no route to host)",
     ]
     assert "hidden" not in " ".join(said)
+
+
+def test_tables_mirror_the_output_of_the_newest_job(world: World, tmp_path: Path) -> None:
+    place = tmp_path / "rows.db"
+    with sqlite3.connect(place) as connection:
+        connection.execute("create table days (id integer, note text)")
+    egress = Egress(sql=SqlEgress(f"sqlite:///{place}", "CSV", (), "db", "password"))
+    data = {"password": base64.b64encode(b"hidden").decode()}
+    form = {"kind": "Secret", "apiVersion": "v1", "type": "Opaque", "metadata": {"name": "db"}, "data": data}
+    create_secret(world.files.catalog, world.pps.vault, json.dumps(form).encode())
+    world.pipeline("edges", copy, glob("/*"), egress=egress)
+    world.put({"/days/a": b"1,x\n", "/days/b": b"2,y\n"})
+    world.pump()
+    assert world.last("edges").state.value == "SUCCESS"
+    assert connection.execute("select * from days").fetchall() == [(1, "x"), (2, "y")]
+    world.put({"/days/a": b"one,x\n"})
+    world.pump()
+    job = world.last("edges")
+    assert (job.state.value, '/days/a, row 1: "one" is no int64' in job.reason) == ("EGRESSING", True), job.reason
+    assert connection.execute("select * from days").fetchall() == [(1, "x"), (2, "y")]
+    world.files.catalog.transact(lambda tx: machine.stop(tx, machine.need_job(tx, job.job), "stopped by a person"))
+    world.put({"/days/a": b"3,x\n"})
+    world.pump()
+    assert world.last("edges").state.value == "SUCCESS"
+    assert connection.execute("select * from days").fetchall() == [(3, "x"), (2, "y")]
+    connection.close()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

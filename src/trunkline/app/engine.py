@@ -149,7 +149,7 @@ class Engine:
             TagDoor(files),
             MergeDoor(files, bridge),
             ImageDoor(files),
-            EgressDoor(files, bridge),
+            EgressDoor(files, self._pps.vault, bridge),
             FileSetDoor(self._leases, bridge, events),
             CacheDoor(files),
             StorageDoor(self._leases),

@@ -81,6 +81,11 @@ class Catalog:
         return catalog
 
     @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self._lock.folder
+
+    @property
     def counts(self) -> Counts:
         """What the writer has done so far."""
         return self._writer.counts

@@ -20,6 +20,7 @@ class FolderLock:
 
         Raises FailedPrecondition when another process has it, naming that one, and when the folder cannot be used.
         """
+        self.folder = folder
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)

@@ -214,7 +214,7 @@ def _egress_form(egress: tree.Egress | None) -> Form:
         "sql_database": {
             "url": sql.url,
             "file_format": _said({"type": sql.format, "columns": list(sql.columns)}),
-            "secret": {"name": sql.secret_name, "key": sql.secret_key},
+            "secret": _said({"name": sql.secret_name, "key": sql.secret_key}),
         }
     }
 

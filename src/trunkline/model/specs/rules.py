@@ -18,7 +18,7 @@ Form = Mapping[str, Any]
 
 SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 STORES = ("s3", "gs", "gcs", "wasb", "wasbs", "as")
-DATABASES = ("postgres", "postgresql", "mysql", "snowflake")
+DATABASES = ("postgres", "postgresql", "mysql", "snowflake", "sqlite")
 NODE_PORTS = range(30000, 32768)
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s]+)([^\s]*)\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?\Z")
@@ -217,9 +217,9 @@ class _Rules:
         else:
             self.missing((*path, "url"), "egress needs a URL")
         kind = sql.get("file_format", {}).get("type", "UNKNOWN")
-        if kind not in ("CSV", "JSON"):
-            self.missing((*path, "file_format", "type"), f"expected CSV or JSON, found {kind}")
-        for field in ("name", "key"):
+        if kind not in ("CSV", "JSON", "PARQUET"):
+            self.missing((*path, "file_format", "type"), f"expected CSV, JSON or PARQUET, found {kind}")
+        for field in ("name", "key") if not sql.get("url", "").startswith("sqlite:") else ():
             if not sql.get("secret", {}).get(field):
                 self.missing((*path, "secret", field), "the password comes from a secret: its name and key are needed")
 

@@ -176,7 +176,7 @@ class Spout:
 
 @dataclass(frozen=True, slots=True)
 class SqlEgress:
-    """Output rows into tables of a database. format: CSV or JSON."""
+    """Output rows into tables of a database. format: CSV, JSON or PARQUET."""
 
     url: str
     format: str

@@ -17,6 +17,7 @@ from trunkline.errors import TrunklineError
 from trunkline.model.specs import Egress
 from trunkline.pfs import reads
 from trunkline.pfs.files import Files
+from trunkline.pfs.outside.rows import send_rows
 from trunkline.pfs.outside.sending import send
 from trunkline.pps import events as ev
 from trunkline.pps.decide import Phase, fits
@@ -24,7 +25,8 @@ from trunkline.pps.egress.places import named
 from trunkline.pps.events import JobEvent
 from trunkline.pps.lineage import core_of, spec_of
 from trunkline.pps.machine import feed
-from trunkline.pps.secrets import Vault
+from trunkline.pps.secrets import Vault, value_of
+from trunkline.storage.databases import Layout
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,13 @@ def push(files: Files, vault: Vault, do: InstructionRow, stopping: Callable[[], 
             log.exception("egress of job %s failed", found.job.job)
         event = ev.EgressFailed(do.gen, named(found.egress), str(error) or type(error).__name__)
     files.catalog.transact(lambda tx: _done(tx, do, event))
+
+
+def password_of(files: Files, vault: Vault, name: str, key: str) -> str:
+    """The password that a secret holds; "" when none is named. Raises NotFound, FailedPrecondition."""
+    if not name:
+        return ""
+    return files.catalog.read(lambda tx: value_of(tx, vault, name, key)).decode(errors="replace").rstrip("\n")
 
 
 def _begin(tx: Tx, do: InstructionRow) -> _Task | None:
@@ -95,4 +104,9 @@ def _waits(tx: Tx, do: InstructionRow) -> bool:
 
 def _send(files: Files, vault: Vault, task: _Task, wanted: Callable[[], bool]) -> None:
     source = reads.output_source(files, task.job.output_commit)
+    sql = task.egress.sql
+    if sql is not None:
+        password = password_of(files, vault, sql.secret_name, sql.secret_key)
+        send_rows(files, source, sql.url, password, Layout(sql.format, sql.columns), wanted)
+        return
     send(source, "/", task.egress.url, files.ambient, wanted=wanted)

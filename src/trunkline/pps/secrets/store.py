@@ -109,7 +109,7 @@ def uses(spec: PipelineSpec, name: str) -> bool:
 def _wanted(spec: PipelineSpec) -> Iterable[tuple[str, str]]:
     for mount in spec.transform.secrets:
         yield mount.name, mount.key
-    if spec.egress is not None and spec.egress.sql is not None:
+    if spec.egress is not None and spec.egress.sql is not None and spec.egress.sql.secret_name:
         yield spec.egress.sql.secret_name, spec.egress.sql.secret_key
 
 

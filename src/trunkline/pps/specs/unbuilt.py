@@ -8,7 +8,6 @@ from trunkline.errors import Unimplemented
 from trunkline.model.specs import Leaf, PfsInput, PipelineSpec
 
 UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
-    "egress.sql_database": lambda spec: spec.egress is not None and spec.egress.sql is not None,
     "s3_out": lambda spec: spec.s3_out,
     "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
     "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),

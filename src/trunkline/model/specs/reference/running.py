@@ -142,14 +142,12 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "url": Field("`s3://`, `gs://` or `wasb://`, with a prefix for the paths.", "s3://bucket/edges")
     },
     "sql_database": {
-        "url": Field(
-            "`postgresql://`, `mysql://` or `snowflake://`, with user and host, without the password.", _SQL["url"]
-        ),
+        "url": Field("`postgresql://`, `mysql://`, `snowflake://` or `sqlite://`, without the password.", _SQL["url"]),
         "file_format": Field("How rows are written in the files.", _SQL["fileFormat"]),
         "secret": Field("Where the password is.", _SQL["secret"]),
     },
     "file_format": {
-        "type": Field("`CSV` or `JSON`.", "CSV"),
+        "type": Field("`CSV`, `JSON` (an object a line) or `PARQUET`.", "CSV"),
         "columns": Field(
             "The columns by name; a CSV file then begins with such a line. Else: in the table's order.",
             ["day", "total"],
