@@ -34,11 +34,11 @@ class Door(WorkerServicer):
             _refuse(context, error)
         return wire.NextDatumResponse(env=[f"{name}={value}" for name, value in env.items()])
 
-    def Cancel(self, request: wire.CancelRequest, _context: grpc.ServicerContext) -> wire.CancelResponse:
+    def Cancel(self, request: wire.CancelRequest, context: grpc.ServicerContext) -> wire.CancelResponse:
         """End the datum in progress, if it is of that job and has these inputs; it is run again."""
         return wire.CancelResponse(success=self.cancel(request.job_id, list(request.data_filters)))
 
-    def Status(self, _request: Empty, _context: grpc.ServicerContext) -> pps.WorkerStatus:
+    def Status(self, request: Empty, context: grpc.ServicerContext) -> pps.WorkerStatus:
         """Which worker this is."""
         return pps.WorkerStatus(worker_id=self._worker)
 

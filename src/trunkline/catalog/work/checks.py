@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_, select
+from sqlalchemy import Executable, and_, exists, func, or_, select
 
 from trunkline.catalog.engine.tx import Tx
 from trunkline.catalog.tables_pfs import commits
@@ -107,7 +106,7 @@ def states_that_no_move_reaches(tx: Tx) -> Iterator[str]:
         yield f"I-10: job {seq} is {state} in phase {phase}, with {when} of its end"
 
 
-def _contradicting() -> Select[Any]:
+def _contradicting() -> Executable:
     terminal = jobs.c.state.in_([state.value for state in JobState if state.terminal])
     over = jobs.c.phase == "ended"
     early = and_(terminal, jobs.c.phase.not_in(["finishing", "ended"]))

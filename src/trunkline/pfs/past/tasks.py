@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trunkline.catalog import commits as commit_rows
@@ -20,7 +21,7 @@ class Task:
     group: str
     claimed: bool
     what: str
-    data: dict[str, object]
+    data: Mapping[str, object]
 
 
 def page(tx: Tx, after: int, limit: int = 500) -> list[tuple[int, Task]]:
