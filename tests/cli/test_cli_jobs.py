@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import trunkline_pb2 as own
 
 JOBS = [
     job(),
@@ -81,10 +82,33 @@ def test_inspect_job(pachctl, server, context):
     )  # fmt: skip
     for line in wanted:
         assert line in out.splitlines()
+    assert "CPU Time" not in out  # by a server that cannot say
     assert "Reason: " + ("why " * 20).strip() in out
     assert f"WORKER JOB                              DATUM STARTED\nw1     {ID} /a    5 seconds ago\n" in out
     bare = pachctl("inspect", "job", ID)
     assert (bare.status, f"`pachctl list job {ID}`" in bare.err) == (1, True)
+
+
+def usage(seconds: int, cpu_us: int, memory_bytes: int) -> own.Usage:
+    stats = pps.ProcessStats(process_time=Duration(seconds=seconds), download_bytes=10, upload_bytes=2048)
+    return own.Usage(stats=stats, cpu_us=cpu_us, memory_bytes=memory_bytes)
+
+
+def test_inspect_job_names_what_took_most_and_what_reuse_saved(pachctl, server, context):
+    slow = own.DatumUsage(datum="d1", paths=["/a", "/b", "/c", "/d"], usage=usage(90, 2_500_000, 5 << 20))
+    server.script["pps.InspectJob"] = job()
+    server.script["datums.InspectJobUsage"] = own.JobUsage(
+        spent=usage(91, 2_600_000, 5 << 20), saved=usage(30, 0, 0), reused=5, slowest=[slow],
+        largest=[own.DatumUsage(datum="d2", usage=usage(1, 0, 0))],
+    )  # fmt: skip
+    out = pachctl("inspect", "job", f"edges@{ID}").out
+    assert "CPU Time: 2.6s\nPeak Memory: 5MiB\n" in out
+    assert "Saved by Reuse: 30s (CPU -), which 5 skipped datums took when they ran\n" in out
+    assert (
+        "Slowest Datums:\nDATUM FILES           TIME  CPU  MEMORY IN  OUT\n"
+        "d1    /a, /b, /c, ... 1m30s 2.5s 5MiB   10B 2KiB\n" in out
+    )
+    assert "Largest Datums:\nDATUM FILES TIME CPU MEMORY IN  OUT\nd2    -     1s   -   -      10B 2KiB\n" in out
 
 
 def test_wait_and_stop_jobs(pachctl, server, context):
@@ -137,6 +161,9 @@ def test_datums(pachctl, server, context):
         f"PFS State: edges.meta@{ID}:/pfs/d1\n"
         f"Inputs:\nREPO   COMMIT                           PATH\nimages {ID} /a.png\n"
     )
+    server.script["datums.InspectDatumUsage"] = own.DatumUsage(usage=usage(1, 300_000, 1 << 20))
+    out = pachctl("inspect", "datum", f"edges@{ID}", "d1").out
+    assert "Upload Time: 0ms\nCPU Time: 300ms\nPeak Memory: 1MiB\nPFS State" in out
 
 
 # Logs.

@@ -68,6 +68,18 @@ def test_rows_of_version_1_can_be_read() -> None:
     assert (second["place"], second["source"], second["state"]) == (-1, -1, 0)
 
 
+def test_rows_written_before_a_column_was_thought_of_are_read_beside_new_ones() -> None:
+    old = fresh(ids(2)).drop_columns(["cpu_us", "memory_bytes"])
+    assert decode(encode(old)).equals(fresh(ids(2)))
+    rows = replace(decode(encode(old)), place=pa.array([0, 1]))
+    early = results([{"row": 0, "process_us": 5}]).drop_columns(["cpu_us", "memory_bytes"])
+    told = [ReportRow(9, 1, 0, 1, (), to_ipc(early)), report(1, {"cpu_us": 3, "memory_bytes": 7})]
+    after = with_reports(rows, told, 9, 1, ("", ""))
+    assert after["process_us"].to_pylist() == [5, 0]
+    assert after["cpu_us"].to_pylist() == [0, 3]
+    assert after["memory_bytes"].to_pylist() == [0, 7]
+
+
 def test_a_table_is_written_and_read_back() -> None:
     rows = fresh(ids(3))
     assert decode(encode(rows)).equals(rows)

@@ -38,6 +38,18 @@ def test_datums_run_in_order_and_their_output_is_tagged(world: World) -> None:
     assert result.process_us > 0
 
 
+def test_what_code_used_is_summed_over_its_tries_and_the_most_memory_counts(world: World) -> None:
+    burn = "dd if=/dev/zero of=/dev/null bs=64M count=9 2>&1; exit 1"
+    server = world.one(burn, err_cmd=("true",), datum_tries=2)
+    once = world.one(burn, err_cmd=("true",), datum_tries=1)
+    (twice,), (single,) = server.all_results(), once.all_results()
+    assert single.cpu_us > 0
+    assert twice.cpu_us > single.cpu_us * 1.2
+    assert 64 << 20 <= twice.memory_bytes < 128 << 20
+    (idle,) = world.one("true").all_results()
+    assert 0 < idle.memory_bytes < 64 << 20
+
+
 def test_a_second_claim_uses_the_same_agent(world: World) -> None:
     step = Step(("sh", "-c", "cp -r /pfs/images/* /pfs/out"))
     claims = [claim(step, [datum(row, element(f"/{row}.txt"))], id=f"c{row}") for row in range(3)]

@@ -140,6 +140,9 @@ jobs = Table(
     Column("upload_us", BigInteger, nullable=False, default=0),
     Column("download_bytes", BigInteger, nullable=False, default=0),
     Column("upload_bytes", BigInteger, nullable=False, default=0),
+    Column("cpu_us", BigInteger, nullable=False, default=0),
+    # The most that one process held, and not a sum.
+    Column("memory_bytes", BigInteger, nullable=False, default=0),
     Column("created_us", BigInteger, nullable=False),
     Column("started_us", BigInteger),
     Column("finished_us", BigInteger),

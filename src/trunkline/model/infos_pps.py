@@ -11,13 +11,18 @@ from trunkline.model.names import Commit, Job, Pipeline
 
 @dataclass(frozen=True, slots=True)
 class ProcessStats:
-    """Times and sizes, of one datum or summed over those that a job ran."""
+    """Times and sizes, of one datum or summed over those that a job ran.
+
+    cpu_us: of all processes its code started; memory_bytes: the most that one of them held (over a job: the largest).
+    """
 
     download_us: Micros = 0
     process_us: Micros = 0
     upload_us: Micros = 0
     download_bytes: int = 0
     upload_bytes: int = 0
+    cpu_us: Micros = 0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

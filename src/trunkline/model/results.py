@@ -36,8 +36,23 @@ RESULTS = pa.schema(
         pa.field("upload_us", pa.int64(), nullable=False),
         pa.field("download_bytes", pa.int64(), nullable=False),
         pa.field("upload_bytes", pa.int64(), nullable=False),
+        pa.field("cpu_us", pa.int64(), nullable=False),  # of all processes that its tries started; 0: not known
+        pa.field("memory_bytes", pa.int64(), nullable=False),  # the most that one of them held; 0: not known
     ]
 )
+
+LATER = ("cpu_us", "memory_bytes")
+"""Columns that rows written before they were thought of do not have."""
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """The table with the columns of `LATER` that it lacks, at its end: what is not known is 0."""
+    for name in LATER:
+        if name not in table.column_names:
+            kind = RESULTS.field(name)
+            zeros = pa.repeat(pa.scalar(0, kind.type), table.num_rows)
+            table = table.append_column(kind, zeros)
+    return table
 
 
 def results(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -59,6 +74,6 @@ def to_ipc(table: pa.Table) -> bytes:
 
 
 def from_ipc(data: bytes) -> pa.Table:
-    """The reverse of `to_ipc`. Raises pyarrow.ArrowInvalid when `data` is none."""
+    """The reverse of `to_ipc`, completed. Raises pyarrow.ArrowInvalid when `data` is none."""
     with pa.ipc.open_stream(data) as reader:
-        return reader.read_all()
+        return completed(reader.read_all())

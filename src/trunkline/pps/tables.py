@@ -21,7 +21,7 @@ from trunkline.errors import DataLoss
 from trunkline.model.datums import ID, DatumTable
 from trunkline.model.jobs import DatumState
 from trunkline.model.plan import RowClass
-from trunkline.model.results import CODE, RESULTS, from_ipc, results, to_ipc
+from trunkline.model.results import CODE, RESULTS, completed, from_ipc, results, to_ipc
 from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
@@ -163,10 +163,10 @@ def encode(table: pa.Table) -> bytes:
 
 
 def decode(data: bytes) -> pa.Table:
-    """The reverse of `encode`. Raises DataLoss."""
+    """The reverse of `encode`; of what rows were written without, nothing is known. Raises DataLoss."""
     try:
-        return pa.ipc.open_file(pa.BufferReader(data)).read_all()
-    except pa.ArrowInvalid as error:
+        return completed(pa.ipc.open_file(pa.BufferReader(data)).read_all()).cast(ROWS)
+    except ValueError as error:  # ArrowInvalid is one, and so is a column too few or too many
         raise DataLoss(f"a datum table cannot be read: {error}") from None
 
 

@@ -25,6 +25,7 @@ SERVICES = {
     "transactions": ("transaction_v2", "API"),
     "versions": ("versionpb_v2", "API"),
     "bulk": ("trunkline", "Files"),
+    "datums": ("trunkline", "Datums"),
     "images": ("trunkline", "Images"),
     "space": ("trunkline", "Space"),
     "backups": ("trunkline", "Backups"),

@@ -105,11 +105,18 @@ class Bench:
 
 @dataclass
 class Timing:
-    """When a datum began, and where its time went, in seconds."""
+    """When a datum began, where its time went, in seconds, and what its code used."""
 
     began_us: int
     process_s: float = 0.0
     upload_s: float = 0.0
+    cpu_us: int = 0
+    memory_bytes: int = 0
+
+    def add(self, ended: Exited) -> None:
+        """Count what an execution used."""
+        self.cpu_us += ended.user_us + ended.system_us
+        self.memory_bytes = max(self.memory_bytes, ended.max_rss_bytes)
 
 
 class Execution:
@@ -121,6 +128,7 @@ class Execution:
         self._journal = journal
         self._interrupt = interrupt
         self._row = claim.first
+        self._timing = Timing(0)
         self._env = _claim_environment(bench, claim)
         self._secret = {name: os.fsdecode(value) for name, value in claim.step.secret_env.items()}
         self._stdin = self._write_stdin("stdin", claim.step.stdin)
@@ -130,7 +138,7 @@ class Execution:
         """Try until there is a verdict. Raises Cancelled; OSError and TrunklineError where the machine fails us."""
         step, datum = self._claim.step, prepared.datum
         self._row = datum.row
-        timing = Timing(self._bench.ambient.now_us())
+        timing = self._timing = Timing(self._bench.ambient.now_us())
         attempts: list[Attempt] = []
         found = Found()
         verdict = outcome.judge(step, attempts, datum.deaths) if datum.deaths else None
@@ -178,6 +186,8 @@ class Execution:
             download_bytes=prepared.size_bytes,
             upload_bytes=size,
             files=len(found.files) + len(found.references) if verdict.state is State.SUCCESS else 0,
+            cpu_us=timing.cpu_us,
+            memory_bytes=timing.memory_bytes,
         )
 
     def _housing_problem(self) -> str:
@@ -220,6 +230,7 @@ class Execution:
         self._stop_if_told()
         command = self._command(argv, stdin, env, limit_us=self._claim.step.timeout_us)
         ended = runner.run(command, lines.feed)
+        self._timing.add(ended)
         self._stop_if_told()
         return ended
 

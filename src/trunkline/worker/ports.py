@@ -130,7 +130,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One datum's end: why (a sentence, "" on success), how often it was tried, and what it took. Times in µs."""
+    """One datum's end: why (a sentence, "" on success), how often it was tried, and what it took. Times in µs.
+
+    cpu_us: of all processes of all its tries; memory_bytes: the most that one of them held. 0: not known.
+    """
 
     row: int
     id: str
@@ -144,6 +147,8 @@ class Result:
     download_bytes: int = 0
     upload_bytes: int = 0
     files: int = 0
+    cpu_us: int = 0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""trunkline.v1.Datums: why a datum ran, what would run, and what it takes to run one again."""
+"""trunkline.v1.Datums: why a datum ran, what would run, what datums took, and what it takes to run one again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from trunkline.api.rpc.call import Call
 from trunkline.api.work.handout import datums_of, step_of
+from trunkline.model.infos_pps import ProcessStats
 from trunkline.model.names import Commit
 from trunkline.model.plan import RowClass
 from trunkline.pps.controller import Pps
 from trunkline.pps.datums.forecast import forecast
 from trunkline.pps.datums.reasons import DatumReason, why
 from trunkline.pps.datums.replay import replay
+from trunkline.pps.datums.usage import DatumUsage, datum_usage, job_usage
 from trunkline.pps.pipelines import Rules
 from trunkline.pps.specs import requests
 from trunkline.wire import infos_pps, nouns
@@ -77,6 +79,32 @@ class OwnDatumDoor:
             job=nouns.job(ran),
             secrets=[one.env_var or one.mount_path for one in secrets],
         )
+
+    def InspectJobUsage(self, request: wire.InspectJobUsageRequest, _call: Call) -> wire.JobUsage:
+        """What a job took."""
+        found = job_usage(self.system.files, self.system.tables, nouns.job_of(request.job), request.number)
+        return wire.JobUsage(
+            spent=_usage(found.spent),
+            saved=_usage(found.saved),
+            reused=found.reused,
+            slowest=map(_datum_usage, found.slowest),
+            largest=map(_datum_usage, found.largest),
+        )
+
+    def InspectDatumUsage(self, request: wire.InspectDatumUsageRequest, _call: Call) -> wire.DatumUsage:
+        """What a datum took."""
+        job = nouns.job_of(request.datum.job)
+        return _datum_usage(datum_usage(self.system.files, self.system.tables, job, request.datum.id))
+
+
+def _usage(stats: ProcessStats) -> wire.Usage:
+    return wire.Usage(stats=infos_pps.process_stats(stats), cpu_us=stats.cpu_us, memory_bytes=stats.memory_bytes)
+
+
+def _datum_usage(one: DatumUsage) -> wire.DatumUsage:
+    return wire.DatumUsage(
+        datum=one.datum, paths=one.paths, state=infos_pps.datum_state(one.state), usage=_usage(one.stats)
+    )
 
 
 def _reason(one: DatumReason) -> wire.DatumReason:

@@ -311,6 +311,8 @@ CREATE TABLE jobs (
 	upload_us BIGINT NOT NULL,
 	download_bytes BIGINT NOT NULL,
 	upload_bytes BIGINT NOT NULL,
+	cpu_us BIGINT NOT NULL,
+	memory_bytes BIGINT NOT NULL,
 	created_us BIGINT NOT NULL,
 	started_us BIGINT,
 	finished_us BIGINT,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal_column, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
@@ -37,7 +37,9 @@ CORE = (
 )
 """Columns of the core, in the order of `pps.decide.JobCore`."""
 
-STATS = ("download_us", "process_us", "upload_us", "download_bytes", "upload_bytes")
+SUMS = ("download_us", "process_us", "upload_us", "download_bytes", "upload_bytes", "cpu_us")
+PEAKS = ("memory_bytes",)
+STATS = (*SUMS, *PEAKS)
 ENDED = "ended"
 
 # Spelled out and not a parameter, or SQLite would not see that the index of open jobs holds all it needs.
@@ -239,8 +241,11 @@ def set_table(tx: Tx, seq: int, gen: int, datums: Sequence[str], adopted: Sequen
 
 
 def add_stats(tx: Tx, seq: int, stats: Mapping[str, int]) -> None:
-    """Add to the sums over datums."""
-    values = {name: jobs.c[name] + stats.get(name, 0) for name in STATS}
+    """Add to the sums over datums; the greatest of peaks stays."""
+    values: dict[str, Any] = {name: jobs.c[name] + stats.get(name, 0) for name in SUMS}
+    for name in PEAKS:
+        told = stats.get(name, 0)
+        values[name] = case((jobs.c[name] < told, told), else_=jobs.c[name])
     tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
 
 

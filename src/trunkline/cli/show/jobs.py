@@ -12,10 +12,13 @@ from trunkline.cli.show.repos import Pairs, When
 from trunkline.cli.show.tables import Cell, Row, lines
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import trunkline_pb2 as own
 
 JOB_HEADER = ("PROJECT", "PIPELINE", "ID", "STARTED", "DURATION", "RESTART", "PROGRESS", "DL", "UL", "STATE")
 SET_HEADER = ("ID", "SUBJOBS", "PROGRESS", "CREATED", "MODIFIED")
 DATUM_HEADER = ("ID", "FILES", "STATUS", "TIME")
+USAGE_HEADER = ("DATUM", "FILES", "TIME", "CPU", "MEMORY", "IN", "OUT")
+SHOWN_FILES = 3
 
 REASON_CHARACTERS = 25
 _BAD = (pps.JOB_FAILURE, pps.JOB_KILLED, pps.JOB_UNRUNNABLE)
@@ -84,8 +87,8 @@ def set_row(info: pps.JobSetInfo, when: When) -> Row:
     )
 
 
-def job_details(info: pps.JobInfo, when: When, now_us: Micros) -> Pairs:
-    """A job in full."""
+def job_details(info: pps.JobInfo, when: When, now_us: Micros, usage: own.JobUsage | None = None) -> Pairs:
+    """A job in full. usage: what it took, where the server says."""
     details = info.details
     yield "ID", info.job.id
     yield "Pipeline", info.job.pipeline.name
@@ -98,6 +101,8 @@ def job_details(info: pps.JobInfo, when: When, now_us: Micros) -> Pairs:
     if info.reason:
         yield "Reason", info.reason
     yield from _counters(info)
+    if usage is not None:
+        yield from _job_usage(usage)
     yield from timeouts(details.datum_timeout, details.job_timeout)
     if details.worker_status:
         yield "Worker Status", "\n".join(_workers(details, when))
@@ -135,6 +140,45 @@ def _times(stats: pps.ProcessStats) -> Pairs:
     yield "Upload Time", units.seconds(_seconds(stats.upload_time))
 
 
+def _used(usage: own.Usage) -> Pairs:
+    yield "CPU Time", _cpu(usage)
+    yield "Peak Memory", _memory(usage)
+
+
+def _cpu(usage: own.Usage) -> str:
+    return units.seconds(usage.cpu_us / 1e6) if usage.cpu_us else "-"
+
+
+def _memory(usage: own.Usage) -> str:
+    return units.size(usage.memory_bytes) if usage.memory_bytes else "-"
+
+
+def _job_usage(usage: own.JobUsage) -> Pairs:
+    """What a job took, what reuse saved it, and the datums that took most."""
+    yield from _used(usage.spent)
+    if usage.reused:
+        time, cpu = units.seconds(_time(usage.saved.stats)), _cpu(usage.saved)
+        yield "Saved by Reuse", f"{time} (CPU {cpu}), which {usage.reused} skipped datums took when they ran"
+    if usage.slowest:
+        yield "Slowest Datums", "\n".join(lines(USAGE_HEADER, map(_usage_row, usage.slowest)))
+    if usage.largest:
+        yield "Largest Datums", "\n".join(lines(USAGE_HEADER, map(_usage_row, usage.largest)))
+
+
+def _usage_row(one: own.DatumUsage) -> Row:
+    stats = one.usage.stats
+    more = ", ..." if len(one.paths) > SHOWN_FILES else ""
+    return (
+        one.datum,
+        ", ".join(one.paths[:SHOWN_FILES]) + more or "-",
+        units.seconds(_time(stats)),
+        _cpu(one.usage),
+        _memory(one.usage),
+        units.size(stats.download_bytes),
+        units.size(stats.upload_bytes),
+    )
+
+
 def _workers(details: pps.JobInfo.Details, when: When) -> list[str]:
     rows = []
     for worker in details.worker_status:
@@ -159,13 +203,12 @@ def datum_row(info: pps.DatumInfo) -> Row:
 
 def datum_time(info: pps.DatumInfo) -> str:
     """Download, run and upload together; `-` for a datum that did not run."""
-    stats = info.stats
-    total = _seconds(stats.download_time) + _seconds(stats.process_time) + _seconds(stats.upload_time)
+    total = _time(info.stats)
     return units.seconds(total) if info.HasField("stats") and total else "-"
 
 
-def datum_details(info: pps.DatumInfo) -> Pairs:
-    """A datum in full."""
+def datum_details(info: pps.DatumInfo, usage: own.Usage | None = None) -> Pairs:
+    """A datum in full. usage: what it took, where the server says."""
     yield "ID", info.datum.id
     yield "Job ID", info.datum.job.id
     yield "Image ID", info.image_id or "-"
@@ -174,6 +217,8 @@ def datum_details(info: pps.DatumInfo) -> Pairs:
     yield "Data Uploaded", units.size(info.stats.upload_bytes)
     yield "Total Time", datum_time(info)
     yield from _times(info.stats)
+    if usage is not None:
+        yield from _used(usage)
     if info.pfs_state.path:
         at = info.pfs_state.commit
         yield "PFS State", f"{at.repo.name or at.branch.repo.name}.meta@{at.id}:{info.pfs_state.path}"
@@ -187,6 +232,11 @@ def file_name(info: pfs.FileInfo) -> str:
     """`repo@commit:path`, the commit cut short."""
     commit = info.file.commit
     return f"{commit.repo.name or commit.branch.repo.name}@{commit.id[:7]}:{info.file.path}"
+
+
+def _time(stats: pps.ProcessStats) -> float:
+    """Download, run and upload together, in seconds."""
+    return _seconds(stats.download_time) + _seconds(stats.process_time) + _seconds(stats.upload_time)
 
 
 def _seconds(length: Duration) -> float:

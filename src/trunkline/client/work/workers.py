@@ -183,6 +183,8 @@ def _result(row: ports.Result, image: str, code: str) -> dict[str, object]:
         "upload_us": row.upload_us,
         "download_bytes": row.download_bytes,
         "upload_bytes": row.upload_bytes,
+        "cpu_us": row.cpu_us,
+        "memory_bytes": row.memory_bytes,
         "image": image,
         "code": code,
     }

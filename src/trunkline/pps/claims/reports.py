@@ -81,8 +81,9 @@ def _check(one: Report, row: ClaimRow) -> None:
 
 
 def _count(tx: Tx, row: ClaimRow, one: Report) -> None:
-    sums = {name: pc.sum(one.results[name]).as_py() or 0 for name in job_rows.STATS}
-    job_rows.add_stats(tx, row.job, sums)
+    told = {name: pc.sum(one.results[name]).as_py() or 0 for name in job_rows.SUMS}
+    told |= {name: pc.max(one.results[name]).as_py() or 0 for name in job_rows.PEAKS}
+    job_rows.add_stats(tx, row.job, told)
 
 
 def _feed(tx: Tx, row: ClaimRow, one: Report) -> None:

@@ -1144,6 +1144,151 @@ class ReplayResponse(_message.Message):
 Global___ReplayResponse: _TypeAlias = ReplayResponse  # noqa: Y015
 
 @_typing.final
+class InspectJobUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """How many of the slowest and of the largest to name. 0: 5; at most 1000."""
+    @_builtins.property
+    def job(self) -> _pps_v2_pb2.Job: ...
+    def __init__(
+        self,
+        *,
+        job: _pps_v2_pb2.Job | None = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectJobUsageRequest: _TypeAlias = InspectJobUsageRequest  # noqa: Y015
+
+@_typing.final
+class InspectDatumUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATUM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def datum(self) -> _pps_v2_pb2.Datum: ...
+    def __init__(
+        self,
+        *,
+        datum: _pps_v2_pb2.Datum | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectDatumUsageRequest: _TypeAlias = InspectDatumUsageRequest  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATS_FIELD_NUMBER: _builtins.int
+    CPU_US_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    cpu_us: _builtins.int
+    """User and system time of all processes that the code started, in all tries. 0: not known."""
+    memory_bytes: _builtins.int
+    """The most that one process held; of several datums the greatest. 0: not known."""
+    @_builtins.property
+    def stats(self) -> _pps_v2_pb2.ProcessStats: ...
+    def __init__(
+        self,
+        *,
+        stats: _pps_v2_pb2.ProcessStats | None = ...,
+        cpu_us: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "memory_bytes", b"memory_bytes", "stats", b"stats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class DatumUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATUM_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    datum: _builtins.str
+    state: _pps_v2_pb2.DatumState.ValueType
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
+    def __init__(
+        self,
+        *,
+        datum: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        state: _pps_v2_pb2.DatumState.ValueType = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum", "paths", b"paths", "state", b"state", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatumUsage: _TypeAlias = DatumUsage  # noqa: Y015
+
+@_typing.final
+class JobUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPENT_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    REUSED_FIELD_NUMBER: _builtins.int
+    SLOWEST_FIELD_NUMBER: _builtins.int
+    LARGEST_FIELD_NUMBER: _builtins.int
+    reused: _builtins.int
+    @_builtins.property
+    def spent(self) -> Global___Usage:
+        """By the datums that the job ran itself."""
+
+    @_builtins.property
+    def saved(self) -> Global___Usage:
+        """By the datums whose results it reused, when they ran."""
+
+    @_builtins.property
+    def slowest(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatumUsage]:
+        """Of those that it ran itself, the most time first."""
+
+    @_builtins.property
+    def largest(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatumUsage]:
+        """The same by bytes in and out."""
+
+    def __init__(
+        self,
+        *,
+        spent: Global___Usage | None = ...,
+        saved: Global___Usage | None = ...,
+        reused: _builtins.int = ...,
+        slowest: _abc.Iterable[Global___DatumUsage] | None = ...,
+        largest: _abc.Iterable[Global___DatumUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["saved", b"saved", "spent", b"spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["largest", b"largest", "reused", b"reused", "saved", b"saved", "slowest", b"slowest", "spent", b"spent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobUsage: _TypeAlias = JobUsage  # noqa: Y015
+
+@_typing.final
 class CheckDataRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -628,6 +628,16 @@ class DatumsStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayResponse.FromString,
                 _registered_method=True)
+        self.InspectJobUsage = channel.unary_unary(
+                '/trunkline.v1.Datums/InspectJobUsage',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectJobUsageRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.JobUsage.FromString,
+                _registered_method=True)
+        self.InspectDatumUsage = channel.unary_unary(
+                '/trunkline.v1.Datums/InspectDatumUsage',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectDatumUsageRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumUsage.FromString,
+                _registered_method=True)
 
 
 class DatumsServicer:
@@ -655,6 +665,20 @@ class DatumsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InspectJobUsage(self, request, context):
+        """What a job's datums took, which of them took the most, and what reuse saved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectDatumUsage(self, request, context):
+        """What one datum took.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatumsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -672,6 +696,16 @@ def add_DatumsServicer_to_server(servicer, server):
                     servicer.Replay,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayResponse.SerializeToString,
+            ),
+            'InspectJobUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectJobUsage,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectJobUsageRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.JobUsage.SerializeToString,
+            ),
+            'InspectDatumUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectDatumUsage,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectDatumUsageRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumUsage.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -756,6 +790,60 @@ class Datums:
             '/trunkline.v1.Datums/Replay',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ReplayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectJobUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Datums/InspectJobUsage',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectJobUsageRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.JobUsage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectDatumUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Datums/InspectDatumUsage',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectDatumUsageRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumUsage.FromString,
             options,
             channel_credentials,
             insecure,

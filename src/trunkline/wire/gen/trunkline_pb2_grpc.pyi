@@ -231,6 +231,10 @@ class DatumsStub:
     """What a spec would run if it were created or updated now. Nothing is changed."""
     Replay: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.ReplayRequest, _trunkline_pb2.ReplayResponse]
     """What one datum of a job ran, and on what."""
+    InspectJobUsage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectJobUsageRequest, _trunkline_pb2.JobUsage]
+    """What a job's datums took, which of them took the most, and what reuse saved."""
+    InspectDatumUsage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectDatumUsageRequest, _trunkline_pb2.DatumUsage]
+    """What one datum took."""
 
 @_typing.type_check_only
 class DatumsAsyncStub(DatumsStub):
@@ -243,6 +247,10 @@ class DatumsAsyncStub(DatumsStub):
     """What a spec would run if it were created or updated now. Nothing is changed."""
     Replay: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.ReplayRequest, _trunkline_pb2.ReplayResponse]  # type: ignore[assignment]
     """What one datum of a job ran, and on what."""
+    InspectJobUsage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectJobUsageRequest, _trunkline_pb2.JobUsage]  # type: ignore[assignment]
+    """What a job's datums took, which of them took the most, and what reuse saved."""
+    InspectDatumUsage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectDatumUsageRequest, _trunkline_pb2.DatumUsage]  # type: ignore[assignment]
+    """What one datum took."""
 
 class DatumsServicer(metaclass=_abc_1.ABCMeta):
     """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere."""
@@ -270,6 +278,22 @@ class DatumsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.ReplayResponse, _abc.Awaitable[_trunkline_pb2.ReplayResponse]]:
         """What one datum of a job ran, and on what."""
+
+    @_abc_1.abstractmethod
+    def InspectJobUsage(
+        self,
+        request: _trunkline_pb2.InspectJobUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.JobUsage, _abc.Awaitable[_trunkline_pb2.JobUsage]]:
+        """What a job's datums took, which of them took the most, and what reuse saved."""
+
+    @_abc_1.abstractmethod
+    def InspectDatumUsage(
+        self,
+        request: _trunkline_pb2.InspectDatumUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.DatumUsage, _abc.Awaitable[_trunkline_pb2.DatumUsage]]:
+        """What one datum took."""
 
 def add_DatumsServicer_to_server(servicer: DatumsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

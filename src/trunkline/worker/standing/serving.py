@@ -8,7 +8,7 @@ from collections.abc import Callable
 from trunkline.errors import TrunklineError
 from trunkline.worker import outcome
 from trunkline.worker.collect import Found
-from trunkline.worker.execute import Bench, Execution, Interrupt
+from trunkline.worker.execute import Bench, Execution, Interrupt, Timing
 from trunkline.worker.layout import Prepared, environment
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
@@ -37,6 +37,7 @@ class Serving(Execution):
         """Serve, then collect what the code wrote. Raises Cancelled; OSError and TrunklineError."""
         datum, began_us = prepared.datum, self._bench.ambient.now_us()
         self._row = datum.row
+        self._timing = Timing(began_us)
         self.serve(prepared, environment(datum))
         found, size = Found(), 0
         try:
@@ -62,6 +63,8 @@ class Serving(Execution):
             download_bytes=prepared.size_bytes,
             upload_bytes=size,
             files=len(found.files) + len(found.references),
+            cpu_us=self._timing.cpu_us,
+            memory_bytes=self._timing.memory_bytes,
         )
 
     def serve(self, prepared: Prepared, variables: dict[str, str]) -> None:

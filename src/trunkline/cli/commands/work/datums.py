@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.late import job_view, names, pps, worker_calls, worker_messages
+from trunkline.cli.late import job_view, names, own, pps, worker_calls, worker_messages
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import FailedPrecondition, InvalidArgument
+from trunkline.errors import FailedPrecondition, InvalidArgument, Unimplemented
 
 
 @command()
@@ -53,7 +54,10 @@ def inspect(session: Session, job: str, datum: str, project: str | None, raw: st
     if raw:
         session.raw([info], raw)
     else:
-        session.details(job_view.datum_details(info))
+        usage = None
+        with contextlib.suppress(Unimplemented):  # by a server without this call
+            usage = session.client.datums.InspectDatumUsage(own.InspectDatumUsageRequest(datum=at)).usage
+        session.details(job_view.datum_details(info, usage))
         if info.state == pps.FAILED:
             session.note(
                 f"`pachctl logs --job {job} --datum {info.datum.id}` shows what the code said, "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.work.states import JOB_STATES, history_option, state_option
-from trunkline.cli.late import job_view, names, pipeline_view, pps, progress
+from trunkline.cli.late import job_view, names, own, pipeline_view, pps, progress
 from trunkline.cli.options import (
     all_projects_option,
     command,
@@ -18,7 +19,7 @@ from trunkline.cli.options import (
     raw_options,
 )
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import InvalidArgument
+from trunkline.errors import InvalidArgument, Unimplemented
 from trunkline.model.names import is_id
 
 
@@ -102,7 +103,10 @@ def inspect(session: Session, job: str, project: str | None, raw: str, full: boo
     if raw:
         session.raw([info], raw)
     else:
-        session.details(job_view.job_details(info, session.when(full), session.ambient.now_us()))
+        usage = None
+        with contextlib.suppress(Unimplemented):  # by a server without this call
+            usage = session.client.datums.InspectJobUsage(own.InspectJobUsageRequest(job=at))
+        session.details(job_view.job_details(info, session.when(full), session.ambient.now_us(), usage))
 
 
 @command()
