@@ -54,9 +54,8 @@ def paths(infos: Any) -> list[str]:
 def test_a_list_has_pages_order_and_filter(calls: Any) -> None:
     every = list(calls.ListDatum(pps.ListDatumRequest(input=WHOLE)))
     ids = [info.datum.id for info in every]
-    assert ids == sorted(set(ids))
-    assert len(ids) == 25
-    assert sorted(paths(every)) == [f"/{number:02}" for number in range(25)]
+    assert len(set(ids)) == 25
+    assert paths(every) == [f"/{number:02}" for number in range(25)]
 
     def page(**more: Any) -> list[str]:
         return [info.datum.id for info in calls.ListDatum(pps.ListDatumRequest(input=WHOLE, **more))]
