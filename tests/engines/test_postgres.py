@@ -31,11 +31,18 @@ class File:
         return iter([self.data[offset:]])
 
 
-def program(name: str) -> str:
-    """A program of PostgreSQL; Debian keeps them out of PATH."""
-    found = shutil.which(name) or next((str(one) for one in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
+def program(name: str, folder: Path) -> str:
+    """A program of PostgreSQL, as `make test-engines` brought it, or the machine's own, which Debian keeps off PATH.
+
+    folder: where it can be reached by a user who may not look into the checkout.
+    """
+    brought = os.environ.get("TRUNKLINE_POSTGRES", "")
+    if brought and not (folder / "program").exists():
+        shutil.copytree(Path(brought).parent, folder / "program", symlinks=True)
+    found = shutil.which(name, path=folder / "program" / "bin") or shutil.which(name)
+    found = found or next((str(one) for one in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
     if found is None:
-        pytest.skip("PostgreSQL is not installed: as root, apt install postgresql")
+        pytest.skip("PostgreSQL is not there: make test-engines brings one")
     return found
 
 
@@ -54,13 +61,22 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     data, log = folder / "data", folder / "log"
-    make = [program("initdb"), "-D", data, "-U", "tester", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
+    make = [
+        program("initdb", folder),
+        "-D",
+        data,
+        "-U",
+        "tester",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={folder / 'password'}",
+    ]
     subprocess.run(make, check=True, capture_output=True, cwd=folder, **who)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
-    control = [program("pg_ctl"), "-D", data, "-w"]
+    control = [program("pg_ctl", folder), "-D", data, "-w"]
     subprocess.run(
         [*control, "-l", log, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **who
     )
