@@ -97,7 +97,7 @@ def test_history_is_searched_and_walked(client: Client) -> None:
     first, second = (put(client, repo, **files).commit for files in ({"a": b"1"}, {"b": b"1"}))
     answers = list(client.stub.FindCommits(pfs.FindCommitsRequest(start=second, file_path="/a")))
     assert [one.found_commit.id for one in answers] == [first.id, ""]
-    assert answers[-1].last_searched_commit.id == second.id
+    assert answers[-1].last_searched_commit.id == first.id
     down = client.repo()
     request = pfs.CreateBranchRequest(branch=pfs.Branch(repo=down, name="master"))
     request.provenance.add(repo=repo, name="master")
