@@ -123,7 +123,8 @@ class ObjectBlobs:
             found = obstore.list_with_delimiter(top.store, prefix=top.path or None)
         except store_errors() as error:
             raise translated(error, f"blobs in {self.place.shown}", "list") from error
-        names = [meta["path"] for meta in found["objects"]]
+        # Some stores show a folder that has just become empty as an object of its own name.
+        names = [meta["path"] for meta in found["objects"] if meta["path"].rstrip("/") != top.path.rstrip("/")]
         folders = [f"{path.rstrip('/')}/" for path in found["common_prefixes"]]
         for name in (path.removeprefix(root) for path in sorted([*names, *folders])):
             if name.endswith("/"):
