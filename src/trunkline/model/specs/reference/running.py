@@ -63,7 +63,9 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "service": Field("Run the code as a service on one datum.", _SERVICE),
         "spout": Field("Run the code for ever, without input.", {"service": _SERVICE}),
         "datum_set_spec": Field(
-            "How many datums are taken at once.", {"number": 100}, "by the number of datums and workers"
+            "How many datums are taken at once. Checked and kept; the server chooses for now.",
+            {"number": 100},
+            "by the number of datums and workers",
         ),
         "datum_timeout": Field("A try that takes longer is ended and has failed.", "5m", "none"),
         "job_timeout": Field("A job that takes longer is ended and has failed.", "2h", "none"),
