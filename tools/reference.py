@@ -14,14 +14,16 @@ from pathlib import Path
 
 import click
 
-from trunkline import errors
+from trunkline import api, errors
 from trunkline.api.rpc.services import SERVICES
+from trunkline.app.inside.door import Door as AtWorker
 from trunkline.cli.entry import root
 from trunkline.model import jobs
 from trunkline.model.specs.reference.jsonschema import FILE, schema_text
 from trunkline.model.specs.reference.page import page as fields_page
 from trunkline.pps.specs.unbuilt import UNBUILT
 
+WORKERS_OWN = "pachyderm.worker.Worker"
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "Written by tools/reference.py (`make docs`) from the code; change that, not this page.\n"
 EVERYWHERE = ("  --no-color ", "  -v, --verbose ", "  --help ", "  -h, --help ")
@@ -74,14 +76,13 @@ def error_pages() -> str:
 def built_calls() -> set[tuple[str, str]]:
     """Service and name of every call that a door answers."""
     found = set()
-    for room in ("about", "files", "metadata", "transactions", "work"):
-        place = importlib.import_module(f"trunkline.api.{room}")
-        inner = [f"{place.__name__}.{one.name}" for one in pkgutil.iter_modules(getattr(place, "__path__", []))]
-        for module in [place, *map(importlib.import_module, inner)]:
-            for door in (one for name, one in vars(module).items() if name.endswith("Door")):
-                defaults = {one.name: one.default for one in getattr(door, "__dataclass_fields__", {}).values()}
-                service = defaults.get("service") or door.service
-                found |= {(service, name) for name in dir(door) if name[0].isupper()}
+    modules = [importlib.import_module(one.name) for one in pkgutil.walk_packages(api.__path__, f"{api.__name__}.")]
+    for module in modules:
+        for door in (one for name, one in vars(module).items() if name.endswith("Door") and isinstance(one, type)):
+            defaults = {one.name: one.default for one in getattr(door, "__dataclass_fields__", {}).values()}
+            service = defaults.get("service") or getattr(door, "service", "")
+            found |= {(service, name) for name in dir(door) if name[0].isupper()}
+    found |= {(WORKERS_OWN, name) for name in vars(AtWorker) if name[0].isupper()}
     return found
 
 
@@ -101,6 +102,7 @@ def call_pages() -> str:
         lines = [f"## {service.full_name}\n"]
         lines += [f"{', '.join(there)}.\n"] if there else []
         lines += [f"Not built: {', '.join(missing)}.\n"] if missing else []
+        lines += ["Each worker answers these on a port of its own.\n"] if service.full_name == WORKERS_OWN else []
         parts += lines
     return "\n".join(parts)
 
