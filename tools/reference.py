@@ -80,7 +80,7 @@ def built_calls() -> set[tuple[str, str]]:
     for module in modules:
         for door in (one for name, one in vars(module).items() if name.endswith("Door") and isinstance(one, type)):
             defaults = {one.name: one.default for one in getattr(door, "__dataclass_fields__", {}).values()}
-            service = defaults.get("service") or getattr(door, "service", "")
+            service = str(defaults.get("service") or getattr(door, "service", ""))
             found |= {(service, name) for name in dir(door) if name[0].isupper()}
     found |= {(WORKERS_OWN, name) for name in vars(AtWorker) if name[0].isupper()}
     return found
