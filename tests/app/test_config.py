@@ -73,3 +73,12 @@ def test_storage_is_an_object_store_or_the_data_folder():
     assert parse([], {"TRUNKLINE_STORAGE": "gs://b"}).blobs == "gs://b"
     with pytest.raises(InvalidArgument, match="is no URL of an object store"):
         parse(["--storage", "/some/folder"], {})
+
+
+def test_limits_of_caches() -> None:
+    config = parse([], {})
+    assert (config.cache_bytes, config.index_cache_bytes) == (64 << 20, 2 << 30)
+    config = parse(["--cache-bytes", "1Gi"], {"TRUNKLINE_INDEX_CACHE_BYTES": "500M", "TRUNKLINE_CACHE_BYTES": "1"})
+    assert (config.cache_bytes, config.index_cache_bytes) == (1 << 30, 500_000_000)
+    with pytest.raises(InvalidArgument, match='--cache-bytes "much" is invalid: expected a quantity'):
+        parse(["--cache-bytes", "much"], {})

@@ -58,6 +58,8 @@ def test_grpc_and_http_share_the_address(pachd: PachdProcess, channel: grpc.Chan
     status, text = get(pachd.address, "/metrics")
     assert status == 200
     assert b"process_resident_memory_bytes" in text
+    assert b'trunkline_cache_limit_bytes{cache="index"} 2.147483648e+09' in text
+    assert b'trunkline_cache_hits_total{cache="chunk"}' in text
 
 
 def test_health_and_reflection(channel: grpc.Channel) -> None:

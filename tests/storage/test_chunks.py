@@ -155,3 +155,26 @@ def test_an_abandoned_read_stops_fetching(rows: MemoryChunks, pool: ThreadPoolEx
         reading.close()  # type: ignore[attr-defined]
         pool.submit(int).result()
     assert len(calls) <= 4
+
+
+def test_content_that_changed_in_memory_is_fetched_anew(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    plain = chance(4).randbytes(300_000)
+    adding = uploader(rows, pool)
+    ticket = adding.add(plain)
+    adding.flush()
+    damaged: list[ChunkKey] = []
+    reader = ChunkReader(rows.blobs, pool, on_damage=damaged.append)
+    piece = piece_of(ticket.key, plain, 100, 200_000)
+
+    def read() -> bytes:
+        return b"".join(reader.read([piece]))
+
+    assert read() == read() == plain[100:200_100]
+    assert (reader.figures.hits, reader.figures.misses, reader.figures.bytes) == (1, 1, 262_144)
+    (where,) = reader._plain._kept
+    reader._plain._kept[where] = b"x" * 1000 + reader._plain._kept[where][1000:]
+    assert read() == plain[100:200_100]
+    reader._layouts._kept[ticket.key].plain[1] = 7
+    assert read() == plain[100:200_100]
+    assert damaged == []
+    assert reader.figures.mended == 1

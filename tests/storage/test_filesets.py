@@ -13,9 +13,8 @@ from blake3 import blake3
 from trunkline.ambient import chance
 from trunkline.errors import DataLoss
 from trunkline.model.globs import Glob
-from trunkline.storage import Part, Sealed, Store, entries
+from trunkline.storage import Sealed, Store, entries
 from trunkline.storage.filesets import seal as seal_module
-from trunkline.storage.filesets.cache import PartCache
 from trunkline.storage.filesets.merge import merge_layers
 from trunkline.storage.filesets.schema import (
     ADD,
@@ -25,7 +24,6 @@ from trunkline.storage.filesets.schema import (
     as_batch,
     in_order,
     no_rows,
-    ops,
     stem_end,
     subtree_end,
 )
@@ -280,29 +278,6 @@ def test_a_file_set_of_nothing_can_be_sealed(world: World) -> None:
     assert (sealed.rows, sealed.body, sealed.parts, sealed.chunks) == (0, b"", (), b"")
     assert contents(world.view([sealed])) == {}
     assert no_rows().num_rows == 0
-
-
-def test_the_cache_of_parts_keeps_its_limit_and_survives_anything(world: World, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    rows = in_order(rows_of(*[(f"/f{n:05d}", ADD, "", b"") for n in range(2000)]))
-    data = parquet(rows).to_pybytes()
-    cache = PartCache(world.blobs, tmp_path / "cache", 500_000, world.ambient)
-    parts = []
-    for number in range(6):
-        parts.append(Part(f"parts/ab/p-{number}.1", 2000, "/f00000", "/f01999", len(data), blake3(data).digest()))
-        world.blobs.put(parts[-1].blob, data)
-        assert cache.rows(parts[-1]).num_rows == 2000
-    files = sorted(path.name for path in (tmp_path / "cache").glob("*.arrow"))
-    assert 1 <= len(files) < 6
-    assert parts[-1].blob.replace("/", "_") + ".arrow" in files
-    (tmp_path / "cache" / files[-1]).write_bytes(b"half a file")
-    (tmp_path / "cache" / ".left").write_bytes(b"by a process that died")
-    again = PartCache(world.blobs, tmp_path / "cache", 500_000, world.ambient)
-    assert not (tmp_path / "cache" / ".left").exists()
-    assert again.rows(parts[-1]).column("path")[1999].as_py() == "/f01999"
-    (tmp_path / "cache" / "boot").write_text("the machine was down in between")
-    PartCache(world.blobs, tmp_path / "cache", 500_000, world.ambient)
-    assert list((tmp_path / "cache").glob("*.arrow")) == []
-    assert (ops(rows) == ADD).all()
 
 
 GOLDEN_BODY = base64.b64decode(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trunkline import __version__
 from trunkline.errors import InvalidArgument
+from trunkline.model.specs.scalars import quantity_bytes
 
 DEFAULT_LISTEN = "127.0.0.1:30650"
 RUNNERS = ("auto", "process", "container", "host")
@@ -18,7 +19,10 @@ RUNNERS = ("auto", "process", "container", "host")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write."""
+    """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write.
+
+    `cache_bytes` of content are kept in memory, `index_cache_bytes` of decoded file sets on disk.
+    """
 
     data: Path
     host: str = "127.0.0.1"
@@ -30,6 +34,8 @@ class Config:
     expose: tuple[Path, ...] = ()
     log_level: str = "info"
     storage: str = ""
+    cache_bytes: int = 64 << 20
+    index_cache_bytes: int = 2 << 30
 
     @property
     def blobs(self) -> str:
@@ -70,6 +76,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         expose=tuple(Path(path).absolute() for path in given.expose),
         log_level=given.log_level,
         storage=_storage(given.storage),
+        cache_bytes=_bytes("cache-bytes", given.cache_bytes),
+        index_cache_bytes=_bytes("index-cache-bytes", given.index_cache_bytes),
     )
 
 
@@ -99,6 +107,13 @@ def _storage(url: str) -> str:
     if not is_place(url):
         raise InvalidArgument(f'storage "{url}" is no URL of an object store; write s3://BUCKET/PATH, gs:// or az://')
     return url
+
+
+def _bytes(flag: str, text: str) -> int:
+    try:
+        return quantity_bytes(text)
+    except ValueError as error:
+        raise InvalidArgument(f'--{flag} "{text}" is invalid: {error}') from None
 
 
 def _count(text: str) -> int | None:
@@ -135,6 +150,18 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         default=env("STORAGE"),
         help="object store for the bytes of files: s3://BUCKET/PATH (?endpoint=URL for others than Amazon), gs:// or az://;"
         " keys come from the environment (default: the data folder)",
+    )
+    parser.add_argument(
+        "--cache-bytes",
+        metavar="SIZE",
+        default=env("CACHE_BYTES", "64Mi"),
+        help="content of files kept in memory for the next read (default 64Mi)",
+    )
+    parser.add_argument(
+        "--index-cache-bytes",
+        metavar="SIZE",
+        default=env("INDEX_CACHE_BYTES", "2Gi"),
+        help="decoded tables of files kept on disk, in the data folder (default 2Gi)",
     )
     parser.add_argument("--workers", metavar="N", default=env("WORKERS"), help="workers (default: one per core)")
     parser.add_argument("--runner", default=env("RUNNER", "auto"), help=f"where user code runs: {', '.join(RUNNERS)}")

@@ -92,7 +92,14 @@ class Engine:
         self._identity = identity_of(config.data, ambient, config.storage)
         self._catalog = catalog
         blobs = open_blobs(config.blobs, self._identity.cluster_id)
-        self._store = Store(blobs, config.data / "cache", ambient, on_damage=on_damage(catalog))
+        self._store = Store(
+            blobs,
+            config.data / "cache",
+            ambient,
+            cache_bytes=config.index_cache_bytes,
+            read_cache_bytes=config.cache_bytes,
+            on_damage=on_damage(catalog),
+        )
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
         self._rules = Rules(

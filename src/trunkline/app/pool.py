@@ -95,6 +95,7 @@ class Site:
             folder=str(scratch),
             blobs=config.blobs,
             cache=str(config.data / "cache"),
+            index_cache_bytes=config.index_cache_bytes,
             images=str(config.data / "images"),
             runner=self.rung.name,
             masked=masked(config),

@@ -47,6 +47,8 @@ PORT_RETRY_S = 5.0
 
 READ_CACHE_BYTES = 32 << 20
 """Chunks that a worker keeps in memory; there is one worker for each core."""
+PART_BYTES = 64 << 20
+"""Parts of file sets that a worker keeps in memory."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -63,8 +65,8 @@ class Standing(msgspec.Struct, frozen=True):
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told. address: of its server; folder: scratch of its own; blobs: folder or URL of the bytes.
 
-    cache, images: folders that all workers of a machine share. masked, expose: host paths that user code must not see,
-    and may write.
+    cache, images: folders that all workers of a machine share, the first up to a limit. masked, expose: host paths
+    that user code must not see, and may write.
     """
 
     name: str
@@ -72,6 +74,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     blobs: str
     cache: str
+    index_cache_bytes: int
     images: str
     runner: str = "auto"
     masked: tuple[str, ...] = ()
@@ -108,6 +111,8 @@ def _work(settings: WorkerSettings) -> int:
         open_blobs(settings.blobs),
         settings.cache,
         RealAmbient(),
+        cache_bytes=settings.index_cache_bytes,
+        part_bytes=PART_BYTES,
         read_cache_bytes=READ_CACHE_BYTES,
         threads=2,
     )

@@ -46,3 +46,19 @@ class StorageMetrics(Collector):
         }
         for name, (words, value) in counters.items():
             yield CounterMetricFamily(f"trunkline_collection_{name}", words, value)
+        yield from self._caches()
+
+    def _caches(self) -> Iterator[Metric]:
+        found = self._space.caches()
+        families: list[tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str]] = [
+            (GaugeMetricFamily, "bytes", "Bytes that a cache holds: of chunks in memory, of the index on disk"),
+            (GaugeMetricFamily, "limit_bytes", "Bytes that a cache may hold"),
+            (CounterMetricFamily, "hits", "Reads that found what they needed in a cache"),
+            (CounterMetricFamily, "misses", "Reads that did not"),
+            (CounterMetricFamily, "mended", "Reads that found what a cache held changed, and fetched it anew"),
+        ]
+        for kind, name, words in families:
+            family = kind(f"trunkline_cache_{name}", words, labels=["cache"])
+            for cache, figures in found.items():
+                family.add_metric([cache], getattr(figures, name))
+            yield family

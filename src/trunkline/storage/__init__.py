@@ -1,5 +1,6 @@
 """Bytes, stored once: blobs (object stores) under chunks (content) under file sets (sorted tables of paths)."""
 
+from trunkline.storage.cached import CacheFigures
 from trunkline.storage.ports import ChunkKey, NewChunk, Part, Sealed, WriteSession
 from trunkline.storage.reading.compare import Change, changes
 from trunkline.storage.reading.content import Content
@@ -12,6 +13,7 @@ from trunkline.storage.writing.finish import Finished
 from trunkline.storage.writing.writer import Writer
 
 __all__ = [
+    "CacheFigures",
     "Change",
     "ChunkKey",
     "Content",

@@ -13,8 +13,9 @@ import pyarrow as pa
 from trunkline.ambient import Ambient
 from trunkline.errors import DataLoss
 from trunkline.storage.blobs import BlobStore
+from trunkline.storage.cached import CacheFigures
 from trunkline.storage.chunks import ChunkReader, Uploader
-from trunkline.storage.filesets.cache import PartCache, with_depth
+from trunkline.storage.filesets.cache import MEMORY_BYTES, PartCache, with_depth
 from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, plain, read_rows
 from trunkline.storage.filesets.schema import as_batch
 from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
@@ -29,6 +30,11 @@ from trunkline.storage.writing.layers import Layers, Spool
 from trunkline.storage.writing.resolve import resolve
 from trunkline.storage.writing.writer import Writer
 
+DISK_BYTES = 2 << 30
+"""Decoded parts that are kept on disk, unless somebody says otherwise."""
+CONTENT_BYTES = 64 << 20
+"""Content that is kept in memory, unless somebody says otherwise."""
+
 _UPLOADING = 64 << 20
 _OVERLAYS = 8
 
@@ -36,8 +42,9 @@ _OVERLAYS = 8
 class Store:
     """Everything stored, in one blob store. Safe between threads; what it gives for one session is for one thread.
 
-    cache_dir: decoded parts of file sets, at most `cache_bytes` of disk; may be lost at any time. threads: how many
-    chunks are hashed, compressed and put at once. on_damage hears of each chunk found bad.
+    cache_dir: decoded parts of file sets, at most `cache_bytes` of disk and `part_bytes` of memory; may be lost at any
+    time. read_cache_bytes: of content, in memory. threads: how many chunks are hashed, compressed and put at once.
+    on_damage hears of each chunk found bad.
     """
 
     def __init__(
@@ -46,15 +53,16 @@ class Store:
         cache_dir: Path | str,
         ambient: Ambient,
         *,
-        cache_bytes: int = 2 << 30,
-        read_cache_bytes: int = 64 << 20,
+        cache_bytes: int = DISK_BYTES,
+        part_bytes: int = MEMORY_BYTES,
+        read_cache_bytes: int = CONTENT_BYTES,
         threads: int = 4,
         on_damage: Callable[[ChunkKey], None] = lambda _: None,
     ) -> None:
         self.blobs, self._ambient = blobs, ambient
         self._uploads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
         self._reads = ThreadPoolExecutor(threads, thread_name_prefix="read")
-        self._cache = PartCache(blobs, Path(cache_dir), cache_bytes, ambient)
+        self._cache = PartCache(blobs, Path(cache_dir), cache_bytes, ambient, part_bytes)
         self._on_damage = on_damage
         self.reader = ChunkReader(blobs, self._reads, read_cache_bytes, on_damage)
         self._overlays: OrderedDict[tuple[str, ...], Run] = OrderedDict()
@@ -65,6 +73,11 @@ class Store:
         """End the threads. What is being written is not waited for."""
         self._uploads.shutdown(wait=False, cancel_futures=True)
         self._reads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def caches(self) -> dict[str, CacheFigures]:
+        """What is kept at hand: content of chunks, and the index, which is parts of file sets."""
+        return {"chunk": self.reader.figures, "index": self._cache.figures}
 
     def writer(self, session: WriteSession, base: View | None = None) -> Writer:
         """A stream of edits for one session. base: what files are compared with, so that equal ones are not stored

@@ -11,6 +11,7 @@ from trunkline.pfs.collection.cycle import Figures
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.history import DIFF_HOLDER
+from trunkline.storage import CacheFigures
 
 FRESH_S = 10.0
 """Metrics may be so old: counting reads every chunk's row."""
@@ -52,6 +53,10 @@ class Space:
         with self._lock:
             self._last = (self.files.ambient.ticks_s(), info)
         return info
+
+    def caches(self) -> dict[str, CacheFigures]:
+        """What this process keeps at hand of chunks and of the index."""
+        return self.files.store.caches
 
     def recent(self) -> StorageInfo:
         """As it was a moment ago."""

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from blake3 import blake3
 
 from trunkline.errors import BlobGone, DataLoss, NotFound
 from trunkline.storage.blobs import BlobStore
+from trunkline.storage.cached import Cache, CacheFigures
 from trunkline.storage.chunks.frames import HEADER, Layout, decode, layout, table_size
 from trunkline.storage.ports import ChunkKey
 
 _UNIT = 16 << 20
 _WHOLE_BLOB = 1 << 20
 _AHEAD = 2
-
-V = TypeVar("V")
 
 
 class Piece(NamedTuple):
@@ -32,37 +29,6 @@ class Piece(NamedTuple):
     chunk: ChunkKey | None
     offset: int = 0
     inline: bytes | None = None
-
-
-class Cache(Generic[V]):
-    """Newest uses stay, up to `limit` in the unit of `size_of`. Safe between threads; two may load one thing twice."""
-
-    def __init__(self, limit: int, size_of: Callable[[V], int]) -> None:
-        self._limit, self._size_of = limit, size_of
-        self._kept: OrderedDict[Hashable, V] = OrderedDict()
-        self._used = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, load: Callable[[], V]) -> V:
-        """What is kept under `key`, else what `load` gives; that is kept unless it alone is over the limit."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        value = load()
-        size = self._size_of(value)
-        with self._lock:
-            if key not in self._kept and size <= self._limit:
-                self._kept[key] = value
-                self._used += size
-                while self._used > self._limit:
-                    _, dropped = self._kept.popitem(last=False)
-                    self._used -= self._size_of(dropped)
-        return value
-
-    def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
-            return key in self._kept
 
 
 @dataclass(slots=True)
@@ -88,6 +54,13 @@ class ChunkReader:
         self._blobs, self._pool, self._on_damage = blobs, pool, on_damage
         self._plain: Cache[bytes] = Cache(cache_bytes, len)
         self._layouts: Cache[Layout] = Cache(4096, lambda _: 1)
+        self._mended = 0
+
+    @property
+    def figures(self) -> CacheFigures:
+        """The cache of plain bytes."""
+        kept = self._plain
+        return CacheFigures(kept.used, kept.limit, kept.hits, kept.misses, self._mended)
 
     def read(self, pieces: Iterable[Piece]) -> Iterator[memoryview]:
         """The content of each piece, in order, each checked against its digest. A piece of no bytes gives none.
@@ -150,20 +123,28 @@ class ChunkReader:
     def _opened(self, unit: _Unit, base: int, plain: bytes) -> Iterator[memoryview]:
         view = memoryview(plain)
         for piece in unit.pieces:
-            data = view[piece.offset - base : piece.offset - base + piece.length] if unit.chunk else view
+            data = _inside(view, base, piece)
             if blake3(data).digest() != piece.digest:
-                raise self._damaged(unit.chunk, f"bytes {piece.offset} to {piece.offset + piece.length} have changed")
+                # Memory may have changed, or the way from the disk; what is stored decides.
+                anew, stored = self._load(unit, afresh=True)
+                data = _inside(memoryview(stored), anew, piece)
+                if blake3(data).digest() != piece.digest:
+                    what = f"bytes {piece.offset} to {piece.offset + piece.length} have changed"
+                    raise self._damaged(unit.chunk, what)
+                self._mended += 1
             yield data
 
-    def _load(self, unit: _Unit) -> tuple[int, bytes]:
+    def _load(self, unit: _Unit, *, afresh: bool = False) -> tuple[int, bytes]:
         key = unit.chunk
         if key is None:
             return 0, unit.pieces[0].inline or b""
         try:
-            return self._frames(key, unit.start, unit.end)
+            return self._frames(key, unit.start, unit.end, afresh)
         except NotFound:
             raise BlobGone(f"{key} is needed, but its blob is gone") from None
         except DataLoss as error:
+            if not afresh and key in self._layouts:
+                return self._load(unit, afresh=True)
             raise self._damaged(key, str(error)) from error
 
     def _damaged(self, key: ChunkKey | None, what: str) -> DataLoss:
@@ -172,8 +153,10 @@ class ChunkReader:
         self._on_damage(key)
         return DataLoss(f"{key} is damaged: {what}")
 
-    def _frames(self, key: ChunkKey, start: int, end: int) -> tuple[int, bytes]:
+    def _frames(self, key: ChunkKey, start: int, end: int, afresh: bool) -> tuple[int, bytes]:
         """Plain bytes that include start..end, and where in the chunk they begin."""
+        if afresh:
+            self._layouts.drop(key)
         blob = b""
         if end - start >= _WHOLE_BLOB and key not in self._layouts:
             blob = self._blobs.get(key.blob)
@@ -185,11 +168,18 @@ class ChunkReader:
             stored = memoryview(blob)[begin:stop] if blob else self._blobs.get(key.blob, begin, stop - begin)
             return decode(where, first, last, stored)
 
+        if afresh:
+            self._plain.drop((key, first, last))
         return int(where.plain[first]), self._plain.get((key, first, last), load)
 
     def _layout(self, key: ChunkKey) -> Layout:
         header = self._blobs.get(key.blob, 0, HEADER.size)
         return layout(header + self._blobs.get(key.blob, HEADER.size, table_size(header)))
+
+
+def _inside(plain: memoryview, base: int, piece: Piece) -> memoryview:
+    """One piece, of the plain bytes of its unit, which begin at `base` of the chunk."""
+    return plain if piece.chunk is None else plain[piece.offset - base : piece.offset - base + piece.length]
 
 
 def _units(pieces: Iterable[Piece]) -> Iterator[_Unit]:

@@ -1,9 +1,9 @@
-"""Decoded parts on the local disk: Arrow files, mapped into memory, that cost a page of reading to search."""
+"""Decoded parts at hand: Arrow files on the local disk, and the last used of them in memory."""
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -15,17 +15,22 @@ from blake3 import blake3
 from trunkline.ambient import Ambient
 from trunkline.errors import DataLoss, NotFound
 from trunkline.storage.blobs import BlobStore
+from trunkline.storage.cached import Cache, CacheFigures
 from trunkline.storage.filesets.schema import SCHEMA, as_batch, depth_of
 from trunkline.storage.ports import Part
+
+log = logging.getLogger(__name__)
 
 DEPTH = pa.field("depth", pa.uint16(), nullable=False)
 CACHED = SCHEMA.append(DEPTH)
 """Rows as the cache keeps them: with the number of elements of each path, by which one level is found without reading
 what lies below it."""
 
-_MAPPED = 512
-_MAPPED_BYTES = 256 << 20
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+MEMORY_BYTES = 256 << 20
+"""Parts that one process keeps in memory."""
+
+_SUM = 32
+_LOOK_EVERY = 16
 
 
 def with_depth(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -36,77 +41,125 @@ def with_depth(rows: pa.RecordBatch) -> pa.RecordBatch:
 class PartCache:
     """Parts of file sets, decoded. Safe between threads; processes may share the folder.
 
-    folder: what it holds may be deleted at any time. limit_bytes: of disk; the parts used longest ago go first. Files
-    are not synced: they are kept from one process to the next only while the machine stays up.
+    folder: what it holds may be deleted at any time. limit_bytes: of disk; the parts used longest ago go first. Each
+    file ends with a sum over its rows and the digest of the part they are from. It is checked whenever the file is
+    read; a file in which a bit has changed, or that a crash left half, counts as none. memory_bytes: of parts whose
+    files were read and found right.
     """
 
-    def __init__(self, blobs: BlobStore, folder: Path, limit_bytes: int, ambient: Ambient) -> None:
-
+    def __init__(
+        self, blobs: BlobStore, folder: Path, limit_bytes: int, ambient: Ambient, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
         self._blobs, self.folder, self._limit, self._ambient = blobs, folder, limit_bytes, ambient
-        self._mapped: OrderedDict[str, pa.RecordBatch] = OrderedDict()
+        self._memory: Cache[pa.RecordBatch] = Cache(memory_bytes, lambda rows: int(rows.nbytes), least=1)
         self._files: OrderedDict[str, int] = OrderedDict()
-        self._used = 0
+        self._used = self._hits = self._misses = self._mended = self._written = 0
         self._lock = threading.Lock()
-        self._open_folder()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for half in self.folder.glob(".*"):
+            # Of a process that died; should it live, it does without.
+            half.unlink(missing_ok=True)
+        self._look()
+
+    @property
+    def figures(self) -> CacheFigures:
+        """What it holds on disk. A hit is a part that was in memory or on disk."""
+        return CacheFigures(self._used, self._limit, self._memory.hits + self._hits, self._misses, self._mended)
 
     def rows(self, part: Part) -> pa.RecordBatch:
-        """A part's rows, as `CACHED`. Fetches and decodes it when it is not here.
+        """A part's rows, as `CACHED`. Fetches and decodes it when it is not here, or not as it was written.
 
         Raises DataLoss when the part is gone or not what was sealed.
         """
-        with self._lock:
-            rows = self._mapped.get(part.blob)
-            if rows is not None:
-                self._mapped.move_to_end(part.blob)
-                self._files.move_to_end(_file_name(part))
-                return rows
-        path = self.folder / _file_name(part)
-        rows = _map(path, part)
+        return self._memory.get(part.blob, lambda: self._load(part))
+
+    def _load(self, part: Part) -> pa.RecordBatch:
+        path = self.folder / _file_name(part.blob)
+        rows = self._read(path, part)
         if rows is None:
+            self._misses += 1
             return self.fill(part, self._fetch(part))
-        return self._admit(part, rows, path.stat().st_size if path.exists() else 0)
+        self._hits += 1
+        return rows
 
     def fill(self, part: Part, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Keep a part's rows, which the caller has at hand."""
+        """Write down a part's rows, which the caller has at hand."""
         rows = with_depth(rows)
-        path = self.folder / _file_name(part)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, CACHED) as writer:
+            writer.write_batch(rows)
+        data = sink.getvalue()
+        path = self.folder / _file_name(part.blob)
         passing = path.with_name(f".{self._ambient.new_id()}")
         try:
-            with pa.OSFile(str(passing), "wb") as sink, pa.ipc.new_file(sink, CACHED) as writer:
-                writer.write_batch(rows)
+            with passing.open("wb") as file:
+                file.write(data)
+                file.write(_sum(part, data))
             passing.rename(path)
         except OSError:
             # A cache that cannot be written is only slow.
             passing.unlink(missing_ok=True)
             return rows
-        mapped = _map(path, part)
-        return rows if mapped is None else self._admit(part, mapped, path.stat().st_size)
+        self._admit(path.name, data.size + _SUM, written=True)
+        return pa.ipc.open_file(data).get_batch(0)
 
     def drop(self, blob: str) -> None:
         """Forget a part, or what is none."""
-        name = _file_name_of(blob)
+        self._memory.drop(blob)
+        self._forget(_file_name(blob))
+
+    def _read(self, path: Path, part: Part) -> pa.RecordBatch | None:
+        """The rows in a file; None, and the file is gone, where these are not what was written for this part."""
+        try:
+            with pa.OSFile(str(path)) as file:
+                data = file.read_buffer()
+        except OSError:
+            return None
+        body = data.slice(0, max(0, data.size - _SUM))
+        if data.slice(body.size).to_pybytes() != _sum(part, body):
+            log.warning("%s has changed on disk; the part is fetched anew", path)
+            self._mended += 1
+            self._forget(path.name)
+            return None
+        self._admit(path.name, data.size)
+        reader = pa.ipc.open_file(body)
+        # Another version of Trunkline may have kept other columns.
+        return reader.get_batch(0) if reader.schema == CACHED else None
+
+    def _forget(self, name: str) -> None:
         with self._lock:
-            self._mapped.pop(blob, None)
             self._used -= self._files.pop(name, 0)
             (self.folder / name).unlink(missing_ok=True)
 
-    def _admit(self, part: Part, rows: pa.RecordBatch, size: int) -> pa.RecordBatch:
-        name = _file_name(part)
+    def _admit(self, name: str, size: int, *, written: bool = False) -> None:
         with self._lock:
-            self._mapped[part.blob] = rows
             self._used += size - self._files.pop(name, 0)
             self._files[name] = size
-            while len(self._mapped) > _MAPPED or (self._mapped_bytes() > _MAPPED_BYTES and len(self._mapped) > 1):
-                self._mapped.popitem(last=False)
+            self._written += written
+        if written and self._written % _LOOK_EVERY == 0:
+            self._look()
+        with self._lock:
             while self._used > self._limit and len(self._files) > 1:
                 dropped, its_size = self._files.popitem(last=False)
                 self._used -= its_size
-                self._mapped.pop(_blob_name(dropped), None)
                 (self.folder / dropped).unlink(missing_ok=True)
-        return rows
 
-    def _mapped_bytes(self) -> int:
-        return sum(self._files.get(_file_name_of(blob), 0) for blob in self._mapped)
+    def _look(self) -> None:
+        """See what is in the folder, which other processes fill and empty as well; theirs are the older ones."""
+        found: list[tuple[float, str, int]] = []
+        for entry in os.scandir(self.folder):
+            try:
+                if entry.name.endswith(".arrow"):
+                    found.append((entry.stat().st_mtime, entry.name, entry.stat().st_size))
+            except FileNotFoundError:
+                continue
+        with self._lock:
+            known = self._files
+            sizes = {name: size for _, name, size in found}
+            others = [name for _, name, _ in sorted(found) if name not in known]
+            names = [*others, *(name for name in known if name in sizes)]
+            self._files = OrderedDict((name, sizes[name]) for name in names)
+            self._used = sum(self._files.values())
 
     def check(self, part: Part) -> None:
         """Read a part from where it is stored. Raises DataLoss when it is gone or not what was sealed."""
@@ -127,42 +180,10 @@ class PartCache:
             raise DataLoss(f"part {part.blob} of a file set has {rows.num_rows} rows instead of {part.rows}")
         return rows
 
-    def _open_folder(self) -> None:
-        boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
-        mark = self.folder / "boot"
-        if not mark.exists() or mark.read_text() != boot or not boot:
-            # After a crash of the machine a file may have its name and length, and zeros inside.
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            mark.write_text(boot)
-        found = [(entry.stat().st_atime, entry.name, entry.stat().st_size) for entry in os.scandir(self.folder)]
-        for _, name, size in sorted(found):
-            if name.startswith("."):
-                # Half a file of a process that died; should it live, it does without.
-                (self.folder / name).unlink(missing_ok=True)
-            elif name.endswith(".arrow"):
-                self._files[name] = size
-                self._used += size
 
-
-def _file_name(part: Part) -> str:
-    return _file_name_of(part.blob)
-
-
-def _file_name_of(blob: str) -> str:
+def _file_name(blob: str) -> str:
     return blob.replace("/", "_") + ".arrow"
 
 
-def _blob_name(file_name: str) -> str:
-    return file_name.removesuffix(".arrow").replace("_", "/")
-
-
-def _map(path: Path, part: Part) -> pa.RecordBatch | None:
-    try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        if reader.num_record_batches != 1 or reader.schema != CACHED:
-            return None
-        rows = reader.get_batch(0)
-    except (OSError, pa.ArrowInvalid):
-        return None
-    return rows if rows.num_rows == part.rows else None
+def _sum(part: Part, data: pa.Buffer) -> bytes:
+    return blake3(memoryview(data), key=part.digest).digest()
