@@ -10,6 +10,7 @@ from cli_things import OTHER, before, commit
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
+from trunkline.client.known import cache
 from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -109,6 +110,21 @@ def test_where_put_file_puts_things(pachctl, server, context, tmp_path, monkeypa
     done = pachctl("put", "file", target, *args)
     assert (done.status, done.out, done.err) == (0, "", "")
     assert put_paths(server) == wanted
+
+
+@pytest.mark.parametrize(("flags", "asked"), [((), 1), (("--no-cache",), 0), (("-a",), 0)])
+def test_put_asks_what_is_there_already(pachctl, server, context, tmp_path, monkeypatch, flags, asked):
+    monkeypatch.setattr(cache, "RACY_NS", -(10**20))  # this test's clock stands still, and the files' does not
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a").write_bytes(b"1")
+    server.script["bulk.BulkPut"] = own.BulkPutResponse()
+    server.script["bulk.CheckFiles"] = own.CheckFilesResponse(there=b"\x01", stamp=b"s")
+    for _ in range(2):
+        assert pachctl("put", "file", "images@master", "-r", "-f", tmp_path / "tree", *flags).status == 0
+    assert len(server.named("bulk.CheckFiles")) == asked
+    first, second = server.named("bulk.BulkPut")
+    assert len(first.requests) == 2
+    assert (len(second.requests), second.request.target.stamp) == ((1, b"s") if asked else (2, b""))
 
 
 def test_put_from_standard_input(pachctl, server, context):

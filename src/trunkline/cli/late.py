@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trunkline.cli.show import repos as repo_view
     from trunkline.client import backups, downloads, images, names, sources, uploads
     from trunkline.client import tar as tars
+    from trunkline.client.known import cache as put_cache
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import metadata_pb2 as metadata
@@ -63,6 +64,7 @@ else:
     backups = _Late("trunkline.client.backups")
     downloads = _Late("trunkline.client.downloads")
     images = _Late("trunkline.client.images")
+    put_cache = _Late("trunkline.client.known.cache")
     tars = _Late("trunkline.client.tar")
     names = _Late("trunkline.client.names")
     sources = _Late("trunkline.client.sources")
@@ -99,6 +101,7 @@ __all__ = [
     "pipeline_view",
     "pps",
     "progress",
+    "put_cache",
     "repo_view",
     "sources",
     "tars",

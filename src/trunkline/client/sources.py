@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.paths import validate
@@ -16,13 +16,31 @@ Skipped = Callable[[str], None]
 """Told, in words, of each thing in a folder that cannot be put."""
 
 
+class Inode(NamedTuple):
+    """What changes with a file: bytes, nanoseconds since the epoch of content and of inode, the inode's number."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    number: int
+
+
+def inode_of(found: os.stat_result) -> Inode:
+    """What the `stat` of a file says of it."""
+    return Inode(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A regular file on this machine. `size_bytes` is what it had when it was found."""
+    """A regular file on this machine. `size_bytes` is what it had when it was found.
+
+    inode: what its inode said then; None where nobody asked, as for a file that was named and not found in a folder.
+    """
 
     path: str
     local: str
     size_bytes: int
+    inode: Inode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +101,7 @@ def local_tree(folder: str, prefix: str, skipped: Skipped) -> Iterator[LocalFile
             skipped(f"{local}: {error.strerror}")
             continue
         if stat.S_ISREG(found.st_mode):
-            yield LocalFile(path, local, found.st_size)
+            yield LocalFile(path, local, found.st_size, inode_of(found))
         else:
             skipped(f"{local} is neither a file nor a directory")
 

@@ -18,7 +18,9 @@ from urllib.parse import unquote
 
 from trunkline.client import handover
 from trunkline.client.connection import Client
-from trunkline.client.sources import LocalFile, OpenStream, RemoteFile, Source
+from trunkline.client.known.asking import left_out
+from trunkline.client.known.cache import PutCache
+from trunkline.client.sources import LocalFile, OpenStream, RemoteFile, Source, inode_of
 from trunkline.errors import Aborted, InvalidArgument, TrunklineError, Unimplemented
 from trunkline.wire import frames
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -29,11 +31,13 @@ PIECE_BYTES = 4 * 1024 * 1024
 SMALL_BYTES = 1024 * 1024
 """Files up to this size travel together."""
 BATCH_BYTES = 2 * 1024 * 1024
+"""Small files travel in messages of at most this much; one that grew meanwhile may add `PIECE_BYTES`."""
 BATCH_FILES = 1024
 HANDED_BYTES = 8 * 1024 * 1024
 """From this size on a file is handed over open to a server on the same machine, which reads it without our help."""
 LOOK_S = 0.05
-"""Small files travel in messages of at most this much; one that grew meanwhile may add `PIECE_BYTES`."""
+TRIES = 3
+"""How often files are left out that the server has, when the branch changes meanwhile; then all are sent."""
 
 Progress = Callable[[int], None]
 """Told how many more bytes have been handed to the connection; a negative number takes some back."""
@@ -54,36 +58,72 @@ def put_files(
     parallelism: int = 10,
     progress: Progress = lambda count: None,
     compress: bool = False,
+    cache: PutCache | None = None,
 ) -> None:
     """Write all `sources` into `commit`, in order, so that a later one wins. Raises what the server refuses.
 
-    parallelism: how many threads read small files ahead. compress: gzip on the way.
+    parallelism: how many threads read small files ahead. compress: gzip on the way. cache: what is known of files, so
+    that those which the server has need not be read; not looked at with `append`.
     """
-    work = _Upload(commit, append, max(1, parallelism), progress)
-    if all(isinstance(source, LocalFile) for source in sources):
+    files = [one for one in sources if isinstance(one, LocalFile)]
+    work = _Upload(commit, append, max(1, parallelism), progress, cache if not append else None)
+    if len(files) == len(sources):
         try:
-            files = [one for one in sources if isinstance(one, LocalFile)]
-            big = any(file.size_bytes >= HANDED_BYTES for file in files)
-            with (handover.reach(client) if big else None) or nullcontext() as hands:
-                work.send(client, BULK_PUT, work.bulk(files, hands), compress)
+            _bulk(client, work, files, compress)
             return
         except Unimplemented:
-            progress(-work.sent)
-            work = _Upload(commit, append, max(1, parallelism), progress)
+            work.forget()
     work.send(client, MODIFY_FILE, work.public(sources), compress)
+
+
+def _bulk(client: Client, work: _Upload, files: Sequence[LocalFile], compress: bool) -> None:
+    """By our own call, again where somebody else changed the branch meanwhile; in the end without leaving any out."""
+    big = any(file.size_bytes >= HANDED_BYTES for file in files)
+    with (handover.reach(client) if big else None) or nullcontext() as hands:
+        for _ in range(TRIES if work.cache is not None else 0):
+            try:
+                sent, stamp = work.needed(client, files)
+                work.send(client, BULK_PUT, work.bulk(sent, hands, stamp), compress)
+                break
+            except Aborted:
+                if work.broken is not None:  # a file that changed, and not the branch
+                    raise
+                work.forget()
+        else:
+            work.send(client, BULK_PUT, work.bulk(files, hands), compress)
+    if work.cache is not None:
+        work.cache.save()
 
 
 class _Upload:
     """One stream of messages. What goes wrong while reading ends the stream and is raised by `send`."""
 
-    def __init__(self, commit: pfs.Commit, append: bool, parallelism: int, progress: Progress) -> None:
+    def __init__(
+        self, commit: pfs.Commit, append: bool, parallelism: int, progress: Progress, cache: PutCache | None
+    ) -> None:
         self.commit = commit
+        self.cache = cache
         self.append = append
         self.parallelism = parallelism
         self.progress = progress
         self.sent = 0
         self.broken: Exception | None = None
         self._over = threading.Event()
+
+    def forget(self) -> None:
+        """Nothing was sent."""
+        self.progress(-self.sent)
+        self.sent, self.broken = 0, None
+        self._over = threading.Event()
+
+    def needed(self, client: Client, files: Sequence[LocalFile]) -> tuple[list[LocalFile], bytes]:
+        """The files that must be sent, and the stamp of the content that has the others."""
+        if self.cache is None:
+            return list(files), b""
+        stamp, there = left_out(client, self.commit, files, self.cache)
+        sent = [file for file in files if file.path not in there]
+        self._count(sum(file.size_bytes for file in files) - sum(file.size_bytes for file in sent))
+        return sent, stamp
 
     def send(self, client: Client, method: str, messages: Iterator[bytes], compress: bool) -> None:
         try:
@@ -108,9 +148,11 @@ class _Upload:
         self.sent += size_bytes
         self.progress(size_bytes)
 
-    def bulk(self, files: Iterable[LocalFile], hands: handover.Hands | None = None) -> Iterator[bytes]:
+    def bulk(
+        self, files: Iterable[LocalFile], hands: handover.Hands | None = None, stamp: bytes = b""
+    ) -> Iterator[bytes]:
         """The messages of our own call. hands: where big files are handed over open."""
-        yield own.BulkPutRequest(target=own.BulkTarget(commit=self.commit)).SerializeToString()
+        yield own.BulkPutRequest(target=own.BulkTarget(commit=self.commit, stamp=stamp)).SerializeToString()
         with ThreadPoolExecutor(self.parallelism, "read-ahead") as readers:
             waiting: deque[Future[tuple[bytes, int]] | LocalFile] = deque()
             for group in _groups(files):
@@ -155,7 +197,7 @@ class _Upload:
             yield b"".join(frames.delimited(3, *named, *options))
 
     def _small(self, files: Sequence[LocalFile]) -> tuple[bytes, int]:
-        contents = [_read_whole(file) for file in files]
+        contents = [_read_whole(file, self.cache) for file in files]
         sizes = [len(content) for content in contents]
         named = own.SmallFiles(paths=[file.path for file in files], sizes=sizes, append=self.append)
         parts = (named.SerializeToString(), *frames.delimited(3, *contents))
@@ -221,8 +263,8 @@ def _groups(files: Iterable[LocalFile]) -> Iterator[list[LocalFile] | LocalFile]
         yield group
 
 
-def _read_whole(file: LocalFile) -> bytes:
-    """A small file's content. Three system calls: for a hundred thousand files a Python file object is too dear."""
+def _read_whole(file: LocalFile, cache: PutCache | None) -> bytes:
+    """A small file's content; the cache is told of it. For so many files a Python file object is too dear."""
     try:
         handle = os.open(file.local, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -232,6 +274,8 @@ def _read_whole(file: LocalFile) -> bytes:
                 if not more:
                     break
                 content += more
+            if cache is not None:
+                cache.note(file, inode_of(os.fstat(handle)), content)
         finally:
             os.close(handle)
     except OSError as error:

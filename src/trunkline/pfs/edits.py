@@ -19,7 +19,7 @@ from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, TrunklineError
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
-from trunkline.pfs import reads
+from trunkline.pfs import kept, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import Change, unfinished_output
@@ -115,25 +115,43 @@ class _Place:
     content: tuple[str, ...]  # file sets that new files are compared with
 
 
-def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool = False) -> Commit:
+def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool = False, stamp: bytes = b"") -> Commit:
     """Apply a stream of edits in order; the commit that has them.
 
-    Nothing is written unless all of it is. Raises NotFound, InvalidArgument, FailedPrecondition (closed commit,
-    output branch), and whatever `edits` raises.
+    Nothing is written unless all of it is. stamp: of the content that it must lie on (`pfs.kept`); b"": any. Raises
+    NotFound, InvalidArgument, FailedPrecondition (closed commit, output branch), Aborted for another stamp, and
+    whatever `edits` raises.
     """
     with files.session("write") as session:
-        place = files.catalog.transact(lambda tx: _held_place(tx, session, target, spout))
+        place = files.catalog.transact(lambda tx: _held_place(tx, session, target, spout, stamp))
         base = files.view(place.content) if place.content else None
         writer = files.store.writer(session, base)
         fold(files, session, writer, edits)
         sealed = writer.seal()
-        commit = session.finish(lambda tx: _adopt(files, tx, session, target, place, sealed, spout))
+
+        def adopt(tx: Tx) -> Commit:
+            need_stamp(tx, target, stamp, spout)
+            return _adopt(files, tx, session, target, place, sealed, spout)
+
+        commit = session.finish(adopt)
     compact_layers(files, commit)
     return commit
 
 
-def _held_place(tx: Tx, session: Session, target: Target, spout: bool) -> _Place:
+def ground_of(tx: Tx, target: Target) -> kept.Ground | None:
+    """What a put into this target would lie on; None while that is being finished. Raises as `modify`."""
+    return kept.ground_of(tx, Branch(target.repo, target.branch), _place(tx, target, spout=False).commit)
+
+
+def need_stamp(tx: Tx, target: Target, stamp: bytes, spout: bool) -> None:
+    """Raises Aborted unless a put into this target lies on the content of that stamp; b"": on any."""
+    if stamp:
+        kept.need_ground(tx, stamp, Branch(target.repo, target.branch), _place(tx, target, spout).commit)
+
+
+def _held_place(tx: Tx, session: Session, target: Target, spout: bool, stamp: bytes) -> _Place:
     """Where a stream goes, its content held: in one transaction, since a commit that finishes lets its layers go."""
+    need_stamp(tx, target, stamp, spout)
     place = _place(tx, target, spout)
     fileset_rows.hold(tx, session.gen, place.content)
     return place

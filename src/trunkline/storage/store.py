@@ -17,7 +17,7 @@ from trunkline.storage.cached import CacheFigures
 from trunkline.storage.chunks import ChunkReader, Uploader
 from trunkline.storage.filesets.cache import MEMORY_BYTES, PartCache, with_depth
 from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, plain, read_rows
-from trunkline.storage.filesets.schema import as_batch
+from trunkline.storage.filesets.schema import Mask, as_batch
 from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
 from trunkline.storage.ports import ChunkKey, Sealed, WriteSession
 from trunkline.storage.reading.content import Content, contents_of
@@ -28,6 +28,7 @@ from trunkline.storage.writing.finish import Finished, Finisher, split
 from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
 from trunkline.storage.writing.layers import Layers, Spool
 from trunkline.storage.writing.resolve import resolve
+from trunkline.storage.writing.reuse import same_files
 from trunkline.storage.writing.writer import Writer
 
 DISK_BYTES = 2 << 30
@@ -101,6 +102,11 @@ class Store:
             return found
 
         return View(opened, self.reader, keeper)
+
+    def same_files(self, session: WriteSession, view: View, paths: pa.Array, sizes: pa.Array, hashes: pa.Array) -> Mask:
+        """Which of these files, whose paths ascend and differ, the view has as a plain put would leave them: of that
+        size and hash, undamaged, and nobody else's. The session holds the view's file sets."""
+        return same_files(view, session.known, paths, sizes, hashes)
 
     def rendered(self, run: RenderedRun) -> View:
         """The content of a run that is made as it is read."""

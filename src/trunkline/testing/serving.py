@@ -66,7 +66,7 @@ class PachdProcess:
     @property
     def client_env(self) -> dict[str, str]:
         """The environment in which pachctl talks to this server and to nothing else."""
-        return _plain_environment() | {"PACH_CONFIG": str(self._config)}
+        return _plain_environment() | {"PACH_CONFIG": str(self._config), "XDG_CACHE_HOME": str(self.folder / "cache")}
 
     @property
     def how_to_use(self) -> str:

@@ -10,8 +10,9 @@ from google.protobuf.empty_pb2 import Empty
 from trunkline.api.files.handover import Handed
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
-from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Target, modify
+from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Target, ground_of, modify
 from trunkline.pfs.files import Files
+from trunkline.pfs.kept import there_already
 from trunkline.wire import nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -80,6 +81,19 @@ class BulkDoor:
         """Where files may be handed over; no path where they may not."""
         return own.HandoverResponse(socket=self.handed.path, greeting=self.handed.greeting)
 
+    def CheckFiles(self, request: own.CheckFilesRequest, call: Call) -> own.CheckFilesResponse:
+        """Which files need not be sent."""
+        target = target_of(request.commit)
+        stamp, there = there_already(
+            self.files,
+            lambda tx: ground_of(tx, target),
+            request.paths,
+            request.sizes,
+            request.hashes,
+            call.wanted,
+        )
+        return own.CheckFilesResponse(there=bytes(there), stamp=stamp)
+
     def BulkPut(self, messages: Iterator[own.BulkPutRequest], call: Call) -> own.BulkPutResponse:
         """Put many files into one commit, all or none."""
         first = next(messages, None)
@@ -87,7 +101,7 @@ class BulkDoor:
             raise InvalidArgument("the first message of BulkPut must be target: it says where to write")
         edits = _Bulk(messages, self.handed)
         target = target_of(first.target.commit)
-        commit = modify(self.files, target, iter(edits))
+        commit = modify(self.files, target, iter(edits), stamp=first.target.stamp)
         named = nouns.commit(commit, "" if call.bare_branches else target.branch)
         return own.BulkPutResponse(commit=named, files=edits.files, size_bytes=edits.size_bytes)
 

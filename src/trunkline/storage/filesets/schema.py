@@ -185,6 +185,14 @@ def same_as_before(column: pa.Array) -> Mask:
     return same
 
 
+def alone(paths: pa.Array) -> Mask:
+    """Which of these paths, ascending, stand here once."""
+    again = same_as_before(paths)
+    twice = again.copy()
+    twice[:-1] |= again[1:]
+    return ~twice
+
+
 def search(sorted_column: pa.Array, texts: pa.Array | str) -> Ints:
     """For each text, the position of the first value that is not below it."""
     wanted = pa.array([texts]) if isinstance(texts, str) else texts

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.storage.filesets.schema import ADD, PIECES, Mask, column, keep, ops, search, truths
+from trunkline.storage.filesets.schema import ADD, PIECES, Mask, alone, column, keep, ops, search, truths
 from trunkline.storage.reading.view import View
 
 _ROWS_FOR_FREE = 20_000
@@ -43,6 +43,27 @@ def stored_already(
     return found, pieces.filter(pa.array(usable))
 
 
+def same_files(base: View, known: Known, paths: pa.Array, sizes: pa.Array, hashes: pa.Array) -> Mask:
+    """Which of these files, ascending by path, the base has at their paths as a plain put would leave them.
+
+    That is: nobody else's content there (no datum), and all their bytes stored and not known to be damaged.
+    """
+    rows = base.at(paths)
+    rows = keep(rows, ops(rows) == ADD)
+    found = np.zeros(len(paths), dtype=np.bool_)
+    if not rows.num_rows:
+        return found
+    rows = keep(rows, alone(rows.column("path")) & truths(pc.equal(rows.column("datum"), "")))
+    at = np.full(len(paths), -1, dtype=np.int64)
+    if not rows.num_rows:
+        return found
+    _agreeing(rows, paths, sizes, hashes, at)
+    found = at >= 0
+    usable = _usable(rows.column("pieces").take(pa.array(at[found])), known)
+    found[np.flatnonzero(found)[~usable]] = False
+    return found
+
+
 def _usable(pieces: pa.ListArray, known: Known) -> Mask:
     """For each file's pieces, whether the session may use all of their chunks."""
     values = pieces.flatten()
@@ -64,13 +85,18 @@ def _by_path(base: View, paths: pa.Array, sizes: pa.Array, hashes: pa.Array, at:
     rows = keep(rows, ops(rows) == ADD)
     if not rows.num_rows:
         return pa.array([], PIECES)
+    _agreeing(rows, paths, sizes, hashes, at)
+    return rows.column("pieces")
+
+
+def _agreeing(rows: pa.RecordBatch, paths: pa.Array, sizes: pa.Array, hashes: pa.Array, at: np.ndarray) -> None:
+    """Note for each file the row of its path, size and hash."""
     place = np.minimum(search(rows.column("path"), paths), rows.num_rows - 1)
     there = rows.select(["path", "size", "hash"]).take(pa.array(place))
     same = np.ones(len(paths), dtype=np.bool_)
     for name, mine in (("path", paths), ("size", sizes), ("hash", hashes)):
         same &= truths(pc.equal(there.column(name), mine))
     at[same] = place[same]
-    return rows.column("pieces")
 
 
 def _by_hash(base: View, sizes: pa.Array, hashes: pa.Array, at: np.ndarray, offset: int) -> list[pa.ListArray]:

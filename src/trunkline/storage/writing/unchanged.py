@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.storage.filesets.schema import ADD, DEL, PIECE, Mask, keep, ops, same_as_before, search, truths
+from trunkline.storage.filesets.schema import ADD, DEL, PIECE, Mask, alone, keep, ops, search, truths
 
 
 def unchanged(diff: pa.RecordBatch, under_it: pa.RecordBatch) -> pa.Array:
@@ -24,20 +24,12 @@ def unchanged(diff: pa.RecordBatch, under_it: pa.RecordBatch) -> pa.Array:
     replaced = pc.is_in(added.column("path"), value_set=diff.column("path").filter(pa.array(for_all)))
     place = np.minimum(search(under_it.column("path"), added.column("path")), under_it.num_rows - 1)
     there = under_it.select(["path", "datum", "size", "hash", "pieces"]).take(pa.array(place))
-    same = truths(replaced) & _alone(added.column("path"))
+    same = truths(replaced) & alone(added.column("path"))
     for name in ("path", "datum", "size", "hash"):
         same &= truths(pc.equal(there.column(name), added.column(name)))
     chosen = pa.array(np.flatnonzero(same))
     equal = _same_pieces(there.column("pieces").take(chosen), added.column("pieces").take(chosen))
     return added.column("path").take(chosen).filter(pa.array(equal))
-
-
-def _alone(paths: pa.Array) -> Mask:
-    """Which of these paths, ascending, stand here once."""
-    again = same_as_before(paths)
-    twice = again.copy()
-    twice[:-1] |= again[1:]
-    return ~twice
 
 
 def _same_pieces(one: pa.ListArray, other: pa.ListArray) -> Mask:

@@ -102,6 +102,62 @@ DATUM_WAITS: DatumFate.ValueType  # 4
 Global___DatumFate: _TypeAlias = DatumFate  # noqa: Y015
 
 @_typing.final
+class CheckFilesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMIT_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    hashes: _builtins.bytes
+    """BLAKE3 of each file's bytes, 32 bytes each, end to end. Only files of at most 1 MiB are compared."""
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit: ...
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        sizes: _abc.Iterable[_builtins.int] | None = ...,
+        hashes: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "hashes", b"hashes", "paths", b"paths", "sizes", b"sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckFilesRequest: _TypeAlias = CheckFilesRequest  # noqa: Y015
+
+@_typing.final
+class CheckFilesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THERE_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    there: _builtins.bytes
+    """One byte for each path: 1 where that file is there."""
+    stamp: _builtins.bytes
+    """Names the content that was looked at, for BulkTarget. Empty: there is none yet."""
+    def __init__(
+        self,
+        *,
+        there: _builtins.bytes = ...,
+        stamp: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stamp", b"stamp", "there", b"there"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckFilesResponse: _TypeAlias = CheckFilesResponse  # noqa: Y015
+
+@_typing.final
 class BulkPutRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -147,8 +203,13 @@ class BulkTarget(_message.Message):
 
     COMMIT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     description: _builtins.str
     """Said of the commit, if this call opens one."""
+    stamp: _builtins.bytes
+    """From CheckFiles: the call is refused (ABORTED) unless it still lies on that content. What was there then need not
+    be sent.
+    """
     @_builtins.property
     def commit(self) -> _pfs_v2_pb2.Commit: ...
     def __init__(
@@ -156,10 +217,11 @@ class BulkTarget(_message.Message):
         *,
         commit: _pfs_v2_pb2.Commit | None = ...,
         description: _builtins.str = ...,
+        stamp: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "description", b"description"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "description", b"description", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1686,3 +1748,340 @@ class RestoreResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RestoreResponse: _TypeAlias = RestoreResponse  # noqa: Y015
+
+@_typing.final
+class ExportRepoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start(self) -> Global___ExportStart: ...
+    @_builtins.property
+    def known(self) -> Global___BlobNames:
+        """Chunks that the earlier bundle has or lists, by name."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___ExportStart | None = ...,
+        known: Global___BlobNames | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "known", b"known", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "known", b"known", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["start", "known"]  # noqa: Y015
+    _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
+
+Global___ExportRepoRequest: _TypeAlias = ExportRepoRequest  # noqa: Y015
+
+@_typing.final
+class ExportStart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    since: _builtins.str
+    """The id of an earlier bundle, whose content is only listed; its names follow."""
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo: ...
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        since: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportStart: _TypeAlias = ExportStart  # noqa: Y015
+
+@_typing.final
+class ExportRepoPiece(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIGURES_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    @_builtins.property
+    def figures(self) -> Global___ExportFigures: ...
+    def __init__(
+        self,
+        *,
+        figures: Global___ExportFigures | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "figures", b"figures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportRepoPiece: _TypeAlias = ExportRepoPiece  # noqa: Y015
+
+@_typing.final
+class ExportFigures(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    BRANCHES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    KNOWN_CHUNKS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    commits: _builtins.int
+    branches: _builtins.int
+    tags: _builtins.int
+    chunks: _builtins.int
+    known_chunks: _builtins.int
+    size_bytes: _builtins.int
+    """About."""
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What does not come along, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        commits: _builtins.int = ...,
+        branches: _builtins.int = ...,
+        tags: _builtins.int = ...,
+        chunks: _builtins.int = ...,
+        known_chunks: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branches", b"branches", "chunks", b"chunks", "commits", b"commits", "id", b"id", "known_chunks", b"known_chunks", "notes", b"notes", "size_bytes", b"size_bytes", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportFigures: _TypeAlias = ExportFigures  # noqa: Y015
+
+@_typing.final
+class ImportRepoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    next: _builtins.bool
+    """The bundle is over; another one follows, or nothing."""
+    @_builtins.property
+    def start(self) -> Global___ImportStart: ...
+    def __init__(
+        self,
+        *,
+        start: Global___ImportStart | None = ...,
+        data: _builtins.bytes = ...,
+        next: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "data", b"data", "next", b"next", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "data", b"data", "next", b"next", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["start", "data", "next"]  # noqa: Y015
+    _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
+
+Global___ImportRepoRequest: _TypeAlias = ImportRepoRequest  # noqa: Y015
+
+@_typing.final
+class ImportStart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo:
+        """What the repo is to be called. An empty name or project: as in the bundle."""
+
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportStart: _TypeAlias = ImportStart  # noqa: Y015
+
+@_typing.final
+class ImportRepoResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    BRANCHES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    CHUNK_BYTES_FIELD_NUMBER: _builtins.int
+    KNOWN_CHUNKS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    commits: _builtins.int
+    branches: _builtins.int
+    tags: _builtins.int
+    chunks: _builtins.int
+    chunk_bytes: _builtins.int
+    known_chunks: _builtins.int
+    """Chunks that were stored here already."""
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo: ...
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is not as it was, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        commits: _builtins.int = ...,
+        branches: _builtins.int = ...,
+        tags: _builtins.int = ...,
+        chunks: _builtins.int = ...,
+        chunk_bytes: _builtins.int = ...,
+        known_chunks: _builtins.int = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branches", b"branches", "chunk_bytes", b"chunk_bytes", "chunks", b"chunks", "commits", b"commits", "known_chunks", b"known_chunks", "notes", b"notes", "repo", b"repo", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportRepoResponse: _TypeAlias = ImportRepoResponse  # noqa: Y015
+
+@_typing.final
+class AdoptCommitRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMIT_FIELD_NUMBER: _builtins.int
+    EDIT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commit(self) -> Global___AdoptedCommit: ...
+    @_builtins.property
+    def edit(self) -> Global___BulkPutRequest: ...
+    def __init__(
+        self,
+        *,
+        commit: Global___AdoptedCommit | None = ...,
+        edit: Global___BulkPutRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "commit", b"commit", "edit", b"edit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "commit", b"commit", "edit", b"edit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["commit", "edit"]  # noqa: Y015
+    _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
+
+Global___AdoptCommitRequest: _TypeAlias = AdoptCommitRequest  # noqa: Y015
+
+@_typing.final
+class AdoptedCommit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COMMIT_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    origin: _pfs_v2_pb2.OriginKind.ValueType
+    description: _builtins.str
+    error: _builtins.str
+    """Not empty: the commit had this error, and nothing is built on it."""
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit:
+        """Repo, id, and the name of the branch it was made on."""
+
+    @_builtins.property
+    def parent(self) -> _pfs_v2_pb2.Commit:
+        """A commit of the same repo that is there already; unset: none."""
+
+    @_builtins.property
+    def started(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def finished(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        parent: _pfs_v2_pb2.Commit | None = ...,
+        origin: _pfs_v2_pb2.OriginKind.ValueType = ...,
+        started: _timestamp_pb2.Timestamp | None = ...,
+        finished: _timestamp_pb2.Timestamp | None = ...,
+        description: _builtins.str = ...,
+        error: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "finished", b"finished", "parent", b"parent", "started", b"started"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "description", b"description", "error", b"error", "finished", b"finished", "metadata", b"metadata", "origin", b"origin", "parent", b"parent", "started", b"started"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptedCommit: _TypeAlias = AdoptedCommit  # noqa: Y015
+
+@_typing.final
+class AdoptCommitResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADOPTED_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    adopted: _builtins.bool
+    """False: a commit of that id was there already, and nothing was done."""
+    files: _builtins.int
+    size_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        adopted: _builtins.bool = ...,
+        files: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted", b"adopted", "files", b"files", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptCommitResponse: _TypeAlias = AdoptCommitResponse  # noqa: Y015

@@ -44,6 +44,11 @@ class FilesStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.FromString,
                 _registered_method=True)
+        self.CheckFiles = channel.unary_unary(
+                '/trunkline.v1.Files/CheckFiles',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesResponse.FromString,
+                _registered_method=True)
 
 
 class FilesServicer:
@@ -64,6 +69,13 @@ class FilesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckFiles(self, request, context):
+        """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FilesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +88,11 @@ def add_FilesServicer_to_server(servicer, server):
                     servicer.Handover,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.SerializeToString,
+            ),
+            'CheckFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckFiles,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +149,33 @@ class Files:
             '/trunkline.v1.Files/Handover',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Files/CheckFiles',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1131,6 +1175,172 @@ class Backups:
             '/trunkline.v1.Backups/Restore',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class MovingStub:
+    """Repos that come or go with their whole history.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ExportRepo = channel.stream_stream(
+                '/trunkline.v1.Moving/ExportRepo',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ExportRepoRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ExportRepoPiece.FromString,
+                _registered_method=True)
+        self.ImportRepo = channel.stream_unary(
+                '/trunkline.v1.Moving/ImportRepo',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImportRepoRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImportRepoResponse.FromString,
+                _registered_method=True)
+        self.AdoptCommit = channel.stream_unary(
+                '/trunkline.v1.Moving/AdoptCommit',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.AdoptCommitRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.AdoptCommitResponse.FromString,
+                _registered_method=True)
+
+
+class MovingServicer:
+    """Repos that come or go with their whole history.
+    """
+
+    def ExportRepo(self, request_iterator, context):
+        """One repo as a bundle, docs/formats/bundle.md: figures come first, then its bytes. The first message is `start`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportRepo(self, request_iterator, context):
+        """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
+        each earlier one that has what it only lists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdoptCommit(self, request_iterator, context):
+        """Write a finished commit under the id that it has elsewhere. The first message is `commit`, then edits, as of
+        BulkPut, that lead to it from its parent (the nearest before it that has no error).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MovingServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ExportRepo': grpc.stream_stream_rpc_method_handler(
+                    servicer.ExportRepo,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ExportRepoRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ExportRepoPiece.SerializeToString,
+            ),
+            'ImportRepo': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportRepo,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImportRepoRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImportRepoResponse.SerializeToString,
+            ),
+            'AdoptCommit': grpc.stream_unary_rpc_method_handler(
+                    servicer.AdoptCommit,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.AdoptCommitRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.AdoptCommitResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trunkline.v1.Moving', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trunkline.v1.Moving', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Moving:
+    """Repos that come or go with their whole history.
+    """
+
+    @staticmethod
+    def ExportRepo(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trunkline.v1.Moving/ExportRepo',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ExportRepoRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ExportRepoPiece.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportRepo(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/trunkline.v1.Moving/ImportRepo',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImportRepoRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ImportRepoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptCommit(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/trunkline.v1.Moving/AdoptCommit',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.AdoptCommitRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.AdoptCommitResponse.FromString,
             options,
             channel_credentials,
             insecure,

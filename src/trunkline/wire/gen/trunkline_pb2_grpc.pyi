@@ -37,6 +37,8 @@ class FilesStub:
     """
     Handover: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.HandoverRequest, _trunkline_pb2.HandoverResponse]
     """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
+    CheckFiles: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.CheckFilesRequest, _trunkline_pb2.CheckFilesResponse]
+    """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
 
 @_typing.type_check_only
 class FilesAsyncStub(FilesStub):
@@ -47,6 +49,8 @@ class FilesAsyncStub(FilesStub):
     """
     Handover: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.HandoverRequest, _trunkline_pb2.HandoverResponse]  # type: ignore[assignment]
     """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
+    CheckFiles: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.CheckFilesRequest, _trunkline_pb2.CheckFilesResponse]  # type: ignore[assignment]
+    """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
 
 class FilesServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -66,6 +70,14 @@ class FilesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.HandoverResponse, _abc.Awaitable[_trunkline_pb2.HandoverResponse]]:
         """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
+
+    @_abc_1.abstractmethod
+    def CheckFiles(
+        self,
+        request: _trunkline_pb2.CheckFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.CheckFilesResponse, _abc.Awaitable[_trunkline_pb2.CheckFilesResponse]]:
+        """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
 
 def add_FilesServicer_to_server(servicer: FilesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -415,3 +427,70 @@ class BackupsServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_BackupsServicer_to_server(servicer: BackupsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class MovingStub:
+    """Repos that come or go with their whole history."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> MovingAsyncStub: ...
+    ExportRepo: _grpc.StreamStreamMultiCallable[_trunkline_pb2.ExportRepoRequest, _trunkline_pb2.ExportRepoPiece]
+    """One repo as a bundle, docs/formats/bundle.md: figures come first, then its bytes. The first message is `start`."""
+    ImportRepo: _grpc.StreamUnaryMultiCallable[_trunkline_pb2.ImportRepoRequest, _trunkline_pb2.ImportRepoResponse]
+    """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
+    each earlier one that has what it only lists.
+    """
+    AdoptCommit: _grpc.StreamUnaryMultiCallable[_trunkline_pb2.AdoptCommitRequest, _trunkline_pb2.AdoptCommitResponse]
+    """Write a finished commit under the id that it has elsewhere. The first message is `commit`, then edits, as of
+    BulkPut, that lead to it from its parent (the nearest before it that has no error).
+    """
+
+@_typing.type_check_only
+class MovingAsyncStub(MovingStub):
+    """Repos that come or go with their whole history."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ExportRepo: _aio.StreamStreamMultiCallable[_trunkline_pb2.ExportRepoRequest, _trunkline_pb2.ExportRepoPiece]  # type: ignore[assignment]
+    """One repo as a bundle, docs/formats/bundle.md: figures come first, then its bytes. The first message is `start`."""
+    ImportRepo: _aio.StreamUnaryMultiCallable[_trunkline_pb2.ImportRepoRequest, _trunkline_pb2.ImportRepoResponse]  # type: ignore[assignment]
+    """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
+    each earlier one that has what it only lists.
+    """
+    AdoptCommit: _aio.StreamUnaryMultiCallable[_trunkline_pb2.AdoptCommitRequest, _trunkline_pb2.AdoptCommitResponse]  # type: ignore[assignment]
+    """Write a finished commit under the id that it has elsewhere. The first message is `commit`, then edits, as of
+    BulkPut, that lead to it from its parent (the nearest before it that has no error).
+    """
+
+class MovingServicer(metaclass=_abc_1.ABCMeta):
+    """Repos that come or go with their whole history."""
+
+    @_abc_1.abstractmethod
+    def ExportRepo(
+        self,
+        request_iterator: _MaybeAsyncIterator[_trunkline_pb2.ExportRepoRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.ExportRepoPiece], _abc.AsyncIterator[_trunkline_pb2.ExportRepoPiece]]:
+        """One repo as a bundle, docs/formats/bundle.md: figures come first, then its bytes. The first message is `start`."""
+
+    @_abc_1.abstractmethod
+    def ImportRepo(
+        self,
+        request_iterator: _MaybeAsyncIterator[_trunkline_pb2.ImportRepoRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.ImportRepoResponse, _abc.Awaitable[_trunkline_pb2.ImportRepoResponse]]:
+        """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
+        each earlier one that has what it only lists.
+        """
+
+    @_abc_1.abstractmethod
+    def AdoptCommit(
+        self,
+        request_iterator: _MaybeAsyncIterator[_trunkline_pb2.AdoptCommitRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.AdoptCommitResponse, _abc.Awaitable[_trunkline_pb2.AdoptCommitResponse]]:
+        """Write a finished commit under the id that it has elsewhere. The first message is `commit`, then edits, as of
+        BulkPut, that lead to it from its parent (the nearest before it that has no error).
+        """
+
+def add_MovingServicer_to_server(servicer: MovingServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

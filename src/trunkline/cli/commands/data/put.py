@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.data import targets
-from trunkline.cli.late import names, progress, sources, uploads
+from trunkline.cli.late import names, progress, put_cache, sources, uploads
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.texts import read_text
 from trunkline.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from trunkline.client.known.cache import PutCache
 
 
 @command()
@@ -31,12 +35,19 @@ from trunkline.errors import InvalidArgument
 @click.option(
     "-p", "--parallelism", metavar="N", type=click.IntRange(1, 100), default=10, help="Files read at a time; 10."
 )
+@click.option(
+    "--cache/--no-cache",
+    "cached",
+    default=True,
+    help="With -r, leave out files that are as they were when they were last put, if the branch has them; the usual.",
+)
 @click.option("--progress/--no-progress", "bars", default=None, help="Show progress; on a terminal if not given.")
 @project_option
 @pass_session
 def put(
     session: Session, target: str, files: tuple[str, ...], input_file: str | None, recursive: bool, append: bool,
-    full_path: bool, untar: bool, compress: bool, parallelism: int, bars: bool | None, project: str | None,
+    full_path: bool, untar: bool, compress: bool, parallelism: int, cached: bool, bars: bool | None,
+    project: str | None,
 ) -> None:  # fmt: skip
     """Put files into a repo.
 
@@ -82,7 +93,13 @@ def put(
             parallelism=parallelism,
             progress=advance,
             compress=compress,
+            cache=_cache(session, given) if cached and recursive and not append else None,
         )
+
+
+def _cache(session: Session, given: Sequence[str]) -> PutCache:
+    """What is known of these folders. Of other sources nothing is kept."""
+    return put_cache.PutCache(put_cache.cache_folder(session.environ), given, 1000 * session.ambient.now_us())
 
 
 def _sources(files: Sequence[str], input_file: str | None) -> list[str]:
