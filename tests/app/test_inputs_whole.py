@@ -68,6 +68,26 @@ def test_joins_inner_and_outer(site: Site) -> None:
     assert found == [["4", "9"], ["north", "1"], ["south", "3", "22"], ["west", "3"]]
 
 
+def test_lazy_inputs_are_read_when_they_are_opened(site: Site) -> None:
+    by_store = {"join_on": "$1", "lazy": True}
+    members = [pfs("stores", "/STOREID(*).txt", **by_store), pfs("purchases", "/*_STOREID(*).txt", **by_store)]
+    code = 'cat "$stores" > "/pfs/out/$(basename "$purchases")"; ln -s "$purchases" /pfs/out/link-$PACH_DATUM_ID'
+    site.create("lazy", {"cmd": ["bash"], "stdin": [code]}, input={"join": members})
+    assert site.counts("lazy") == ("success", 3, 0)
+    found = site.tree("lazy")
+    assert {path: text for path, text in found.items() if "link" not in path} == {
+        "/ORDER1_STOREID1.txt": "north",
+        "/ORDER2_STOREID1.txt": "north",
+        "/ORDER3_STOREID2.txt": "south",
+    }
+    assert sorted(text for path, text in found.items() if "link" in path) == ["10", "20", "30"]
+    job = site.job("lazy")
+    assert int(job["stats"]["download_bytes"]) == len("north" * 2 + "south")
+    at = f"lazy@{job['job']['id']}"
+    datum = next(documents(site.pachctl("list", "datum", at, "--raw")))["datum"]["id"]
+    assert "the output is the recorded one" in site.pachctl("replay", at, datum)
+
+
 def test_a_group_by_store_and_in_it_a_join(site: Site) -> None:
     members = [
         pfs("stores", "/STOREID(*).txt", group_by="$1"),

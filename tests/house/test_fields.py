@@ -103,7 +103,7 @@ TESTED: dict[str, dict[str, str]] = {
         "join_on": "test_joins_inner_and_outer",
         "outer_join": "test_joins_inner_and_outer",
         "group_by": "test_a_group_by_store_and_in_it_a_join",
-        "lazy": CHECKED,
+        "lazy": "test_lazy_inputs_are_read_when_they_are_opened",
         "empty_files": "test_a_shuffle_moves_files_without_reading_them",
         "s3": CHECKED,
         "trigger": "test_a_pipeline_with_a_trigger_runs_when_enough_has_come",

@@ -50,14 +50,34 @@ class MemoryOutput:
         return list(self._rows)
 
 
+class Later:
+    """A file of a lazy input. Pieces as large as real ones, which no pipe holds at once."""
+
+    def __init__(self, storage: MemoryStorage, path: str, data: bytes) -> None:
+        self._storage, self._path, self._data = storage, path, data
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._storage.opened.append(self._path)
+        for start in range(0, len(self._data), 3 << 20):
+            if self._storage.lost is not None and start >= self._storage.lost_at:
+                raise self._storage.lost
+            yield self._data[start : start + (3 << 20)]
+
+
 class MemoryStorage:
-    """Repos as {path: bytes}. `fetched` lists every element asked for; `fail` is raised once by the next fetch."""
+    """Repos as {path: bytes}. `fetched` lists every element asked for; `fail` is raised once by the next fetch.
+
+    opened: files of lazy inputs, each time one is read; `lost` is raised at byte `lost_at` of such a one.
+    """
 
     def __init__(self, **trees: dict[str, bytes]) -> None:
         self.trees = trees
         self.fetched: list[Element] = []
         self.segments: list[LogSegment] = []
         self.fail: Exception | None = None
+        self.opened: list[str] = []
+        self.lost: Exception | None = None
+        self.lost_at = 0
 
     def fetch(self, elements: Sequence[Element]) -> Iterator[Fetched]:
         if self.fail:
@@ -74,7 +94,10 @@ class MemoryStorage:
             if not files:
                 raise NotFound(f"{element.path} is not in {element.repo}")
             for path, data in files.items():
-                yield Fetched(number, path, b"" if element.empty_files else iter([data[:3], data[3:]]))
+                if element.lazy and not element.empty_files:
+                    yield Fetched(number, path, Later(self, path, data))
+                else:
+                    yield Fetched(number, path, b"" if element.empty_files else iter([data[:3], data[3:]]))
 
     def output(self, claim: Claim) -> Output:
         return MemoryOutput(self)

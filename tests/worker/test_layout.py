@@ -10,7 +10,8 @@ import pytest
 from fakes import MemoryStorage, datum, element
 
 from trunkline.errors import NotFound
-from trunkline.worker.layout import Pfs, Staging, environment, quoted
+from trunkline.worker.inputs.variables import environment, quoted
+from trunkline.worker.layout import Pfs, Staging
 
 
 @pytest.fixture

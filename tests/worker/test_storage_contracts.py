@@ -25,8 +25,8 @@ class InMemory:
         self.storage = fakes.MemoryStorage(**TREES)
         self.claim: Claim = fakes.claim(Step(("true",)), [fakes.datum(0)])
 
-    def element(self, path: str, repo: str = "images", *, empty_files: bool = False) -> Element:
-        return fakes.element(path, repo, empty_files=empty_files)
+    def element(self, path: str, repo: str = "images", *, empty_files: bool = False, lazy: bool = False) -> Element:
+        return fakes.element(path, repo, empty_files=empty_files, lazy=lazy)
 
     def written(self, sealed: Any) -> dict[tuple[str, str], bytes]:
         found = {}
@@ -81,9 +81,9 @@ class OverTheStore:
         self.storage = WorkerStorage(server, world.store)  # type: ignore[arg-type]
         self.claim = InMemory().claim
 
-    def element(self, path: str, repo: str = "images", *, empty_files: bool = False) -> Element:
+    def element(self, path: str, repo: str = "images", *, empty_files: bool = False, lazy: bool = False) -> Element:
         is_dir = path not in TREES[repo] and any(one.startswith(path.rstrip("/") + "/") for one in TREES[repo])
-        return fakes.element(path, repo, empty_files=empty_files, is_dir=is_dir)
+        return fakes.element(path, repo, empty_files=empty_files, lazy=lazy, is_dir=is_dir)
 
     def written(self, sealed: Any) -> dict[tuple[str, str], bytes]:
         found = contents(self.world.view(sealed))

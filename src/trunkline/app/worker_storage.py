@@ -33,14 +33,17 @@ class WorkerStorage:
 
     def fetch(self, elements: Sequence[Element]) -> Iterator[Fetched]:
         """Every regular file of every element; those of one input come in path order: neighbours share reads."""
-        groups: dict[tuple[str, str, str, str, bool], list[int]] = {}
+        groups: dict[tuple[str, str, str, str, bool, bool], list[int]] = {}
         for number, one in enumerate(elements):
             # Members of a union may share a name and lie in different repos.
-            groups.setdefault((one.input, one.project, one.repo, one.commit, one.empty_files), []).append(number)
+            groups.setdefault((*_place(one), one.empty_files, one.lazy), []).append(number)
         for numbers in groups.values():
             view = self._view_of(elements[numbers[0]])
             if elements[numbers[0]].empty_files:
                 yield from _names(view, elements, numbers)
+            elif elements[numbers[0]].lazy:
+                for file in _names(view, elements, numbers):
+                    yield Fetched(file.element, file.path, _Later(view, file.path, elements[file.element]))
             else:
                 yield from _fetch(self._store, view, elements, numbers)
 
@@ -107,6 +110,25 @@ def _fetch(store: Store, view: View, elements: Sequence[Element], numbers: Seque
         if element.is_dir:
             for content in view.contents(element.path.rstrip("/") + "/"):
                 yield Fetched(number, content.path, _data(content))
+
+
+def _place(element: Element) -> tuple[str, str, str, str]:
+    return (element.input, element.project, element.repo, element.commit)
+
+
+class _Later:
+    """A file of an element that is read anew each time somebody iterates it."""
+
+    __slots__ = ("_element", "_path", "_view")
+
+    def __init__(self, view: View, path: str, element: Element) -> None:
+        self._view, self._path, self._element = view, path, element
+
+    def __iter__(self) -> Iterator[bytes]:
+        found = self._view.file(self._path)
+        if found is None:
+            raise _missing(self._element)
+        return (bytes(piece) for piece in found.read())
 
 
 def _missing(element: Element) -> NotFound:

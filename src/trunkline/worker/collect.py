@@ -142,10 +142,10 @@ class Collector:
                 self._refer_tree(target, name, found, owners)
             else:
                 self._walk(target, name + b"/", found, owners, (*trail, target))
+        elif target.startswith(self._staging + b"/") and (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            self._refer(target, name, found, owners)
         elif not stat.S_ISREG(mode):
             self._ignore(target, name, found)
-        elif target.startswith(self._staging + b"/"):
-            self._refer(target, name, found, owners)
         else:
             self._file(target, name, found)
 
@@ -166,7 +166,10 @@ class Collector:
             if _within(whole, element.path):
                 found.references.append(_Reference(path, element, whole))
                 return
-        found.files.append((path, target))
+        if os.path.isfile(target):
+            found.files.append((path, target))
+        else:
+            self._ignore(target, name, found)
 
     def _resolve(self, link: bytes) -> bytes | None:
         """Where a link leads, as a path of ours; None: out of what we can see. Raises OSError where it leads nowhere.

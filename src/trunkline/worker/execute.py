@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trunkline.ambient import Ambient
-from trunkline.errors import FailedPrecondition
+from trunkline.errors import FailedPrecondition, TrunklineError
 from trunkline.worker import outcome
+from trunkline.worker.ahead import PASSING
 from trunkline.worker.collect import Collector, Found
 from trunkline.worker.images import Housing, Images
+from trunkline.worker.inputs.pipes import Feeder
+from trunkline.worker.inputs.variables import environment, reserved
 from trunkline.worker.launch import HOME_INSIDE, PFS_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
-from trunkline.worker.layout import Pfs, Prepared, environment, reserved
+from trunkline.worker.layout import Pfs, Prepared
 from trunkline.worker.limits.disk import too_much, wait_for_room
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
@@ -82,6 +86,10 @@ class Cancelled(Exception):
     """The claim is over; nothing of this datum is wanted."""
 
 
+class InputLost(Exception):
+    """An input that was read while the code ran cannot be read; the message says which and why."""
+
+
 @dataclass
 class Bench:
     """What a worker executes datums with.
@@ -105,13 +113,14 @@ class Bench:
 
 @dataclass
 class Timing:
-    """When a datum began, where its time went, in seconds, and what its code used."""
+    """When a datum began, where its time went, in seconds, and what its code used. fed_bytes: of lazy inputs."""
 
     began_us: int
     process_s: float = 0.0
     upload_s: float = 0.0
     cpu_us: int = 0
     memory_bytes: int = 0
+    fed_bytes: int = 0
 
     def add(self, ended: Exited) -> None:
         """Count what an execution used."""
@@ -147,17 +156,17 @@ class Execution:
             verdict = outcome.Verdict(State.FAILED, problem)
         env = {**environment(datum), **self._env}
         while verdict is None:
-            wait_for_room(self._bench.scratch.folder, self._bench.ambient, self._journal.system, self._stop_if_told)
-            self._bench.pfs.lay(prepared, env)
-            if step.writable_inputs:
-                self._bench.pfs.copy_inputs(prepared, self._bench.scratch.staging)
+            self._lay(prepared, env)
             try:
-                attempt, found = self._attempt(prepared, env, timing)
+                with self._feeding(prepared):
+                    attempt, found = self._attempt(prepared, env, timing)
+                attempts.append(attempt)
+                verdict = outcome.judge(step, attempts, datum.deaths)
+            except InputLost as error:
+                verdict = outcome.Verdict(State.FAILED, str(error))
             except _Again:
                 self._clear()
                 continue
-            attempts.append(attempt)
-            verdict = outcome.judge(step, attempts, datum.deaths)
             if verdict is None or verdict.state is not State.SUCCESS:
                 self._clear()
         size = 0
@@ -183,12 +192,38 @@ class Execution:
             began_us=timing.began_us,
             process_us=int(timing.process_s * 1e6),
             upload_us=int(timing.upload_s * 1e6),
-            download_bytes=prepared.size_bytes,
+            download_bytes=prepared.size_bytes + timing.fed_bytes,
             upload_bytes=size,
             files=len(found.files) + len(found.references) if verdict.state is State.SUCCESS else 0,
             cpu_us=timing.cpu_us,
             memory_bytes=timing.memory_bytes,
         )
+
+    def _lay(self, prepared: Prepared, env: dict[str, str]) -> None:
+        """Show the datum's files, once there is room."""
+        wait_for_room(self._bench.scratch.folder, self._bench.ambient, self._journal.system, self._stop_if_told)
+        self._bench.pfs.lay(prepared, env)
+        if self._claim.step.writable_inputs:
+            self._bench.pfs.copy_inputs(prepared, self._bench.scratch.staging)
+
+    @contextlib.contextmanager
+    def _feeding(self, prepared: Prepared) -> Iterator[None]:
+        """Fill what the code opens of lazy inputs. Raises InputLost; TrunklineError where it may come back."""
+        feeder = Feeder(
+            prepared.pipes,
+            os.fsencode(self._bench.scratch.staging),
+            self._bench.ambient,
+            self._bench.kill,
+            lambda line: self._journal.system(line, prepared.datum.id),
+        )
+        try:
+            yield
+        finally:
+            self._timing.fed_bytes += feeder.stop()
+        if isinstance(feeder.error, TrunklineError) and feeder.error.kind not in PASSING:
+            raise InputLost(f"an input cannot be read: {feeder.error}")
+        if feeder.error is not None:
+            raise feeder.error
 
     def _housing_problem(self) -> str:
         """Why code of this image cannot run here at all, in which case trying again changes nothing; or ""."""

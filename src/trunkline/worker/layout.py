@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trunkline.worker.ports import Content, Datum, Element
+from trunkline.worker.inputs.pipes import Pipe, make_pipe
+from trunkline.worker.inputs.variables import quoted
+from trunkline.worker.ports import Content, Datum, Element, Fetched
 
 OUT = "out"
 _KEEP_BYTES = 256 << 20
 _KEEP_FOLDERS = 256
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@=+-]*\Z")
-_SHELL_IN_DOUBLE_QUOTES = re.compile(r'[$`\\"!\n]')
 
 Key = tuple[str, ...]
 
@@ -33,6 +32,7 @@ class _Folder:
 
     name: str
     files: list[bytes] = field(default_factory=list)  # paths below the folder
+    pipes: dict[bytes, Iterable[bytes]] = field(default_factory=dict)  # those of them that are filled when opened
     size_bytes: int = 0
     users: int = 0
     problem: str = ""
@@ -42,8 +42,8 @@ class _Folder:
 class Prepared:
     """A datum whose inputs lie ready. `links`: input name → folder in staging that /pfs/<input> leads to.
 
-    owners: for each input the elements whose files it holds, to know a link's target again. problem: why it cannot
-    run, or "".
+    owners: for each input the elements whose files it holds, to know a link's target again. pipes: to be fed while it
+    runs. problem: why it cannot run, or "".
     """
 
     datum: Datum
@@ -53,6 +53,7 @@ class Prepared:
     held: list[tuple[Key, _Folder]]
     joined: list[str]
     problem: str = ""
+    pipes: list[Pipe] = field(default_factory=list)
 
     @staticmethod
     def impossible(datum: Datum, problem: str) -> Prepared:
@@ -121,13 +122,22 @@ class Staging:
             folder = folders[file.element]
             relative = file.path.lstrip("/").encode()
             try:
-                folder.size_bytes += _write(os.path.join(self._root, folder.name.encode()), relative, file.data, made)
+                self._lay(folder, relative, file, elements[file.element].lazy, made)
             except OSError as error:
                 if error.errno in _OURS:
                     raise
                 folder.problem = f"input file {file.path} cannot be laid out: {error.strerror}"
                 continue
             folder.files.append(relative)
+
+    def _lay(self, folder: _Folder, relative: bytes, file: Fetched, lazy: bool, made: set[bytes]) -> None:
+        top = os.path.join(self._root, folder.name.encode())
+        if not lazy or isinstance(file.data, bytes):
+            folder.size_bytes += _write(top, relative, file.data, made)
+            return
+        _make_parents(top, relative, made)
+        make_pipe(os.path.join(top, relative))
+        folder.pipes[relative] = file.data
 
     def _prepared(self, datum: Datum) -> Prepared:
         held = [(each, self._folders[_key(each)]) for each in datum.elements]
@@ -148,6 +158,11 @@ class Staging:
                     result.joined.append(result.links[name])
                 except CannotLayOut as error:
                     result.problem = f"input {name} ({len(owners)} elements): {error}"
+            top = os.path.join(self._root, result.links[name].encode())
+            pipes = {path: data for folder in folders for path, data in folder.pipes.items()}
+            result.pipes += [
+                Pipe(os.path.join(top, path), f"/pfs/{name}/{os.fsdecode(path)}", data) for path, data in pipes.items()
+            ]
         return result
 
     def _join(self, folders: list[_Folder]) -> str:
@@ -164,7 +179,7 @@ class Staging:
                     _make_parents(target, path, made)
                     os.link(os.path.join(source, path), os.path.join(target, path))
                 except (FileExistsError, NotADirectoryError) as error:
-                    if not os.path.isfile(os.path.join(target, path)):
+                    if os.path.isdir(os.path.join(target, path)) or not os.path.lexists(os.path.join(target, path)):
                         shutil.rmtree(target, ignore_errors=True)
                         shown = path.decode(errors="replace")
                         raise CannotLayOut(f"/{shown} is a file in one and a folder in another") from error
@@ -177,7 +192,7 @@ class Staging:
                 folder.users -= 1
                 if folder.users:
                     continue
-                if folder.problem:
+                if folder.problem or folder.pipes:  # what fills a pipe is this claim's alone
                     del self._folders[key]
                     gone.append(folder)
                 else:
@@ -218,8 +233,11 @@ class Pfs:
             file.write(text.encode(errors="surrogateescape"))
 
     def copy_inputs(self, prepared: Prepared, staging: Path) -> None:
-        """Private copies in place of links (`writable_inputs`); gone with `clear`."""
+        """Private copies in place of links (`writable_inputs`), except of lazy inputs; gone with `clear`."""
+        lazy = {pipe.shown.split("/")[2] for pipe in prepared.pipes}
         for name, folder in prepared.links.items():
+            if name in lazy:
+                continue
             self._drop(name)
             target = self._folder / name
             shutil.copytree(staging / folder, target, copy_function=shutil.copyfile)
@@ -266,52 +284,12 @@ class Pfs:
             _discard(entry)
 
 
-def environment(datum: Datum) -> dict[str, str]:
-    """Variables that tell code about its datum (behaviour C.8): paths, commits and keys of its elements."""
-    env = {"PACH_DATUM_ID": datum.id}
-    counts = Counter(element.input for element in datum.elements)
-    for element in sorted(datum.elements, key=lambda each: (each.input, each.path)):
-        name = element.input
-        if reserved(name):
-            continue
-        if counts[name] > 1 and name in env:
-            continue  # the first path in order stands for several
-        env[name] = f"/pfs/{name}" + (element.path.rstrip("/"))
-        env[f"{name}_COMMIT"] = element.commit
-        if element.join_on:
-            env[f"PACH_DATUM_{name}_JOIN_ON"] = element.join_on
-        if element.group_by:
-            env[f"PACH_DATUM_{name}_GROUP_BY"] = element.group_by
-    return env
-
-
-def reserved(name: str) -> bool:
-    """Whether a variable is ours: neither an input nor a spec's `env` may set it."""
-    return name in ("PATH", "HOME") or name.startswith(("LD_", "PACH_", "PPS_"))
-
-
-def quoted(value: str) -> str:
-    """A value as it stands in /pfs/.env, read alike by a shell and by dotenv libraries wherever both can agree.
-
-    Plain values stand bare, others in single quotes; a value with a single quote stands in double quotes, or, where a
-    shell would expand something in those, in the escaped single quotes that dotenv libraries know.
-    """
-    if _PLAIN.match(value):
-        return value
-    if "'" not in value:
-        return f"'{value}'"
-    if not _SHELL_IN_DOUBLE_QUOTES.search(value):
-        return f'"{value}"'
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 _OURS = {5, 12, 23, 24, 28, 30, 122}  # EIO ENOMEM ENFILE EMFILE ENOSPC EROFS EDQUOT: not the datum's fault
 
 
 def _key(element: Element) -> Key:
     """Equal keys, equal files. By content where it is known, so that it outlives its commit."""
-    kind = "names" if element.empty_files else "files"
+    kind = "names" if element.empty_files else "pipes" if element.lazy else "files"
     if element.hash:
         return (kind, element.path, element.hash.hex())
     return (kind, element.path, element.project, element.repo, element.commit)

@@ -15,6 +15,7 @@ class Element:
     """One file or directory of a datum: `path` (cleaned) in a commit of an input repo, shown as /pfs/<input><path>.
 
     hash: of its content, b"" if unknown; equal (path, hash) is equal content. empty_files: names without content.
+    lazy: content is read when code opens a file; not where empty_files is set.
     """
 
     input: str
@@ -30,6 +31,7 @@ class Element:
     empty_files: bool = False
     is_dir: bool = False
     repo_type: str = "user"
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,11 @@ class LogSegment:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A regular file of element number `element`, `path` in its repo; `data` its bytes, whole or in pieces."""
+    """A regular file of element number `element`, `path` in its repo; `data` its bytes, whole or in pieces.
+
+    Of a lazy element `data` is in pieces, and reads anything only when it is iterated, any number of times until the
+    claim ends.
+    """
 
     element: int
     path: str

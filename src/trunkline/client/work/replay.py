@@ -26,6 +26,9 @@ class RemoteContent:
         """See the port."""
         for number, element in enumerate(elements):
             for path in self._paths(element):
+                if element.lazy and not element.empty_files:
+                    yield Fetched(number, path, Later(self.client, file_of(element, path)))
+                    continue
                 data = b"" if element.empty_files else b"".join(read_file(self.client, file_of(element, path)))
                 yield Fetched(number, path, data)
 
@@ -49,6 +52,17 @@ class RemoteContent:
             parts.append(message.data)
         if entry is not None:
             yield ImageFile(entry.path, b"".join(parts), entry.mode, entry.link)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A file that is read anew each time somebody iterates it."""
+
+    client: Client
+    file: pfs.File
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(read_file(self.client, self.file))
 
 
 def file_of(element: Element, path: str) -> pfs.File:

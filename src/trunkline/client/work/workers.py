@@ -287,4 +287,5 @@ def _element(element: dict[str, object], step: WorkStep) -> ports.Element:
         empty_files=source.empty_files,
         is_dir=bool(element["is_dir"]),
         repo_type=source.repo_type,
+        lazy=source.lazy,
     )

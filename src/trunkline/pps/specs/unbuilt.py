@@ -10,7 +10,6 @@ from trunkline.model.specs import Leaf, PfsInput, PipelineSpec
 UNBUILT: Mapping[str, Callable[[PipelineSpec], bool]] = {
     "s3_out": lambda spec: spec.s3_out,
     "input.pfs.s3": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.s3),
-    "input.pfs.lazy": lambda spec: _has(spec, lambda leaf: isinstance(leaf, PfsInput) and leaf.lazy),
 }
 """Fields of a spec, each with whether a spec uses it."""
 

@@ -28,7 +28,7 @@ class Lent(Protocol):
     storage: Storage
     claim: Claim
 
-    def element(self, path: str, repo: str = "images", *, empty_files: bool = False) -> Element:
+    def element(self, path: str, repo: str = "images", *, empty_files: bool = False, lazy: bool = False) -> Element:
         """An element of the repo's commit."""
         ...
 
@@ -66,6 +66,16 @@ class WorkerStorageContract:
     def test_names_without_content(self, lent: Lent) -> None:
         found = fetched(lent, lent.element("/dir", empty_files=True), lent.element("/a.txt", empty_files=True))
         assert found == {(0, "/dir/b"): b"", (0, "/dir/deep/c"): b"", (1, "/a.txt"): b""}
+
+    def test_what_is_lazy_can_be_read_again_and_again(self, lent: Lent) -> None:
+        elements = [lent.element("/dir", lazy=True), lent.element("/big", lazy=True), lent.element("/a.txt")]
+        found = {file.path: file.data for file in lent.storage.fetch(elements)}
+        assert found.keys() == {"/dir/b", "/dir/deep/c", "/big", "/a.txt"}
+        for _ in range(2):
+            for path in ("/big", "/dir/deep/c"):
+                data = found[path]
+                assert not isinstance(data, bytes)
+                assert b"".join(data) == TREES["images"][path]
 
     @pytest.mark.parametrize("path", ["/nobody", "/dir/nobody"])
     def test_what_is_not_there_is_not_found(self, lent: Lent, path: str) -> None:

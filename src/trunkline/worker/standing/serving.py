@@ -8,8 +8,9 @@ from collections.abc import Callable
 from trunkline.errors import TrunklineError
 from trunkline.worker import outcome
 from trunkline.worker.collect import Found
-from trunkline.worker.execute import Bench, Execution, Interrupt, Timing
-from trunkline.worker.layout import Prepared, environment
+from trunkline.worker.execute import Bench, Execution, InputLost, Interrupt, Timing
+from trunkline.worker.inputs.variables import environment
+from trunkline.worker.layout import Prepared
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
 from trunkline.worker.ports import Claim, Output, Result, State
@@ -60,7 +61,7 @@ class Serving(Execution):
             tries=1,
             began_us=began_us,
             process_us=ended_us - began_us,
-            download_bytes=prepared.size_bytes,
+            download_bytes=prepared.size_bytes + self._timing.fed_bytes,
             upload_bytes=size,
             files=len(found.files) + len(found.references),
             cpu_us=self._timing.cpu_us,
@@ -93,7 +94,10 @@ class Serving(Execution):
         alive.daemon = True
         alive.start()
         try:
-            ended = self._execute(self._runner(), self._claim.step.cmd, self._stdin, env, lines)
+            with self._feeding(prepared):
+                ended = self._execute(self._runner(), self._claim.step.cmd, self._stdin, env, lines)
+        except InputLost as error:
+            return str(error)
         except AgentLost as error:
             self._stop_if_told()
             return str(error)

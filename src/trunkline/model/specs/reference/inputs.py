@@ -46,7 +46,12 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "join_on": Field("In a join: the key of a match, made of the glob's captures.", "$1"),
         "outer_join": Field("In a join: matches whose key no other member has are kept, alone.", True, "`false`"),
         "group_by": Field("In a group: the key of a match, made of the glob's captures.", "$1"),
-        "lazy": Field("Files are fetched when code opens them, once and from front to back.", True, "`false`"),
+        "lazy": Field(
+            "Files are named pipes, fetched when code opens them and read from front to back; what is never opened "
+            "costs nothing.",
+            True,
+            "`false`",
+        ),
         "empty_files": Field(
             "Files are there by name, without content; for code that only moves files.", True, "`false`"
         ),
