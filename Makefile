@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines soak bench check format lint types contracts proto docs pins test-fresh clean env env-dev
+.PHONY: help demo test test-engines soak bench check format lint types contracts proto docs pins wheel test-fresh clean env env-dev
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -50,11 +50,14 @@ docs: env-dev ## Write docs/pachctl.md, states.md, errors.md, calls.md, spec.md 
 pins: env-dev ## Write constraints.txt anew from what the environment holds
 	@"$(PY)" tools/pins.py
 
+wheel: env-dev ## Build dist/trunkline-*.whl with the shim for x86-64 and arm64 inside (installs ziglang into .venv-zig)
+	@tools/wheel.sh "$(PY)"
+
 test-fresh: ## Prove `make demo` and `make test` in a minimal Debian of its own (needs mmdebstrap)
 	@tools/test-fresh.sh
 
 clean: ## Remove environments, caches and what the demo left
-	@rm -rf .venv .venv-* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache demo-out demo-data
+	@rm -rf .venv .venv-* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache demo-out demo-data dist src/trunkline/worker/shim/bin
 	@find src tests tools bench examples -name __pycache__ -prune -exec rm -rf {} +
 
 env:

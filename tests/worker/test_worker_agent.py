@@ -96,7 +96,7 @@ def test_the_socket_and_our_environment_are_not_there(runner: AgentRunner) -> No
 
 
 def test_a_killed_agent_is_told_and_leaves_nothing(runner: AgentRunner, who: str) -> None:
-    launcher = runner._alive().process.pid
+    launcher = runner._alive().home.process.pid
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     with pytest.raises(AgentLost):
         runner.run(
@@ -114,7 +114,7 @@ def test_a_patient_agent_keeps_what_runs_for_the_next_worker(folder: Path, who: 
         first = AgentRunner(scratch, sandbox)
     except CannotBuild as error:
         pytest.skip(f"namespaces are refused here: {error}")
-    process = first._alive().process
+    process = first._alive().home.process
     number = first._send_exec(Command(["sleep", mark(77007)], ENV))
     first._ask(frames.WIPE, frames.text(b"/pfs"))  # answered after EXEC was obeyed
     with listen(scratch.staging) as listener:

@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from trunkline.errors import FailedPrecondition, Unavailable
 from trunkline.worker.agent import frames
@@ -126,14 +128,48 @@ class CannotBuild(FailedPrecondition):
     """This machine refuses the sandbox; the message is the kernel's complaint."""
 
 
-class Launched:
-    """A running agent: its launcher and the connection to it."""
+class Home(Protocol):
+    """What an agent lives in, as a process or a container. It ends with its agent."""
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket, boot: bytes, running: int) -> None:
+    def end(self) -> int:
+        """Wait a moment for its end, then insist. Its status."""
+        ...
+
+    def complaint(self) -> str:
+        """After its end: what it wrote last, in one line; "" for nothing."""
+        ...
+
+
+class ProcessHome:
+    """A process of this machine's: the launcher of a sandbox, or the agent itself."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
-        self.connection = connection
-        self.boot = boot
-        self.running = running
+
+    def end(self) -> int:
+        """As `Home.end`; the kernel ends a namespace with its launcher."""
+        pidfd = os.pidfd_open(self.process.pid) if self.process.poll() is None else -1
+        if pidfd >= 0:
+            try:
+                if not select.select([pidfd], [], [], 1.0)[0]:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            finally:
+                os.close(pidfd)
+        return self.process.wait()
+
+    def complaint(self) -> str:
+        """As `Home.complaint`."""
+        return complaint(self.process)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A running agent: where it lives, the connection to it, its boot id, and the number of what it runs already."""
+
+    home: Home
+    connection: socket.socket
+    boot: bytes
+    running: int
 
 
 def listen(folder: Path) -> socket.socket:
@@ -160,7 +196,7 @@ def launch(scratch: Scratch, sandbox: Sandbox) -> Launched:
         process = start(sandbox.plan(scratch), sandbox)
         try:
             connection = _accept(listener, process)
-            boot, running = _greet(connection)
+            boot, running = greet(connection)
         except BaseException:
             process.kill()
             process.wait()
@@ -168,7 +204,7 @@ def launch(scratch: Scratch, sandbox: Sandbox) -> Launched:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(scratch.staging / SOCKET_NAME)
-    return Launched(process, connection, boot, running)
+    return Launched(ProcessHome(process), connection, boot, running)
 
 
 def start(plan: dict[str, object], sandbox: Sandbox) -> subprocess.Popen[bytes]:
@@ -213,7 +249,7 @@ def _accept(listener: socket.socket, process: subprocess.Popen[bytes]) -> socket
     raise Unavailable(f"the agent ended before it could work: {complaint(process)}")
 
 
-def _greet(connection: socket.socket) -> tuple[bytes, int]:
+def greet(connection: socket.socket) -> tuple[bytes, int]:
     """Read HELLO, answer WELCOME. Returns (boot id, number of what runs)."""
     incoming = frames.Incoming()
     connection.settimeout(_START_S)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +12,7 @@ from typing import Protocol
 
 from trunkline.errors import Unavailable
 from trunkline.worker.agent import frames
-from trunkline.worker.launch import Launched, Sandbox, Scratch, complaint, launch
+from trunkline.worker.launch import Launched, Sandbox, Scratch, launch
 from trunkline.worker.ports import Limits
 
 _CREDIT_BYTES = 256 << 10
@@ -89,12 +87,14 @@ class Runner(Protocol):
 
 
 class AgentRunner:
-    """A runner with an agent of its own in `scratch`, housed as `sandbox` says."""
+    """A runner with an agent of its own in `scratch`, housed as `sandbox` says. start: brings the agent up."""
 
-    def __init__(self, scratch: Scratch, sandbox: Sandbox) -> None:
+    def __init__(
+        self, scratch: Scratch, sandbox: Sandbox, start: Callable[[Scratch, Sandbox], Launched] = launch
+    ) -> None:
         self.scratch = scratch
         self.sandbox = sandbox
-        self._launched: Launched | None = launch(scratch, sandbox)
+        self._launched: Launched | None = start(scratch, sandbox)
         self._incoming = frames.Incoming()
         self._number = 0
         self._lock = threading.Lock()  # over sending, and over which number runs
@@ -184,7 +184,7 @@ class AgentRunner:
         with contextlib.suppress(OSError):
             launched.connection.shutdown(socket.SHUT_RDWR)
         launched.connection.close()
-        _reap(launched)
+        launched.home.end()
 
     def _send_exec(self, command: Command) -> int:
         env = [os.fsencode(f"{name}={value}") for name, value in command.env.items()]
@@ -254,21 +254,9 @@ class AgentRunner:
         self._dead = True
         with contextlib.suppress(OSError):
             launched.connection.shutdown(socket.SHUT_RDWR)
-        status = _reap(launched)
-        told = complaint(launched.process) if status else ""
+        status = launched.home.end()
+        told = launched.home.complaint() if status else ""
         return AgentLost(f"the agent was lost: {told or why}")
-
-
-def _reap(launched: Launched) -> int:
-    """Wait for the launcher's end; after a second, insist. Its end is the end of the namespace."""
-    pidfd = os.pidfd_open(launched.process.pid) if launched.process.poll() is None else -1
-    if pidfd >= 0:
-        try:
-            if not select.select([pidfd], [], [], 1.0)[0]:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        finally:
-            os.close(pidfd)
-    return launched.process.wait()
 
 
 def _exited(fields: frames.Fields) -> Exited:
