@@ -12,13 +12,13 @@ from trunkline.testing.serving import PachdProcess
 pytestmark = pytest.mark.timeout(180)
 
 CODE = """
-echo started >> /tmp/starts
+echo started >> /tmp/starts-$PPS_PIPELINE_NAME
 while true; do
     pachctl next datum $WRONG
     WRONG=
     . /pfs/.env
     name=$(basename $in)
-    cp $in /pfs/out/$name; cat /tmp/starts | wc -l > /pfs/out/$name-starts
+    cp $in /pfs/out/$name; cat /tmp/starts-$PPS_PIPELINE_NAME | wc -l > /pfs/out/$name-starts
     test $name != bad || WRONG="--error no-good"
     test $name != late || exit 7
 done
@@ -41,6 +41,16 @@ def test_one_process_does_all_datums_of_a_range(site: Site) -> None:
         f"/f{n}": f"content {n}" for n in range(6)
     }
     assert {text.strip() for path, text in tree.items() if path.endswith("-starts")} == {"1"}
+
+
+def test_a_process_gets_as_many_datums_as_the_spec_says(site: Site) -> None:
+    site.pachctl("create", "repo", "sets-in")
+    site.put("sets-in", **{f"f{n}": f"content {n}" for n in range(5)})
+    more = {"datum_set_spec": {"number": 2}}
+    site.create("sets", {"cmd": ["sh"], "stdin": [CODE], "datum_batching": True}, **more)
+    assert site.counts("sets") == ("success", 5, 0)
+    starts = [int(text) for path, text in site.tree("sets").items() if path.endswith("-starts")]
+    assert starts == [1, 1, 2, 2, 3]
 
 
 def test_an_error_or_an_early_end_fails_the_datum_in_hand_and_no_other(site: Site) -> None:

@@ -279,16 +279,6 @@ def test_what_only_kubernetes_acts_on_is_kept_and_said(typed):
     assert details["sidecar_resource_limits"] == {"cpu": 1.0}
 
 
-def test_a_field_that_has_no_effect_yet_is_said(typed):
-    typed("create repo bare")
-    spec = {"pipeline": {"name": "p"}, "transform": {"cmd": ["true"]}, "input": {"pfs": {"repo": "bare", "glob": "/*"}}}
-    (typed.folder / "spec.json").write_text(json.dumps(spec | {"datum_set_spec": {"number": 2}}))
-    said = "datum_set_spec is kept and shown, but not used yet"
-    assert said in typed.done("create pipeline -f spec.json").err
-    (typed.folder / "spec.json").write_text(json.dumps(spec))
-    assert said not in typed.done("update pipeline -f spec.json").err
-
-
 def test_every_field_that_only_kubernetes_acts_on_is_kept_and_said(typed):
     typed("create repo r")
     alone = {

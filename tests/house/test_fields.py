@@ -38,7 +38,7 @@ TESTED: dict[str, dict[str, str]] = {
         "reprocess": "test_an_update_runs_nothing_again_and_reprocess_everything",
         "service": SERVED,
         "spout": "test_a_spout_makes_commits_that_pipelines_behind_it_process",
-        "datum_set_spec": SILENT,
+        "datum_set_spec": "test_a_worker_takes_as_many_datums_as_the_spec_says",
         "datum_timeout": "test_code_that_fails_says_why",
         "job_timeout": "test_a_job_that_takes_too_long_is_killed",
         "salt": "test_a_salt_in_the_spec_does_not_hinder_reprocessing",
@@ -137,7 +137,9 @@ TESTED: dict[str, dict[str, str]] = {
         "type": SERVED,
     },
     "spout": {"service": CHECKED},
-    "datum_set_spec": dict.fromkeys(("number", "size_bytes", "per_worker"), CHECKED),
+    "datum_set_spec": dict.fromkeys(
+        ("number", "size_bytes", "per_worker"), "test_a_worker_takes_as_many_datums_as_the_spec_says"
+    ),
     "scheduling_spec": dict.fromkeys(("node_selector", "priority_class_name"), KEPT),
     "spec_commit": dict.fromkeys(("repo", "branch", "id"), "test_every_example_can_be_read"),
     "repo": dict.fromkeys(("name", "type", "project"), "test_every_example_can_be_read"),

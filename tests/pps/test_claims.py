@@ -11,6 +11,7 @@ from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFo
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, results
+from trunkline.model.specs.spec import DatumSetSpec
 from trunkline.pps import claims, datums, jobs
 from trunkline.pps.claims import LEASE_TICKS, Cancel, Renewal, Report, Restart
 from trunkline.pps.machine import CLAIMS_TOPIC
@@ -62,6 +63,51 @@ def test_a_range_is_divided_so_that_others_find_work(world: World) -> None:
     taken = [(row.first, row.last) for row in rows(world) if row.worker]
     assert taken == [(0, 25), (25, 43)]
     assert sum(row.left for row in rows(world)) == 100
+
+
+@pytest.mark.parametrize(
+    ("sets", "workers", "sizes"),
+    [
+        (DatumSetSpec(number=3), 2, [3, 3, 3, 1]),
+        (DatumSetSpec(size_bytes=4), 2, [4, 4, 2]),  # a byte each
+        (DatumSetSpec(number=3, size_bytes=2), 2, [2, 2, 2, 2, 2]),
+        (DatumSetSpec(number=1, size_bytes=100), 2, [1] * 10),
+        (DatumSetSpec(per_worker=2), 2, [2, 2, 2, 2, 2]),
+        (DatumSetSpec(per_worker=1), 1, [10]),
+        (DatumSetSpec(per_worker=50), 2, [1] * 10),
+        (DatumSetSpec(number=5000), 2, [10]),
+    ],
+)
+def test_a_worker_takes_as_many_datums_as_the_spec_says(
+    world: World, sets: DatumSetSpec, workers: int, sizes: list[int]
+) -> None:
+    start(world, 10, datum_set_spec=sets)
+    taken = []
+    while world.worker.claim(workers=workers):
+        assert world.worker.handed is not None
+        claim = world.worker.handed.leased.claim
+        assert len(world.worker.handed.datums) == claim.last - claim.done
+        taken.append(claim.last - claim.done)
+        world.worker.work()
+    assert taken == sizes
+    world.pump()
+    assert world.content("edges") == files(10)
+    assert world.counts("edges") == "SUCCESS 10+0/10"
+
+
+def test_sets_by_worker_count_those_of_the_pipeline(world: World) -> None:
+    start(world, 12, datum_set_spec=DatumSetSpec(per_worker=2), parallelism=3)
+    assert world.worker.claim(workers=8)
+    assert [(row.first, row.last) for row in rows(world) if row.worker] == [(0, 2)]
+
+
+def test_what_a_datum_is_too_large_for_is_left_to_others(world: World) -> None:
+    start(world, 4, datum_set_spec=DatumSetSpec(size_bytes=2))
+    seen = world.files.catalog.read(outbox.newest)
+    assert world.worker.claim()
+    assert world.files.catalog.read(lambda tx: outbox.read_after(tx, seen, 10, [CLAIMS_TOPIC]))
+    assert Worker(world, "w2").claim()
+    assert [(row.first, row.last) for row in rows(world) if row.worker] == [(0, 2), (2, 4)]
 
 
 def test_a_report_of_a_worker_that_lost_its_claim_is_refused(world: World) -> None:

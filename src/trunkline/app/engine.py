@@ -172,7 +172,7 @@ class Engine:
             LogDoor(self._pps, bridge, events),
             LogsDoor(self._pps, bridge, events),
             ClusterLogDoor(self._pps, bridge, events, self._happened.since),
-            WorkerDoor(self._pps, bridge, events, self.worker_token),
+            WorkerDoor(self._pps, bridge, events, self.worker_token, self._config.worker_count),
             AllFilesDoor(files),
             AllPipelinesDoor(files, self._crash),
             TransactionDoor(self._transactions),

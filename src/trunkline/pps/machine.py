@@ -87,6 +87,9 @@ def create_job(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
         "timeout_us": spec.job_timeout_us,
         "tries": spec.datum_tries if spec.service is None else ENDLESS_TRIES,
         "parallelism": spec.parallelism or 0,
+        "set_datums": spec.datum_set_spec.number,
+        "set_bytes": spec.datum_set_spec.size_bytes,
+        "sets_per_worker": spec.datum_set_spec.per_worker,
     }
     core = JobCore(egress=spec.egress is not None, may_fail=spec.own.may_fail)
     seq = job_rows.insert_job(tx, values, columns_of(core))

@@ -43,12 +43,16 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkerDoor:
-    """Sessions, claims, reports and logs of workers. token: what every one of them shows with each call."""
+    """Sessions, claims, reports and logs of workers. token: what every one of them shows with each call.
+
+    workers: how many this server runs.
+    """
 
     system: Pps
     bridge: Bridge
     events: Events
     token: str = field(repr=False)
+    workers: int = 1
     service: str = field(default="trunkline.worker.v1.Workers")
 
     def admit(self, call: Call) -> None:
@@ -162,6 +166,7 @@ class WorkerDoor:
             gen,
             max_datums=request.max_datums,
             pipeline=pipeline,
+            workers=max(1, self.workers),
         )
 
     def _claim(self, handed: Handed) -> wire.Claim:

@@ -52,6 +52,7 @@ class JobRow:
 
     datums: the file sets of its datum table, None while there is none; table_gen: the generation that made it.
     adopted: file sets with output taken over from jobs that failed. timeout_us, parallelism: 0 for no bound.
+    set_datums, set_bytes, sets_per_worker: how datums are handed out, as the spec says; 0: it does not say.
     """
 
     seq: int
@@ -68,6 +69,9 @@ class JobRow:
     timeout_us: Micros
     tries: int
     parallelism: int
+    set_datums: int
+    set_bytes: int
+    sets_per_worker: int
     stats: dict[str, int]
     created_us: Micros
     started_us: Micros | None
@@ -103,8 +107,8 @@ _JOINED = jobs.join(pipelines, pipelines.c.key == jobs.c.pipeline)
 
 
 def insert_job(tx: Tx, values: Mapping[str, Any], core: Mapping[str, Any]) -> int:
-    """Add a job; its seq. values: pipeline, id, version, salt, output_commit, meta_commit, timeout_us, tries and
-    parallelism.
+    """Add a job; its seq. values: pipeline, id, version, salt, output_commit, meta_commit, timeout_us, tries,
+    parallelism, set_datums, set_bytes and sets_per_worker.
     """
     query = insert(jobs).values(**values, **core, created_us=tx.now_us).returning(jobs.c.seq)
     return int(tx.execute(query).one()[0])
@@ -318,6 +322,9 @@ def _job(row: AnyRow) -> JobRow:
         timeout_us=row.timeout_us,
         tries=row.tries,
         parallelism=row.parallelism,
+        set_datums=row.set_datums,
+        set_bytes=row.set_bytes,
+        sets_per_worker=row.sets_per_worker,
         stats={name: getattr(row, name) for name in STATS},
         created_us=row.created_us,
         started_us=row.started_us,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
@@ -17,7 +19,7 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pfs.files import Files
 from trunkline.pfs.images import ImageInfo, inspect_image
-from trunkline.pps.claims.leases import Leased, claim
+from trunkline.pps.claims.leases import Leased, claim, shorten
 from trunkline.pps.tables import Tables, slice_of
 
 
@@ -47,15 +49,35 @@ class Input:
 
 
 def hand_out(
-    files: Files, tables: Tables, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None
+    files: Files,
+    tables: Tables,
+    worker: str,
+    gen: int,
+    *,
+    max_datums: int = 0,
+    pipeline: Pipeline | None = None,
+    workers: int = 1,
 ) -> Handed | None:
     """`claim`, with everything that the worker needs for the range."""
-    leased = files.catalog.transact(lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline))
+    leased = files.catalog.transact(
+        lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline, workers=workers)
+    )
     if leased is None or leased.job.datums is None:
         return None
     table = tables.load(leased.job.datums)
     part = slice_of(table, leased.claim.done, leased.claim.last)
-    return files.catalog.read(lambda tx: _handed(tx, leased, part, table.records))
+    if leased.job.set_bytes and (fit := _fitting(part, leased.job)) < len(part):
+        whole, last = leased, leased.claim.done + fit
+        leased = files.catalog.transact(lambda tx: shorten(tx, whole, last))
+        part = slice_of(table, leased.claim.done, leased.claim.last)
+    given = leased
+    return files.catalog.read(lambda tx: _handed(tx, given, part, table.records))
+
+
+def _fitting(datums: DatumTable, job: JobRow) -> int:
+    """How many datums make a set by number and size: the first one in any case, and that with which it is reached."""
+    sums = np.cumsum(datums.sizes.to_numpy())
+    return min(int(np.searchsorted(sums, job.set_bytes)) + 1, job.set_datums or len(datums))
 
 
 def hand_again(tx: Tx, job: JobRow, datums: DatumTable, row: int, records: Mapping[int, tuple[str, ...]]) -> Handed:

@@ -174,11 +174,13 @@ def _age(tx: Tx, row: ClaimRow) -> Micros:
     return 0 if row.leased_us is None else tx.now_us - row.leased_us
 
 
-def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None) -> Leased | None:
+def claim(
+    tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None, workers: int = 1
+) -> Leased | None:
     """Lease a range to a worker whose session is open; None: there is nothing to do now.
 
-    max_datums: at most so many; 0: no bound. pipeline: only of this one. Pipelines take turns: the one with the fewest
-    workers is next. Within a pipeline the oldest job goes first.
+    max_datums: at most so many; 0: no bound. pipeline: only of this one. workers: how many there are to share work.
+    Pipelines take turns: the one with the fewest workers is next. Within a pipeline the oldest job goes first.
     """
     session_rows.require_open(tx, gen)
     rows = claim_rows.all_claims(tx)
@@ -196,7 +198,7 @@ def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipel
     free = [row for row in open_ if row.worker is None]
     if free:
         chosen = min(free, key=lambda row: (busy[row.pipeline], row.job, row.first))
-        return _lease(tx, chosen, jobs[chosen.job], worker, gen, max_datums)
+        return _lease(tx, chosen, jobs[chosen.job], worker, gen, _take(chosen, jobs[chosen.job], max_datums, workers))
     slow = [row for row in open_ if row.worker != worker and _tail(tx, row) is not None]
     if not slow:
         return None
@@ -205,7 +207,7 @@ def claim(tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipel
     claim_rows.set_last(tx, victim.id, middle)
     fresh = claim_rows.insert_claim(tx, victim.job, victim.pipeline, victim.gen, middle, victim.last)
     row = need_claim(tx, fresh)
-    return _lease(tx, row, jobs[row.job], worker, gen, max_datums)
+    return _lease(tx, row, jobs[row.job], worker, gen, _take(row, jobs[row.job], max_datums, workers))
 
 
 def _tail(tx: Tx, row: ClaimRow) -> int | None:
@@ -216,8 +218,33 @@ def _tail(tx: Tx, row: ClaimRow) -> int | None:
     return row.last - (row.last - begin + 1) // 2 if begin < row.last else None
 
 
-def _lease(tx: Tx, row: ClaimRow, job: JobRow, worker: str, gen: int, max_datums: int) -> Leased:
-    take = min(max(SMALLEST_LEASE, row.left // SHARES), LARGEST_LEASE, max_datums or row.left, row.left)
+def _take(row: ClaimRow, job: JobRow, max_datums: int, workers: int) -> int:
+    """How many datums of a range are leased at once: as the spec says, or else a share of what is left.
+
+    Where bytes count too, it is `shorten` that keeps to both bounds: what is left over stays in one piece.
+    """
+    most = max(SMALLEST_LEASE, row.left // SHARES)
+    if job.sets_per_worker:
+        sets = job.sets_per_worker * (job.parallelism or workers)
+        most = max(1, int(job.core["placed"]) // sets)
+    elif job.set_datums or job.set_bytes:
+        most = job.set_datums if not job.set_bytes else LARGEST_LEASE
+    return min(most, LARGEST_LEASE, max_datums or row.left, row.left)
+
+
+def shorten(tx: Tx, leased: Leased, last: int) -> Leased:
+    """Leave the rows of a lease from `last` on to others. Raises Aborted when it is not the worker's any more."""
+    row = need_claim(tx, leased.claim.id)
+    if row.fence != leased.claim.fence or row.done != leased.claim.done:
+        raise Aborted(f"claim {row.id} belongs to another worker by now")
+    if last < row.last:
+        claim_rows.set_last(tx, row.id, last)
+        claim_rows.insert_claim(tx, row.job, row.pipeline, row.gen, last, row.last)
+        tx.emit(CLAIMS_TOPIC, {"pipeline": row.pipeline})
+    return Leased(need_claim(tx, row.id), leased.job)
+
+
+def _lease(tx: Tx, row: ClaimRow, job: JobRow, worker: str, gen: int, take: int) -> Leased:
     last = row.done + take
     if last < row.last:
         claim_rows.insert_claim(tx, row.job, row.pipeline, row.gen, last, row.last)

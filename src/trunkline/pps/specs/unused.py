@@ -9,19 +9,13 @@ from trunkline.model.specs.reference.fields import unused
 def note_on_unused(spec: PipelineSpec) -> str:
     """A sentence that names what only a Kubernetes cluster would act on; empty if there is no such thing."""
     named = unused(spec.to_dict())
-    chosen = (
-        f"pipeline {spec.pipeline}: datum_set_spec is kept and shown, but not used yet: "
-        "the server chooses how many datums a worker takes at once"
-        if spec.to_dict().get("datum_set_spec")
-        else ""
-    )
     if not named:
-        return chosen
+        return ""
     verb = "is" if len(named) == 1 else "are"
     return (
         f"pipeline {spec.pipeline}: {', '.join(named)} {verb} kept and shown, but not used: "
         "this server's workers are no Kubernetes pods"
-    ) + (f"; {chosen}" if chosen else "")
+    )
 
 
 def note_on_limits(spec: PipelineSpec, able: frozenset[str]) -> str:

@@ -63,7 +63,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "service": Field("Run the code as a service on one datum.", _SERVICE),
         "spout": Field("Run the code for ever, without input.", {"service": _SERVICE}),
         "datum_set_spec": Field(
-            "How many datums are taken at once. Checked and kept; the server chooses for now.",
+            "How many datums a worker takes at once, and with `datum_batching` one process at most; 2000 is the most.",
             {"number": 100},
             "by the number of datums and workers",
         ),
@@ -171,9 +171,9 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     },
     "spout": {"service": Field("A port that the code listens on.", _SERVICE)},
     "datum_set_spec": {
-        "number": Field("At most this many datums.", 100),
-        "size_bytes": Field("At most this many bytes of input.", 1000000000),
-        "per_worker": Field("So many sets for each worker; not together with the others.", 8, "`4`"),
+        "number": Field("At most so many datums.", 100),
+        "size_bytes": Field("No more datums once these have so many bytes of input.", 1000000000),
+        "per_worker": Field("So many sets for each worker; not together with the others.", 8),
     },
     "scheduling_spec": {
         "node_selector": Field("Labels that a node must have.", {"disk": "fast"}),
