@@ -83,6 +83,11 @@ class Worker:
         """Run `count` datums of the range (all), and report them; whether there was anything to do."""
         if self.handed is None and not self.claim():
             return False
+        self.send(self.prepare(count))
+        return True
+
+    def prepare(self, count: int | None = None) -> Report:
+        """Run `count` datums of the range (all), and keep what is to be told of them."""
         handed = self.handed
         assert handed is not None
         claim = handed.leased.claim
@@ -91,15 +96,18 @@ class Worker:
         writer = store.writer(self.session)
         rows = [self._run(handed, position, writer) for position in range(self.at, last)]
         output = tuple(one for one in writer.seal() if one.rows)
-        report = Report(self.name, self.session.gen, claim.id, claim.fence, last, output, results(rows))
+        return Report(self.name, self.session.gen, claim.id, claim.fence, last, output, results(rows))
+
+    def send(self, report: Report) -> None:
+        """Report. Raises Aborted when the range is not this worker's any more."""
         try:
             done, end = self.world.files.catalog.transact(lambda tx: claims.report(tx, report))
         except Aborted:
             self.handed = None
             raise
         self.at = done
-        self.handed = None if done >= end else handed
-        return True
+        if done >= end:
+            self.handed = None
 
     def _run(self, handed: Handed, position: int, writer: object) -> dict[str, object]:
         row = position - handed.leased.claim.done
@@ -142,7 +150,7 @@ class World:
 
     def open(self) -> None:
         """Open the catalog, as a server that starts does."""
-        catalog = Catalog.open(self.folder / "data", self.ambient, synchronous="OFF", rehearse=self.rehearse)
+        catalog = self.open_catalog()
         store = Store(self.blobs, self.folder / "cache", self.ambient)
         self.files = Files(
             catalog, store, self.ambient, machine.create_job, Records(), on_removed_commits=machine.commits_removed
@@ -150,6 +158,10 @@ class World:
         self.pps = Pps.of(self.files, Vault(self.folder / "secrets.key", self.ambient))
         self.controller = Controller(self.pps)
         self.worker = Worker(self, "w1")
+
+    def open_catalog(self) -> Catalog:
+        """The catalog of a server that starts."""
+        return Catalog.open(self.folder / "data", self.ambient, synchronous="OFF", rehearse=self.rehearse)
 
     def check(self) -> None:
         """Every promise about jobs holds."""
