@@ -22,7 +22,7 @@ test-engines: env-dev ## Run the tests with real parts, such as the public Pytho
 soak: env-dev ## Run the long, seeded tests (SEED=1 MINUTES=20 TESTS=tests); writes soak/RESULT.md
 	@"$(PY)" soak/run.py
 
-bench: env-dev ## Measure beside cp, git and xargs (ROW=name RUNS=5 SCALE=1.0); writes bench/RESULTS.md
+bench: env-dev ## Measure beside cp, git, dvc and others (ROW=name,pps RUNS=5 SCALE=1.0 MINUTES=25); writes bench/RESULTS.md
 	@"$(PY)" bench/run.py
 
 check: format lint types contracts ## Check format, lint, types and contracts: what CI runs before the tests

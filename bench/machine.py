@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("grpcio", "pyarrow", "SQLAlchemy", "pysqlite3", "blake3", "pyfastcdc", "uvloop")
+LOOK_S = 1.0
+HERE = Path(__file__).resolve().parent
 
 
 def first_line(*command: str) -> str:
     """What a program says of itself; "not here" if there is none."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE)
     except (OSError, subprocess.CalledProcessError):
         return "not here"
     return (done.stdout.strip().splitlines() or [""])[0]
@@ -28,16 +31,33 @@ def field(path: str, name: str) -> str:
     return "unknown"
 
 
+def commit() -> str:
+    """The commit that is checked out, and whether something else is."""
+    changed = "" if first_line("git", "diff", "--quiet", "HEAD", "--", "../src") != "not here" else ", with changes"
+    return first_line("git", "rev-parse", "--short", "HEAD") + changed
+
+
 def facts(folder: Path) -> list[str]:
     """Lines for the head of a report; `folder`: where the measured files lie."""
     memory = int(field("/proc/meminfo", "MemTotal").split()[0]) / (1 << 20)
     file_system = first_line("stat", "-f", "-c", "%T", str(folder))
-    commit = first_line("git", "rev-parse", "--short", "HEAD")
-    changed = "" if first_line("git", "diff", "--quiet", "HEAD") != "not here" else ", with changes"
     return [
         f"{os.cpu_count()} cores of {field('/proc/cpuinfo', 'model name')}, {memory:.0f} GiB of memory, "
         f"files on {file_system}, Linux {platform.release()}",
         f"Python {platform.python_version()}; " + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES),
         f"{first_line('git', '--version')}, {first_line('cp', '--version')}, {first_line('xargs', '--version')}",
-        f"Trunkline at commit {commit}{changed}",
     ]
+
+
+def busy_s() -> float:
+    """CPU seconds that all programs of this machine used since it was started."""
+    user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def others_cores() -> float:
+    """How many cores other programs use, while ours does nothing. What is left to write is written before."""
+    os.sync()
+    before, start = busy_s(), time.perf_counter()
+    time.sleep(LOOK_S)
+    return (busy_s() - before) / (time.perf_counter() - start)

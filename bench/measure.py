@@ -12,7 +12,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from peers import Peers
+from trunkline.client.connection import Client, connect
 from trunkline.testing.serving import PachdProcess
+
+ROOM_BYTES = 3 * 1024**3
+"""What a row leaves free on the disk."""
+
+GROUPS = {"pfs": "Files", "pps": "Pipelines", "start": "Programs"}
+UNITS = ("s", "B", "B/s", "/s", "cores", "×")
+
+
+@dataclass
+class Figure:
+    """One thing that was measured, once a run. unit: one of `UNITS`; for those with a slash more is better."""
+
+    unit: str
+    values: list[float] = field(default_factory=list)
+
+    def spread(self) -> tuple[float, float, float]:
+        """Median, smallest and largest."""
+        return statistics.median(self.values), min(self.values), max(self.values)
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether it is a rate."""
+        return "/" in self.unit
 
 
 @dataclass
@@ -22,38 +47,71 @@ class Bench:
     folder: Path
     runs: int
     scale: float
-    figures: dict[str, list[float]] = field(default_factory=dict)
-    """Seconds, or bytes for names that start with `memory`, by what was measured; one a run."""
+    peers: Peers
+    figures: dict[str, Figure] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    """Why a figure is not there, by its name."""
 
-    def sized(self, full: int) -> int:
-        """`full`, scaled; at least 1."""
-        return max(1, int(full * self.scale))
+    def sized(self, full: int, least: int = 1) -> int:
+        """`full`, scaled; at least `least`."""
+        return max(least, int(full * self.scale))
 
-    def note(self, name: str, value: float) -> None:
-        """One more figure under `name`."""
-        self.figures.setdefault(name, []).append(value)
+    def note(self, name: str, value: float, unit: str = "s") -> None:
+        """One more value of the figure `name`."""
+        self.figures.setdefault(name, Figure(unit)).values.append(value)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how many seconds the block takes. What earlier work left to write is written first."""
+        """Note how many seconds the block takes. What earlier work left to write is written first: else creating files
+        takes five times as long in some runs as in others."""
         os.sync()
         start = time.perf_counter()
         yield
         self.note(name, time.perf_counter() - start)
 
+    def beside(self, name: str, needs: str, command: str, cwd: Path, before: str = "") -> None:
+        """Time a peer's command, in Bash. needs: a program, or `module:NAME` for a Python package; without it the
+        figure is absent. before: what is made ready first, untimed. A peer that fails is absent with what it said."""
+        if not self.peers.has(needs):
+            self.absent[name] = "not on this machine"
+            return
+        try:
+            if before:
+                shell(before, cwd, self.peers.environment)
+            with self.timed(name):
+                shell(command, cwd, self.peers.environment)
+        except subprocess.CalledProcessError as error:
+            self.figures.pop(name, None)
+            self.absent[name] = f"failed: {last_line(error)}"
+
     @contextmanager
     def server(self, *flags: str) -> Iterator[PachdProcess]:
-        """A fresh pachd; afterwards its peak memory is noted and its data thrown away."""
+        """A fresh pachd; afterwards its data is thrown away, and its peak memory noted, if the row has not done so."""
+        noted = len(self.figures["memory of pachd"].values) if "memory of pachd" in self.figures else 0
         server = PachdProcess(self.folder / "server", flags)
         server.folder.mkdir(parents=True, exist_ok=True)
-        with server:
-            yield server
-            peaks = server.peak_bytes()
-            self.note("memory of pachd", peaks[server.pid])
-            others = [peak for pid, peak in peaks.items() if pid != server.pid]
-            if others:
-                self.note("memory of the largest worker process", max(others))
-        shutil.rmtree(server.folder)
+        try:
+            with server:
+                yield server
+                known = self.figures.get("memory of pachd")
+                if known is None or len(known.values) == noted:
+                    self.note_memory(server)
+        finally:
+            shutil.rmtree(server.folder, ignore_errors=True)
+
+    @contextmanager
+    def serving(self, *flags: str) -> Iterator[tuple[PachdProcess, Client]]:
+        """A fresh pachd, and a client of it that stays connected."""
+        with self.server(*flags) as server, connect(f"grpc://{server.address}") as client:
+            yield server, client
+
+    def note_memory(self, server: PachdProcess) -> None:
+        """The most that the server and each of its workers held so far."""
+        peaks = server.peak_bytes()
+        self.note("memory of pachd", peaks[server.pid], "B")
+        others = [peak for pid, peak in peaks.items() if pid != server.pid]
+        if others:
+            self.note("memory of the largest worker process", max(others), "B")
 
     def scratch(self, name: str) -> Path:
         """An empty folder."""
@@ -62,27 +120,45 @@ class Bench:
         folder.mkdir(parents=True)
         return folder
 
+    def must_hold(self, size_bytes: int) -> None:
+        """Raise RuntimeError if the disk has no room for so much."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if free < size_bytes + ROOM_BYTES:
+            raise RuntimeError(f"{size_bytes >> 20} MiB are needed beside {ROOM_BYTES >> 20}, {free >> 20} are free")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table. ours and beside: names of figures. goal: in the unit of `ours`; or factor: a multiple of
+    the first figure of `beside`, plus some seconds."""
+
+    title: str
+    ours: str
+    beside: tuple[str, ...] = ()
+    goal: float = 0.0
+    factor: float = 0.0
+    plus_s: float = 0.0
+
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is measured. ours and peers: names of figures; bound: the goal, as a factor of the first peer
-    (0: none) plus seconds."""
+    """Work that is measured together. group: of `GROUPS`. runs: how often, unless somebody says otherwise."""
 
     name: str
-    title: str
-    run: Callable[[Bench], None]
-    ours: str
-    peers: tuple[str, ...] = ()
-    factor: float = 0.0
-    plus_s: float = 0.0
-    goal: str = ""
+    group: str
+    work: Callable[[Bench], None]
+    lines: tuple[Line, ...]
+    runs: int = 5
 
 
-def shell(command: str, cwd: Path) -> None:
+def shell(command: str, cwd: Path, env: dict[str, str] | None = None) -> None:
     """Run a peer's command. Raises subprocess.CalledProcessError with what it said."""
-    subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=cwd, check=True, capture_output=True)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=cwd, check=True, capture_output=True, env=env)
 
 
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """Median, smallest and largest."""
-    return statistics.median(values), min(values), max(values)
+def last_line(error: subprocess.CalledProcessError) -> str:
+    """What a program said last before it failed."""
+    said: bytes | str = error.stderr or error.stdout or b""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    return (text.strip().splitlines() or [f"status {error.returncode}"])[-1][:200]

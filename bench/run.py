@@ -1,120 +1,108 @@
-"""`make bench`: measure every row, print the table, keep it in bench/RESULTS.md.
+"""`make bench`: measure rows one after another; each is kept in bench/results.json and RESULTS.md once it is done.
 
-ROW=name,name picks rows; RUNS=5 how often each is measured; SCALE=0.01 makes everything smaller, for a quick try, and
-then nothing is kept. FOLDER is where the work is done (default: a new folder beside the checkout's bench/).
+ROW=name,pps picks rows by name or group (pfs, pps, start), in that order; ROW=rest those without good figures of this
+commit, so that a run can be gone on with. RUNS=5: how often each is measured, instead of its own number. SCALE=0.01
+makes everything smaller, for a quick try, and then nothing is kept. MINUTES=25: no row is begun that would not be done
+by then, as far as is known. FOLDER: where the work is done (default: a new folder beside the checkout's bench/).
+A row that fails is kept as failed, with its reason, and the next one begins.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from machine import facts
-from measure import Bench, Row, spread
+import machine
+from kept import Kept, Record
+from measure import Bench, Row, last_line
+from peers import Peers
+from report import page, table
 from rows import ROWS
+from rows.trees import CURVES, SIZES
 
 HERE = Path(__file__).resolve().parent
-KEPT = HERE / "results.json"
-REPORT = HERE / "RESULTS.md"
-
-HEADING = """# Measured
-
-Written by `make bench`. Figures are the median of the runs (smallest to largest); memory is the most that a process
-held at once. Ours and what stands beside it were measured turn about in the same run.
-
-"""
-
-Figures = dict[str, list[float]]
 
 
-def chosen() -> list[Row]:
-    """The rows that ROW names; all if it is empty. Ends the program if there is no such row."""
-    wanted = [name for name in os.environ.get("ROW", "").replace(",", " ").split() if name]
-    unknown = set(wanted) - {row.name for row in ROWS}
-    if unknown:
-        sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(row.name for row in ROWS)}")
-    return [row for row in ROWS if not wanted or row.name in wanted]
+def chosen(rows: Sequence[Row], wanted: str, kept: Kept, commit: str) -> list[Row]:
+    """The rows that `wanted` names; all if it is empty. Ends the program if there is no such row."""
+    picked: dict[str, Row] = {}
+    for word in wanted.replace(",", " ").split() or [""]:
+        if word == "rest":
+            found = [row for row in rows if not _good(kept.records.get(row.name), commit)]
+        else:
+            found = [row for row in rows if word in (row.name, row.group, "")]
+            if not found:
+                sys.exit(f"no row {word}; there are {', '.join(row.name for row in rows)}")
+        picked |= {row.name: row for row in found}
+    return list(picked.values())
 
 
-def measure(rows: list[Row], runs: int, scale: float) -> dict[str, Figures]:
-    """Figures by the name of each row. Rows that share their work are measured once."""
-    folder = Path(os.environ.get("FOLDER") or HERE / "scratch")
-    done: dict[Callable[[Bench], None], Figures] = {}
+def _good(record: Record | None, commit: str) -> bool:
+    return record is not None and not record.failed and record.commit == commit
+
+
+def measure(row: Row, bench: Bench, commit: str) -> Record:
+    """Do the work of a row. Whatever goes wrong is the record's reason."""
+    others, start, failed = machine.others_cores(), time.perf_counter(), ""
     try:
-        for row in rows:
-            if row.run not in done:
-                print(f"{row.title}, {runs} runs ...", flush=True)
-                bench = Bench(folder, runs, scale)
-                start = time.perf_counter()
-                row.run(bench)
-                done[row.run] = bench.figures
-                print(f"   took {time.perf_counter() - start:.0f} s", flush=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return {row.name: done[row.run] for row in rows}
+        row.work(bench)
+    except subprocess.CalledProcessError as error:
+        failed = f"{' '.join(map(str, error.cmd))[:100]}: {last_line(error)}"
+    except Exception as error:  # the other rows do not depend on it
+        failed = f"{type(error).__name__}: {error}"[:400]
+    took_s = time.perf_counter() - start
+    shutil.rmtree(bench.folder, ignore_errors=True)
+    others = max(others, machine.others_cores())
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    return Record(commit, date, bench.scale, bench.runs, took_s, others, bench.figures, bench.absent, failed)
 
 
-def shown(name: str, values: list[float]) -> str:
-    """Median and spread of one figure, in words."""
-    unit, per = ("MiB", 1 << 20) if name.startswith("memory") else ("s", 1)
-    median, low, high = (value / per for value in spread(values))
-    digits = 0 if unit == "MiB" else 2 if median >= 1 else 3
-    return f"{median:.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
+def expected_s(row: Row, runs: int, kept: Kept) -> float:
+    """How long a row will take, going by the last time; 0: nobody knows."""
+    record = kept.records.get(row.name)
+    return record.took_s * runs / record.runs if record and record.runs else 0.0
 
 
-def verdict(row: Row, figures: Figures) -> tuple[str, str]:
-    """The goal in words, and how far the median is from it."""
-    ours = spread(figures[row.ours])[0]
-    if row.factor:
-        peer = spread(figures[row.peers[0]])[0]
-        bound = row.factor * peer + row.plus_s
-        plus = f" + {row.plus_s:g} s" if row.plus_s else ""
-        return f"{row.factor:g} × {row.peers[0]}{plus} = {bound:.2f} s", f"{ours / bound:.2f} × the goal"
-    return row.goal, f"{ours / float(row.goal.split()[0]):.2f} × the goal"
-
-
-def report(kept: dict[str, Figures]) -> str:
-    """The table, in Markdown."""
-    lines = ["| work | ours | beside | goal | how far | memory |", "|---|---|---|---|---|---|"]
-    for row in ROWS:
-        if row.name not in kept:
-            continue
-        figures = kept[row.name]
-        beside = "<br>".join(f"{name}: {shown(name, figures[name])}" for name in row.peers)
-        memory = "<br>".join(
-            f"{name.removeprefix('memory of ')}: {shown(name, values)}"
-            for name, values in figures.items()
-            if name.startswith("memory")
-        )
-        goal, far = verdict(row, figures)
-        ours = f"{row.ours}: **{shown(row.ours, figures[row.ours])}**"
-        lines.append(f"| {row.title} | {ours} | {beside} | {goal} | {far} | {memory} |")
-    return "\n".join(lines)
+def draw(peers: Peers) -> None:
+    """Draw the curves anew, if there is something to draw them with."""
+    if peers.has("module:matplotlib"):
+        sizes = [f"{row}={count}" for row, count in SIZES.items()]
+        words = [HERE / "plot.py", HERE / "results.json", HERE / "curves.svg", *sizes, "--", *CURVES]
+        subprocess.run([peers.folder / "bin/python", *words], check=False)
 
 
 def main() -> None:
     """Measure, print, keep."""
-    runs, scale = int(os.environ.get("RUNS") or 5), float(os.environ.get("SCALE") or 1)
-    figures = measure(chosen(), runs, scale)
+    scale, end_s = float(os.environ.get("SCALE") or 1), float(os.environ.get("MINUTES") or 1e6) * 60
+    folder = Path(os.environ.get("FOLDER") or HERE / "scratch")
+    kept, commit, began = Kept.at(HERE / "results.json"), machine.commit(), time.perf_counter()
+    peers = Peers(HERE.parent / ".venv-peers", folder / "home")
+    peers.make()
+    rows = chosen(ROWS, os.environ.get("ROW", ""), kept, commit)
+    for row in rows:
+        runs = int(os.environ.get("RUNS") or row.runs)
+        expected, so_far = expected_s(row, runs, kept) * scale, time.perf_counter() - began
+        if so_far + expected > end_s:
+            print(f"{row.name} is left out: it takes about {expected:.0f} s", flush=True)
+            continue
+        print(f"[{so_far:.0f} s] {row.name}, runs: {runs}, expected: {expected:.0f} s ...", flush=True)
+        peers.home.mkdir(parents=True, exist_ok=True)
+        record = measure(row, Bench(folder, runs, scale, peers), commit)
+        print(f"   took {record.took_s:.0f} s{'; failed: ' + record.failed if record.failed else ''}", flush=True)
+        print("\n".join("   " + line for line in table([row], {row.name: record})[2:]), flush=True)
+        if scale == 1:
+            kept.facts = machine.facts(HERE)
+            kept.keep(row.name, record)
+            draw(peers)
+            (HERE / "RESULTS.md").write_text(page(ROWS, kept, HERE / "NOTES.md"))
     if scale != 1:
-        print(f"\nAt scale {scale:g} (goals are for scale 1; nothing is kept):\n\n{report(figures)}")
-        return
-    head = facts(HERE)
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": {}}
-    kept["facts"] = head
-    kept["rows"] |= figures
-    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
-    text = HEADING + "".join(f"* {line}\n" for line in head) + f"\n{report(kept['rows'])}\n"
-    notes = HERE / "NOTES.md"
-    if notes.exists():
-        text += "\n" + notes.read_text()
-    REPORT.write_text(text)
-    print(f"\n{text}")
+        print(f"\nAt scale {scale:g}; goals are for scale 1, and nothing is kept.")
 
 
 if __name__ == "__main__":

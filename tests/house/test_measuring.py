@@ -1,81 +1,188 @@
-"""The benchmarks' table and the soak report, from figures made up for the purpose."""
+"""The benchmarks' frame, table and rows, and the soak report: figures made up, and one row on a real server."""
 
 from __future__ import annotations
 
+import importlib
+import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+NAMES = ("run", "rows", "measure", "machine", "kept", "peers", "plot", "report")
 
 
 @pytest.fixture(autouse=True)
 def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bench/ and soak/ are folders of programs, no packages."""
-    for name in ("run", "rows", "measure", "machine"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-
-
-def test_a_goal_beside_a_peer_moves_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bench/ and soak/ are folders of programs, no packages: whatever one test imports is forgotten for the next."""
+    for name in list(sys.modules):
+        if name.split(".")[0] in NAMES:
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    import run
-    from rows import ROWS
-
-    row = next(each for each in ROWS if each.name == "datums")
-    figures = {row.ours: [9.0, 4.0, 5.0], row.peers[0]: [1.0, 4.0, 3.0]}
-    assert run.verdict(row, figures) == ("1.5 × xargs -P2 cp + 0.5 s = 5.00 s", "1.00 × the goal")
 
 
-def test_the_table_has_a_line_for_each_row_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    import run
-    from rows import ROWS
+def of(module: str) -> Any:
+    """A module of bench/."""
+    return importlib.import_module(module)
 
-    row = next(each for each in ROWS if each.name == "many-files")
-    figures = {row.ours: [12.0, 10.0, 20.0]} | {name: [1.25] for name in row.peers}
-    figures["memory of pachd"] = [300 * 2.0**20]
-    table = run.report({row.name: figures}).splitlines()
+
+def record(**figures: list[float]) -> Any:
+    """A record of figures in seconds; `_` stands for a blank, and memory is in bytes."""
+    made = {
+        name.replace("_", " "): of("measure").Figure("B" if "memory" in name else "s", values)
+        for name, values in figures.items()
+    }
+    return of("kept").Record("abc1234", "2026-01-02 03:04", 1.0, 3, 12.0, 0.0, made)
+
+
+def row(name: str = "one", work: Any = None, **fields: Any) -> Any:
+    """A row of one line."""
+    line = of("measure").Line("work", "ours", **fields)
+    return of("measure").Row(name, "pfs", work or (lambda bench: None), (line,), runs=2)
+
+
+def peers(folder: Path) -> Any:
+    """No environment: only what the machine has."""
+    return of("peers").Peers(folder / "none", folder / "home")
+
+
+def test_a_goal_beside_a_peer_moves_with_the_peer() -> None:
+    line = row(beside=("peer",), factor=1.5, plus_s=0.5).lines[0]
+    made = record(ours=[9.0, 4.0, 5.0], peer=[1.0, 4.0, 3.0])
+    assert of("report").verdict(line, made.figures) == ("1.5 × peer + 0.5 s = 5.00 s", "1.00 × the goal")
+    assert of("report").verdict(line, record(ours=[1.0]).figures)[1] == "unknown"
+
+
+def test_of_a_rate_more_is_better() -> None:
+    figures = {"ours": of("measure").Figure("/s", [350.0])}
+    assert of("report").verdict(row(goal=700.0).lines[0], figures) == ("700/s", "2.00 × the goal")
+
+
+def test_the_table_has_a_line_for_each_row_measured() -> None:
+    made = record(ours=[12.0, 10.0, 20.0], peer=[1.25], memory_of_pachd=[300 * 2.0**20])
+    table = of("report").table([row(beside=("peer", "gone"), goal=10.0), row("other")], {"one": made})
     assert len(table) == 3
-    assert "**12.00 s (10.00 to 20.00)**" in table[2]
+    assert "**12.00 s (10.00 s to 20.00 s)**" in table[2]
+    assert "peer: 1.25 s<br>gone: not measured" in table[2]
     assert "1.20 × the goal" in table[2]
-    assert "pachd: 300 MiB (300 to 300)" in table[2]
+    assert "pachd: 300 MiB" in table[2]
 
 
-def test_rows_have_names_of_their_own_and_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    from rows import ROWS
+def test_the_page_says_how_each_row_was_taken(tmp_path: Path) -> None:
+    kept = of("kept").Kept(tmp_path / "results.json", ["a machine"])
+    good = record(ours=[1.0])
+    kept.keep("one", good)
+    kept.keep("two", replace(good, commit="fffffff", others_cores=1.5))
+    kept.keep("three", replace(good, figures={}, failed="RuntimeError: no | room"))
+    (tmp_path / "NOTES.md").write_text("## Reading the figures\n\nWith care.\n")
+    rows = [row("one"), row("two"), row("three")]
+    page = of("report").page(rows, of("kept").Kept.at(tmp_path / "results.json"), tmp_path / "NOTES.md")
+    assert "* a machine\n" in page
+    assert "At commit abc1234, where nothing else is said." in page
+    assert "at commit fffffff; busy: other programs used 1.5 cores |" in page
+    assert "failed: RuntimeError: no \\| room" in page
+    assert page.endswith("With care.\n")
 
-    assert len({row.name for row in ROWS}) == len(ROWS)
-    assert all(row.factor or row.goal for row in ROWS)
+
+def test_a_row_that_fails_is_kept_with_what_it_measured_and_why(tmp_path: Path) -> None:
+    def work(bench: Any) -> None:
+        bench.note("ours", 1.5)
+        subprocess.run(["bash", "-c", "echo no luck >&2; exit 3"], check=True, capture_output=True)
+
+    bench = of("measure").Bench(tmp_path / "work", 1, 1.0, peers(tmp_path))
+    made = of("run").measure(row(work=work), bench, "abc1234")
+    assert made.failed.endswith(": no luck")
+    assert made.figures["ours"].values == [1.5]
+    assert not (tmp_path / "work").exists()
 
 
-def test_an_unknown_row_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    import run
+def test_each_row_is_kept_as_soon_as_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, seen = of("run"), []
 
-    monkeypatch.setenv("ROW", "big-file,bogus")
-    with pytest.raises(SystemExit, match=r"no row bogus; there are big-file, "):
-        run.chosen()
+    def look(bench: Any) -> None:
+        seen.append(sorted(of("kept").Kept.at(tmp_path / "results.json").records))
+        bench.note("ours", 2.0)
+
+    for name, value in {"HERE": tmp_path, "ROWS": (row("first", look), row("second", look))}.items():
+        monkeypatch.setattr(run, name, value)
+    for name, said in {"ROW": "", "SCALE": "", "RUNS": "1", "MINUTES": "", "FOLDER": str(tmp_path / "scratch")}.items():
+        monkeypatch.setenv(name, said)
+    monkeypatch.setattr(of("machine"), "LOOK_S", 0.01)
+    monkeypatch.setattr(of("peers").Peers, "make", lambda self: None)
+    run.main()
+    assert seen == [[], ["first"]]
+    assert json.loads((tmp_path / "results.json").read_text())["rows"]["second"]["figures"]["ours"]["values"] == [2.0]
+    assert "**2.00 s**" in (tmp_path / "RESULTS.md").read_text()
 
 
-def test_trees_of_small_files_replay_from_their_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    import rows
+def test_rows_are_picked_by_name_group_and_what_is_left(tmp_path: Path) -> None:
+    run, kept = of("run"), of("kept").Kept(tmp_path / "results.json")
+    rows = [row("a"), replace(row("b"), group="pps"), row("c"), row("d")]
+    kept.records = {"a": record(), "b": replace(record(), failed="why"), "c": replace(record(), commit="old")}
 
+    def picked(wanted: str) -> list[str]:
+        return [each.name for each in run.chosen(rows, wanted, kept, "abc1234")]
+
+    assert picked("") == ["a", "b", "c", "d"]
+    assert picked("d,pps") == ["d", "b"]
+    assert picked("rest") == ["b", "c", "d"]
+    with pytest.raises(SystemExit, match=r"no row bogus; there are a, b, c, d"):
+        picked("a,bogus")
+
+
+def test_a_peer_that_is_not_there_or_fails_is_said(tmp_path: Path) -> None:
+    bench = of("measure").Bench(tmp_path, 1, 1.0, peers(tmp_path))
+    (tmp_path / "home").mkdir()
+    bench.beside("gone", "no-such-program-anywhere", "true", tmp_path)
+    bench.beside("bad", "bash", "echo it broke >&2; false", tmp_path)
+    bench.beside("good", "bash", 'test "$HOME" = "$PWD/home"', tmp_path, "true")
+    assert bench.absent == {"gone": "not on this machine", "bad": "failed: it broke"}
+    assert list(bench.figures) == ["good"]
+
+
+def test_every_peer_is_pinned() -> None:
+    wanted = of("peers").wanted((ROOT / "bench/peers.txt").read_text())
+    assert wanted
+    assert all(len(line.split("==")) == 2 for line in wanted)
+
+
+def test_a_row_at_a_small_scale_measures_a_real_server(tmp_path: Path) -> None:
+    rows = {each.name: each for each in of("rows").ROWS}
+    bench = of("measure").Bench(tmp_path / "work", 1, 0.002, peers(tmp_path))
+    made = of("run").measure(rows["tree-10k"], bench, "abc1234")
+    assert not made.failed
+    assert all(line.ours in made.figures for line in rows["tree-10k"].lines)
+    assert set(of("rows.trees").CURVES) <= set(made.figures)
+    curve = of("plot").curves(
+        {"tree-10k": {"figures": {"put": {"values": [3.0, 1.0, 2.0]}}}}, {"tree-10k": 20}, ["put", "x"]
+    )
+    assert curve == {"put": [(20, 2.0)]}
+
+
+def test_rows_have_names_of_their_own_groups_and_units() -> None:
+    rows, measure = of("rows").ROWS, of("measure")
+    assert len({each.name for each in rows}) == len(rows)
+    assert all(each.group in measure.GROUPS and each.name not in measure.GROUPS and each.lines for each in rows)
+
+
+def test_trees_of_small_files_replay_from_their_seed(tmp_path: Path) -> None:
+    samples = of("rows.samples")
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
-        rows.small_files(tmp_path / name, 3, seed)
+        samples.small_files(tmp_path / name, 3, seed)
     bodies = {name: [path.read_bytes() for path in sorted((tmp_path / name).rglob("*.txt"))] for name in "abc"}
     assert bodies["a"] == bodies["b"] != bodies["c"]
-    assert all(len(body) == rows.SMALL_FILE_BYTES for body in bodies["a"])
+    assert all(len(body) == samples.SMALL_FILE_BYTES for body in bodies["a"])
     assert len(set(bodies["a"])) == 3
 
 
 def test_a_failed_soak_names_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "soak"))
-    import run
-
+    run = of("run")
     page = run.report([run.Round(7, {"passed": 3}, 60.0, 0), run.Round(8, {"passed": 2, "failed": 1}, 30.0, 1)])
     assert "Seed 8 failed." in page
     assert "| 8 | 2 passed, 1 failed | 30 s |" in page

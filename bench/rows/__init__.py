@@ -1,0 +1,23 @@
+"""The rows: each does its work beside a plain tool's, turn about, so that both see the same machine.
+
+They stand in the order in which they are measured when nothing else is asked for: those that matter most come first.
+"""
+
+from __future__ import annotations
+
+from measure import Row
+from rows import chains, datums, files, history, inputs, restart, space, start, stream, trees, unchanged
+
+ROWS: tuple[Row, ...] = (
+    *start.ROWS,
+    *files.ROWS,
+    *datums.ROWS,
+    *chains.ROWS,
+    *unchanged.ROWS,
+    *history.ROWS,
+    *space.ROWS,
+    *trees.ROWS,
+    *inputs.ROWS,
+    *restart.ROWS,
+    *stream.ROWS,
+)
