@@ -124,7 +124,7 @@ def test_a_continuation_has_only_what_is_new(source: Site, tmp_path: Path) -> No
 
 def _sizes(path: Path) -> dict[int, int]:
     found: dict[int, int] = {}
-    for record in form.records(iter([path.read_bytes()])):
+    for record in form.records(form.FORM, iter([path.read_bytes()])):
         found[record.kind] = found.get(record.kind, 0) + record.size
     return found
 
@@ -159,7 +159,7 @@ def test_few_blobs_are_in_memory(source: Site, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(blobs, "get", counted)
     most = done = 0
-    for record in form.records(taken.pieces(with_keys=False)):
+    for record in form.records(form.FORM, taken.pieces(with_keys=False)):
         if record.kind == form.BLOB:
             most = max(most, len(asked) - done)
             done += 1

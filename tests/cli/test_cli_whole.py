@@ -298,7 +298,7 @@ def test_every_field_that_only_kubernetes_acts_on_is_kept_and_said(typed):
 
 
 LINES = {
-    "backup": "/nowhere/b", "restore": "/nowhere/b",
+    "backup": "/nowhere/b", "restore": "/nowhere/b", "export": "nowhere -o /nowhere/b", "import": "/nowhere/b",
     "create defaults": "--project nowhere", "update defaults": "--project nowhere", "inspect defaults": "--cluster",
     "delete defaults": "--project nowhere",
     "create branch": "a@b", "create image": "x /nowhere", "create pipeline": "-f nowhere", "create project": "a.b",

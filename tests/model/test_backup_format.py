@@ -29,7 +29,7 @@ GOLDEN = bytes.fromhex(
 def whole() -> bytes:
     return b"".join(
         [
-            form.start(),
+            form.FORM.start(),
             form.record(form.ABOUT, "about", ABOUT.to_bytes()),
             form.record(form.KEY, "secrets.key", b"k" * 32),
             form.record(form.CATALOG, "catalog.db", b"rows"),
@@ -45,7 +45,7 @@ def read(data: bytes, cut: int = 7) -> list[tuple[int, str, bytes]]:
         for start in range(0, len(data), cut):
             yield data[start : start + cut]
 
-    return [(found.kind, found.name, b"".join(found.data)) for found in form.records(pieces())]
+    return [(found.kind, found.name, b"".join(found.data)) for found in form.records(form.FORM, pieces())]
 
 
 EXPECTED = [
@@ -69,7 +69,7 @@ def test_pieces_may_be_cut_anywhere(cut: int) -> None:
 
 
 def test_names_are_listed_without_the_data() -> None:
-    found = list(form.listing(io.BytesIO(whole())))
+    found = list(form.listing(form.FORM, io.BytesIO(whole())))
     assert [(kind, name) for kind, name, _ in found] == [(kind, name) for kind, name, _ in EXPECTED]
     assert form.About.from_bytes(found[0][2]) == ABOUT
 
@@ -80,7 +80,7 @@ def test_every_cut_is_noticed() -> None:
         with pytest.raises(DataLoss):
             read(data[:length])
         with pytest.raises(DataLoss):
-            list(form.listing(io.BytesIO(data[:length])))
+            list(form.listing(form.FORM, io.BytesIO(data[:length])))
 
 
 def test_every_flipped_bit_is_noticed() -> None:
@@ -96,7 +96,7 @@ def test_what_is_no_backup_is_refused_in_words() -> None:
     with pytest.raises(InvalidArgument, match="no backup"):
         read(b"SQLite format 3\0 and more")
     with pytest.raises(FailedPrecondition, match="version 9"):
-        read(form.MAGIC + b"\0\x09" + whole()[10:])
+        read(form.FORM.magic + b"\0\x09" + whole()[10:])
 
 
 def test_a_blob_that_grows_while_it_is_written_is_noticed() -> None:

@@ -24,6 +24,7 @@ from trunkline.api.files.writes import BulkDoor, ModifyDoor
 from trunkline.api.lent.filesets import CacheDoor, FileSetDoor
 from trunkline.api.lent.storage import StorageDoor
 from trunkline.api.metadata import MetadataDoor
+from trunkline.api.moving import MovingDoor
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door, Recorder
 from trunkline.api.rpc.events import Events
@@ -162,6 +163,7 @@ class Engine:
             StorageDoor(self._leases),
             CheckDoor(files, self._pps),
             SpaceDoor(self.space),
+            MovingDoor(files, bridge, self._config.data / BACKUPS),
             BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._config.data / SECRETS_KEY),
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),

@@ -122,6 +122,8 @@ COMMANDS: Tree = {
     "replay": f"{_WORK}.replay:replay",
     "backup": f"{_SETUP}.backups:backup",
     "restore": f"{_SETUP}.backups:restore",
+    "export": f"{_SETUP}.moving:export",
+    "import": f"{_SETUP}.moving:import_",
     "fsck": f"{_SETUP}.cluster:fsck",
     "connect": f"{_SETUP}.contexts:connect",
     "config": {

@@ -106,7 +106,7 @@ def _known(earlier: str) -> Iterator[str]:
     """The id of a backup, then the names of all blobs that it has or lists."""
     try:
         with Path(earlier).open("rb") as file:
-            for kind, name, data in form.listing(file):
+            for kind, name, data in form.listing(form.FORM, file):
                 if kind == form.ABOUT:
                     yield form.About.from_bytes(data).id
                 elif kind in (form.BLOB, form.LISTED):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         DatumsStub,
         FilesStub,
         ImagesStub,
+        MovingStub,
         SpaceStub,
         VersionsStub,
     )
@@ -186,6 +187,13 @@ class Client:
         from trunkline.wire.gen.trunkline_pb2_grpc import BackupsStub
 
         return BackupsStub(self._calls)
+
+    @cached_property
+    def moving(self) -> MovingStub:
+        """Repos that come or go: ours only."""
+        from trunkline.wire.gen.trunkline_pb2_grpc import MovingStub
+
+        return MovingStub(self._calls)
 
     @cached_property
     def workers(self) -> WorkersStub:

@@ -83,6 +83,12 @@ class Session:
         """Remember file sets whose blobs are durable, for `finish`."""
         self._sealed.update((one.id, one) for one in sealed)
 
+    def write_down(self) -> None:
+        """Write the rows of what was sealed so far, held by this session: it need not be remembered any longer."""
+        rows = list(self._sealed.values())
+        self._catalog.transact(lambda tx: fileset_rows.seal(tx, self.gen, rows))
+        self._sealed.clear()
+
     def finish(self, function: Callable[[Tx], T]) -> T:
         """Run the transaction that this session was for, and end the session in it."""
 

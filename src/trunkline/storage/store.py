@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -15,14 +15,16 @@ from trunkline.errors import DataLoss
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.cached import CacheFigures
 from trunkline.storage.chunks import ChunkReader, Uploader
+from trunkline.storage.chunks.whole import plain_size
 from trunkline.storage.filesets.cache import MEMORY_BYTES, PartCache, with_depth
 from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, plain, read_rows
 from trunkline.storage.filesets.schema import Mask, as_batch
-from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list
-from trunkline.storage.ports import ChunkKey, Sealed, WriteSession
+from trunkline.storage.filesets.seal import Sealer, keys_of_list, read_chunk_list, rows_of_body
+from trunkline.storage.ports import ChunkKey, NewChunk, Part, Sealed, WriteSession
 from trunkline.storage.reading.content import Content, contents_of
 from trunkline.storage.reading.rendered import RenderedRun
 from trunkline.storage.reading.view import View
+from trunkline.storage.repacking.elsewhere import rows_of_part, settled
 from trunkline.storage.repacking.places import Moves, move
 from trunkline.storage.writing.finish import Finished, Finisher, split
 from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
@@ -148,6 +150,27 @@ class Store:
         """A file set that says what this one does, of the same content, whose pieces lie where they were moved to."""
         roots = (sealed.over, sealed.root) if sealed.run else None
         return self._sealer(session).seal((moves.applied(rows) for rows in self.parts(sealed)), roots)
+
+    def chunk_from(self, session: WriteSession, digest: bytes, blob: bytes) -> NewChunk:
+        """Put a chunk's blob that comes from another store; to be registered. Raises DataLoss for a damaged one."""
+        size = plain_size(digest, blob)
+        found = NewChunk(digest, session.gen, size, len(blob))
+        self.blobs.put(found.key.blob, blob)
+        return found
+
+    def fileset_from(
+        self, session: WriteSession, sealed: Sealed, parts: Iterable[tuple[Part, bytes]], shift: int
+    ) -> Sealed:
+        """A file set of another store, given the bytes of its parts, on the chunks that the session knows.
+
+        shift: how much higher the numbers of commits are here. Raises DataLoss for damage, and for lacking chunks.
+        """
+        batches = [rows_of_body(sealed)] if sealed.body else (rows_of_part(part, data) for part, data in parts)
+        roots = (sealed.over, sealed.root) if sealed.run else None
+        made = self._sealer(session).seal((settled(rows, session.known, shift) for rows in batches), roots)
+        if made.rows != sealed.rows or made.size_bytes != sealed.size_bytes:
+            raise DataLoss(f"file set {sealed.id} is damaged: it has {made.rows} rows and should have {sealed.rows}")
+        return made
 
     def parts(self, sealed: Sealed) -> Iterator[pa.RecordBatch]:
         """All rows of one file set as they are, a part at a time."""

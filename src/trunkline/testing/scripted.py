@@ -29,6 +29,7 @@ SERVICES = {
     "images": ("trunkline", "Images"),
     "space": ("trunkline", "Space"),
     "backups": ("trunkline", "Backups"),
+    "moving": ("trunkline", "Moving"),
 }
 """The stub's name in `trunkline.client.Client` to generated module and service."""
 

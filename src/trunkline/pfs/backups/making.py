@@ -86,7 +86,7 @@ class Making:
     def pieces(self, *, with_keys: bool, wanted: Callable[[], bool] = lambda: True) -> Iterator[bytes]:
         """The backup, from its start. Raises DataLoss for a blob that is not there: then it cannot be made."""
         about = form.About(self.id, self._files.ambient.now_us(), __version__, self._since, with_keys)
-        yield form.start()
+        yield form.FORM.start()
         yield form.record(form.ABOUT, "about", about.to_bytes())
         if with_keys:
             yield form.record(form.KEY, "secrets.key", self._key())

@@ -96,7 +96,7 @@ class Restoring:
         about: form.About | None = None
         try:
             for pieces in backups:
-                for record in form.records(pieces):
+                for record in form.records(form.FORM, pieces):
                     if record.kind == form.ABOUT and about is None:
                         about = form.About.from_bytes(record.bytes(form.SMALL_BYTES))
                     elif record.kind == form.KEY and copy is None:

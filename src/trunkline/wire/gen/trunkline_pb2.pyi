@@ -1877,7 +1877,7 @@ class ImportRepoRequest(_message.Message):
     NEXT_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     next: _builtins.bool
-    """The bundle is over; another one follows, or nothing."""
+    """The bundle is over; another one follows."""
     @_builtins.property
     def start(self) -> Global___ImportStart: ...
     def __init__(
@@ -1902,6 +1902,9 @@ class ImportStart(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPO_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
+    earlier: _builtins.int
+    """How many bundles come before the one to import."""
     @_builtins.property
     def repo(self) -> _pfs_v2_pb2.Repo:
         """What the repo is to be called. An empty name or project: as in the bundle."""
@@ -1910,10 +1913,11 @@ class ImportStart(_message.Message):
         self,
         *,
         repo: _pfs_v2_pb2.Repo | None = ...,
+        earlier: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier", "repo", b"repo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

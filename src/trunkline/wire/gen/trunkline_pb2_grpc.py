@@ -1225,8 +1225,8 @@ class MovingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportRepo(self, request_iterator, context):
-        """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
-        each earlier one that has what it only lists.
+        """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the earlier bundles that have
+        what this one only lists, each followed by `next`; then the bundle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -438,8 +438,8 @@ class MovingStub:
     ExportRepo: _grpc.StreamStreamMultiCallable[_trunkline_pb2.ExportRepoRequest, _trunkline_pb2.ExportRepoPiece]
     """One repo as a bundle, docs/formats/bundle.md: figures come first, then its bytes. The first message is `start`."""
     ImportRepo: _grpc.StreamUnaryMultiCallable[_trunkline_pb2.ImportRepoRequest, _trunkline_pb2.ImportRepoResponse]
-    """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
-    each earlier one that has what it only lists.
+    """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the earlier bundles that have
+    what this one only lists, each followed by `next`; then the bundle.
     """
     AdoptCommit: _grpc.StreamUnaryMultiCallable[_trunkline_pb2.AdoptCommitRequest, _trunkline_pb2.AdoptCommitResponse]
     """Write a finished commit under the id that it has elsewhere. The first message is `commit`, then edits, as of
@@ -454,8 +454,8 @@ class MovingAsyncStub(MovingStub):
     ExportRepo: _aio.StreamStreamMultiCallable[_trunkline_pb2.ExportRepoRequest, _trunkline_pb2.ExportRepoPiece]  # type: ignore[assignment]
     """One repo as a bundle, docs/formats/bundle.md: figures come first, then its bytes. The first message is `start`."""
     ImportRepo: _aio.StreamUnaryMultiCallable[_trunkline_pb2.ImportRepoRequest, _trunkline_pb2.ImportRepoResponse]  # type: ignore[assignment]
-    """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
-    each earlier one that has what it only lists.
+    """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the earlier bundles that have
+    what this one only lists, each followed by `next`; then the bundle.
     """
     AdoptCommit: _aio.StreamUnaryMultiCallable[_trunkline_pb2.AdoptCommitRequest, _trunkline_pb2.AdoptCommitResponse]  # type: ignore[assignment]
     """Write a finished commit under the id that it has elsewhere. The first message is `commit`, then edits, as of
@@ -479,8 +479,8 @@ class MovingServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_trunkline_pb2.ImportRepoRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.ImportRepoResponse, _abc.Awaitable[_trunkline_pb2.ImportRepoResponse]]:
-        """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the bundle, and after `next`
-        each earlier one that has what it only lists.
+        """Make a repo of a bundle: all of it, or nothing. The first message is `start`; then the earlier bundles that have
+        what this one only lists, each followed by `next`; then the bundle.
         """
 
     @_abc_1.abstractmethod

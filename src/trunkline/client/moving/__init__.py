@@ -1,0 +1,1 @@
+"""Repos moved: into files and back, and out of other servers."""
