@@ -74,7 +74,7 @@ TESTED: dict[str, dict[str, str]] = {
         "user": "test_code_of_another_user_writes_what_only_it_may_read",
         "working_dir": FOUND,
         "dockerfile": SILENT,
-        "memory_volume": KEPT,
+        "memory_volume": "test_it_is_memory_and_works_as_a_disk_does",
         "datum_batching": "test_one_process_does_all_datums_of_a_range",
     },
     "secret": dict.fromkeys(("name", "key", "mount_path", "env_var"), SECRETS),

@@ -7,7 +7,7 @@ import pytest
 from trunkline.model.specs import read_spec
 from trunkline.pps.specs.unused import note_on_limits
 
-BOTH = frozenset({"memory", "cpu"})
+BOTH = frozenset({"memory", "cpu", "volume"})
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,15 @@ def test_what_is_not_held_to_is_said(limits: dict[str, object], able: frozenset[
     note = note_on_limits(read_spec(spec).spec, able)
     assert bool(note) == bool(told)
     assert all(part in note for part in told)
+
+
+def test_a_memory_volume_needs_namespaces() -> None:
+    spec = {
+        "pipeline": {"name": "edges"},
+        "transform": {"cmd": ["true"], "memory_volume": True},
+        "input": {"pfs": {"repo": "images", "glob": "/*"}},
+    }
+    assert note_on_limits(read_spec(spec).spec, BOTH) == ""
+    assert "allows its workers no namespaces, and /pfs lies on a disk" in note_on_limits(
+        read_spec(spec).spec, frozenset()
+    )

@@ -59,7 +59,7 @@ def test_nothing_of_an_image_is_needed(tmp_path: Path, checked: Path) -> None:
 
     def start(scratch: Scratch, sandbox: Sandbox) -> Launched:
         process, connection = begin(tmp_path, checked)
-        return Launched(ProcessHome(process), connection, *greet(connection))
+        return Launched(ProcessHome(process), connection, *greet(connection)[:2])
 
     runner = AgentRunner(Scratch(tmp_path), Sandbox(), start)
     try:

@@ -52,7 +52,7 @@ def started(prefix: Sequence[str] = (), machine: str = "") -> Callable[[Scratch,
             listener.settimeout(20)
             connection = listener.accept()[0]
         (scratch.staging / SOCKET_NAME).unlink()
-        return Launched(ProcessHome(process), connection, *greet(connection))
+        return Launched(ProcessHome(process), connection, *greet(connection)[:2])
 
     return start
 

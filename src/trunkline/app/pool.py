@@ -49,7 +49,7 @@ def choose_rung(config: Config) -> Rung | None:
     sandbox = Sandbox(masked=masked(config), exposed=tuple(map(str, config.expose)))
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         rung = choose(config.runner, sandbox, Scratch(Path(folder)).make())
-    return replace(rung, limits=what_can_be_limited())
+    return replace(rung, limits=what_can_be_limited() | ({"volume"} if rung.sandbox.namespaces else set()))
 
 
 def masked(config: Config) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Where:
     note: str = ""
 
 
-CAN_LIMIT = frozenset({"memory", "cpu"})
+CAN_LIMIT = frozenset({"memory", "cpu", "volume"})
 """What control groups can hold code to."""
 
 
@@ -62,7 +62,7 @@ class Rules:
     """What the server allows. has_image: asks a container engine, None where there is none.
 
     strict_images: never run on the host's own files. given: fields that the fleet gives every spec, below all defaults.
-    can_limit: of "memory" and "cpu", what its workers' machine can hold code to.
+    can_limit: of "memory" and "cpu", what its workers' machine can hold code to; "volume": /pfs can lie in memory.
     """
 
     has_image: Callable[[str], bool] | None = None

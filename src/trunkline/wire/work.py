@@ -80,6 +80,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     standing: bool = False
     batching: bool = False
     limits: WorkLimits = WorkLimits()
+    memory_volume: bool = False
 
     def to_bytes(self) -> bytes:
         """As JSON."""

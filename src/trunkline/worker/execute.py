@@ -20,6 +20,7 @@ from trunkline.worker.inputs.variables import environment, reserved
 from trunkline.worker.launch import HOME_INSIDE, PFS_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
 from trunkline.worker.layout import Pfs, Prepared
 from trunkline.worker.limits.disk import too_much, wait_for_room
+from trunkline.worker.limits.volumes import Place, Places, full, volume_of
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
 from trunkline.worker.ports import Claim, Output, Result, State
@@ -68,12 +69,15 @@ def open_bench(
         scratch = HostScratch(folder).make()
         inside = str(scratch.staging)
     housing = Housing(scratch, rung.sandbox, images, ambient)
+
+    def place(pfs: str) -> Place:
+        return Pfs(Path(pfs), inside), Collector(pfs, str(scratch.staging), inside)
+
     return Bench(
         scratch=scratch,
         sandbox=rung.sandbox,
-        pfs=Pfs(scratch.pfs, inside),
-        collector=Collector(str(scratch.pfs), str(scratch.staging), inside),
-        runner=lambda claim, tell: housing.runner(claim.step.image, tell, claim.step.secrets),
+        places=Places(place(str(scratch.pfs)), place),
+        runner=lambda claim, tell: housing.runner(claim.step.image, tell, claim.step.secrets, volume_of(claim.step)),
         kill=housing.kill,
         close=housing.close,
         ambient=ambient,
@@ -94,15 +98,14 @@ class InputLost(Exception):
 class Bench:
     """What a worker executes datums with.
 
-    runner: the runner for a claim's image, opened anew after one was lost; tells what takes long. kill: end what runs,
-    from any thread.
+    runner: the runner for a claim's image, opened anew after one was lost; tells what takes long. places: where its
+    /pfs lies. kill: end what runs, from any thread.
     close: end the agents.
     """
 
     scratch: Scratch
     sandbox: Sandbox
-    pfs: Pfs
-    collector: Collector
+    places: Places
     runner: Callable[[Claim, Callable[[str], None]], Runner]
     kill: Callable[[], None]
     close: Callable[[], None]
@@ -140,6 +143,7 @@ class Execution:
         self._timing = Timing(0)
         self._env = _claim_environment(bench, claim)
         self._secret = {name: os.fsdecode(value) for name, value in claim.step.secret_env.items()}
+        self._pfs, self._collector = bench.places.disk
         self._stdin = self._write_stdin("stdin", claim.step.stdin)
         self._err_stdin = self._write_stdin("err_stdin", claim.step.err_stdin)
 
@@ -175,7 +179,7 @@ class Execution:
                 self._journal.system(line, datum.id)
             began_s = self._bench.ambient.ticks_s()
             try:
-                size = self._bench.collector.store(found, output, datum.id)
+                size = self._collector.store(found, output, datum.id)
             except BaseException:
                 output.discard(datum.id)  # so that the finished datums beside it can still be reported
                 raise
@@ -201,10 +205,12 @@ class Execution:
 
     def _lay(self, prepared: Prepared, env: dict[str, str]) -> None:
         """Show the datum's files, once there is room."""
+        if self._claim.step.memory_volume:  # its /pfs may have gone with its agent
+            self._runner()
         wait_for_room(self._bench.scratch.folder, self._bench.ambient, self._journal.system, self._stop_if_told)
-        self._bench.pfs.lay(prepared, env)
+        self._pfs.lay(prepared, env)
         if self._claim.step.writable_inputs:
-            self._bench.pfs.copy_inputs(prepared, self._bench.scratch.staging)
+            self._pfs.copy_inputs(prepared, self._bench.scratch.staging)
 
     @contextlib.contextmanager
     def _feeding(self, prepared: Prepared) -> Iterator[None]:
@@ -237,7 +243,9 @@ class Execution:
         return ""
 
     def _runner(self) -> Runner:
-        return self._bench.runner(self._claim, self._journal.system)
+        runner = self._bench.runner(self._claim, self._journal.system)
+        self._pfs, self._collector = self._bench.places.of(runner)
+        return runner
 
     def _attempt(self, prepared: Prepared, env: dict[str, str], timing: Timing) -> tuple[Attempt, Found]:
         """cmd once, then what it left or, if that went wrong, err_cmd."""
@@ -253,13 +261,14 @@ class Execution:
                 found.fail(too_much(step.limits, found.files))
             if (found.complaint or not outcome.accepted(step, ended)) and step.err_cmd:
                 err = self._execute(runner, step.err_cmd, self._err_stdin, env, lines)
+            note = full(self._pfs, step.limits) if step.memory_volume else ""
         except AgentLost as error:
             self._stop_if_told()
             return Attempt(None, complaint=str(error), tail=lines.tail()), found
         finally:
             lines.end()
             timing.process_s += self._bench.ambient.ticks_s() - began_s
-        return Attempt(ended, err, found.complaint, lines.tail()), found
+        return Attempt(ended, err, found.complaint, lines.tail(), note), found
 
     def _execute(self, runner: Runner, argv: tuple[str, ...], stdin: str, env: dict[str, str], lines: Lines) -> Exited:
         self._stop_if_told()
@@ -293,19 +302,19 @@ class Execution:
 
     def _look(self, runner: Runner, prepared: Prepared) -> Found:
         """What lies in /pfs/out; where we cannot see or read it, the agent helps and we look again."""
-        found = self._bench.collector.look(prepared)
+        found = self._collector.look(prepared)
         if found.blocked:
             step = self._claim.step
             trees = [PFS_INSIDE, self._bench.inside]
             told = runner.fix(f"{PFS_INSIDE}/out", step.user or step.image.user, trees)
-            found = self._bench.collector.look(prepared)
+            found = self._collector.look(prepared)
             if found.complaint and told:
                 found.complaint += f" ({told})"
         return found
 
     def _clear(self) -> None:
         """/pfs as it was before; what we may not remove the agent removes, with the code's rights."""
-        for path in self._bench.pfs.clear():
+        for path in self._pfs.clear():
             folder = path if path == f"{PFS_INSIDE}/out" else os.path.dirname(path)
             self._runner().wipe(folder)
 

@@ -207,31 +207,37 @@ class Housing:
         self._images = images
         self._start = start
         self._keep = keep
-        self._open: dict[tuple[str, str, tuple[SecretFolder, ...]], Runner] = {}
+        self._open: dict[tuple[str, str, tuple[SecretFolder, ...], str], Runner] = {}
         self._current: Runner | None = None
         self._ambient = ambient
         self._failed: dict[str, tuple[float, FailedPrecondition | None]] = {}
 
     def runner(
-        self, image: Image, tell: Callable[[str], None] = _unheard, secrets: tuple[SecretFolder, ...] = ()
+        self,
+        image: Image,
+        tell: Callable[[str], None] = _unheard,
+        secrets: tuple[SecretFolder, ...] = (),
+        volume: str = "",
     ) -> Runner:
         """A living runner that shows `image` and `secrets`. Raises FailedPrecondition, the same one again for a while.
 
-        tell: takes a sentence for each step that takes long.
+        tell: takes a sentence for each step that takes long. volume: as in `Sandbox`; without namespaces there is none.
         """
         wanted = " ".join([image.name, image.digest, *(one.path for one in secrets)])
         since_s, error = self._failed.get(wanted, (0.0, None))
         if error and self._ambient.ticks_s() - since_s < _FAILED_S:
             raise error
         try:
-            return self._runner(image, tell, secrets)
+            return self._runner(image, tell, secrets, volume if self._sandbox.namespaces else "")
         except FailedPrecondition as failed:
             self._failed[wanted] = (self._ambient.ticks_s(), failed)
             raise
 
-    def _runner(self, image: Image, tell: Callable[[str], None], secrets: tuple[SecretFolder, ...]) -> Runner:
+    def _runner(
+        self, image: Image, tell: Callable[[str], None], secrets: tuple[SecretFolder, ...], volume: str
+    ) -> Runner:
         root, venv = self._images.root(image), self._images.venv(image, self._scratch, self._sandbox, tell)
-        key = (root, venv, secrets)
+        key = (root, venv, secrets, volume)
         if not self._sandbox.namespaces:
             if secrets:
                 raise FailedPrecondition(
@@ -244,7 +250,8 @@ class Housing:
             runner.close()
             runner = None
         if runner is None:
-            runner = self._start(self._scratch, replace(self._sandbox, image=root, venv=venv, secrets=secrets))
+            sandbox = replace(self._sandbox, image=root, venv=venv, secrets=secrets, volume=volume)
+            runner = self._start(self._scratch, sandbox)
         self._open[key] = runner  # the last used is last
         while len(self._open) > self._keep:
             self._open.pop(next(iter(self._open))).close()

@@ -72,7 +72,7 @@ class Sandbox:
     own_pids: a pid namespace too. image: folder whose entries appear at /. venv: folder shown at /.venv. masked,
     exposed: host paths. secrets: shown as files. shown: host folders below /tmp. patience_s: how long the agent waits
     for a lost worker. prefix: put before the launcher's command line (tests drop privileges with it).
-    group: holds code to its limits, as far as this machine can.
+    group: holds code to its limits, as far as this machine can. volume: as in `root.View`.
     """
 
     namespaces: bool = True
@@ -87,6 +87,7 @@ class Sandbox:
     patience_s: float = 0.0
     prefix: tuple[str, ...] = ()
     group: Group = field(default_factory=Group)
+    volume: str = ""
     python: str = field(default_factory=lambda: sys.executable)
 
     def plan(self, scratch: Scratch, probe: bool = False) -> dict[str, object]:
@@ -103,6 +104,7 @@ class Sandbox:
             exposed=list(self.exposed),
             secrets=secrets_as_told(self.secrets),
             shown=list(self.shown),
+            volume=self.volume,
         )
         return {
             "address": f"{inside}/{SOCKET_NAME}",
@@ -164,12 +166,16 @@ class ProcessHome:
 
 @dataclass(frozen=True)
 class Launched:
-    """A running agent: where it lives, the connection to it, its boot id, and the number of what it runs already."""
+    """A running agent: where it lives, the connection to it, its boot id, and the number of what it runs already.
+
+    volume: a descriptor of its /pfs where that lies in memory, or -1.
+    """
 
     home: Home
     connection: socket.socket
     boot: bytes
     running: int
+    volume: int = -1
 
 
 def listen(folder: Path) -> socket.socket:
@@ -196,7 +202,7 @@ def launch(scratch: Scratch, sandbox: Sandbox) -> Launched:
         process = start(sandbox.plan(scratch), sandbox)
         try:
             connection = _accept(listener, process)
-            boot, running = greet(connection)
+            boot, running, volume = greet(connection)
         except BaseException:
             process.kill()
             process.wait()
@@ -204,7 +210,7 @@ def launch(scratch: Scratch, sandbox: Sandbox) -> Launched:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(scratch.staging / SOCKET_NAME)
-    return Launched(ProcessHome(process), connection, boot, running)
+    return Launched(ProcessHome(process), connection, boot, running, volume)
 
 
 def start(plan: dict[str, object], sandbox: Sandbox) -> subprocess.Popen[bytes]:
@@ -249,19 +255,21 @@ def _accept(listener: socket.socket, process: subprocess.Popen[bytes]) -> socket
     raise Unavailable(f"the agent ended before it could work: {complaint(process)}")
 
 
-def greet(connection: socket.socket) -> tuple[bytes, int]:
-    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs)."""
-    incoming = frames.Incoming()
+def greet(connection: socket.socket) -> tuple[bytes, int, int]:
+    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs, descriptor that came with it or -1)."""
+    incoming, volume = frames.Incoming(), -1
     connection.settimeout(_START_S)
     try:
-        while data := connection.recv(4096):
+        while (received := socket.recv_fds(connection, 4096, 1))[0]:
+            data, descriptors = received[:2]
+            volume = descriptors[0] if descriptors else volume
             for kind, number, fields in incoming.feed(data):
                 if kind == frames.HELLO:
                     version, boot, _ = fields.struct(frames.HELLO_BODY)
                     mine = min(version, frames.VERSION)
                     connection.sendall(frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(mine)))
                     connection.settimeout(None)
-                    return boot, number
+                    return boot, number, volume
     except (OSError, frames.BadFrame) as error:
         raise Unavailable(f"the agent's greeting could not be read: {error}") from None
     raise Unavailable("the agent hung up before it said hello")

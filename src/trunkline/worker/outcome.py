@@ -17,12 +17,14 @@ class Attempt:
     """One try. `ended`: of cmd; None if the worker's agent died. `err`: of err_cmd, if it ran.
 
     complaint: what was wrong with its output, or with the agent; "" if nothing. tail: the last lines it wrote.
+    note: what else there is to say of an end that was not good.
     """
 
     ended: Exited | None
     err: Exited | None = None
     complaint: str = ""
     tail: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def _reason(step: Step, last: Attempt, tries: int) -> str:
         return last.complaint
     if last.ended.timed_out and tries > 1:
         after = f" in the last of {tries} tries"
-    text = _end(step, last.ended) + after
+    text = _end(step, last.ended) + after + (f"; {last.note}" if last.note else "")
     if last.err and not accepted(step, last.err):
         text += f"; err_cmd: {last.err.not_started or _end(step, last.err)}"
     if last.tail:

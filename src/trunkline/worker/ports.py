@@ -83,7 +83,7 @@ class Limits:
 class Step:
     """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none.
 
-    standing: it runs for ever. batching: it is started once and asks for its datums.
+    standing: it runs for ever. batching: it is started once and asks for its datums. memory_volume: /pfs in memory.
     """
 
     cmd: tuple[str, ...]
@@ -104,6 +104,7 @@ class Step:
     standing: bool = False
     batching: bool = False
     limits: Limits = Limits()
+    memory_volume: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Rung:
     """What user code is run by: `name` is process (namespaces) or host (a real /pfs).
 
     max_workers: 0 for no bound. reason: one sentence for the log and for `inspect`.
-    limits: what control groups of this machine hold code to: "memory", "cpu".
+    limits: what control groups of this machine hold code to: "memory", "cpu"; "volume": /pfs can lie in memory.
     """
 
     name: str

@@ -65,6 +65,11 @@ class Runner(Protocol):
         """False once its agent was lost or closed: a new runner is needed."""
         ...
 
+    @property
+    def volume(self) -> int:
+        """A descriptor of /pfs where that lies in memory, whoever opened the runner closes it; -1: it does not."""
+        ...
+
     def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
         """Execute and wait. `on_output` gets (1 or 2, bytes). Raises AgentLost."""
         ...
@@ -95,6 +100,7 @@ class AgentRunner:
         self.scratch = scratch
         self.sandbox = sandbox
         self._launched: Launched | None = start(scratch, sandbox)
+        self.volume = self._launched.volume
         self._incoming = frames.Incoming()
         self._number = 0
         self._lock = threading.Lock()  # over sending, and over which number runs

@@ -61,6 +61,7 @@ def _step(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str], 
         standing=spec.service is not None or spec.spout is not None,
         batching=transform.datum_batching,
         limits=_limits(spec.resource_limits),
+        memory_volume=transform.memory_volume,
     )
 
 

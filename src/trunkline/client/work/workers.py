@@ -242,6 +242,7 @@ def _step(step: WorkStep) -> ports.Step:
         standing=step.standing,
         batching=step.batching,
         limits=ports.Limits(**msgspec.structs.asdict(step.limits)),
+        memory_volume=step.memory_volume,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs import PipelineSpec, Resources
 from trunkline.model.specs.reference.fields import unused
 
 
@@ -19,13 +19,18 @@ def note_on_unused(spec: PipelineSpec) -> str:
 
 
 def note_on_limits(spec: PipelineSpec, able: frozenset[str]) -> str:
-    """What code is not held to of its `resource_limits`, as a sentence; empty if there is no such thing.
+    """What this machine cannot do of what a spec asks for, as a sentence; empty if there is no such thing.
 
-    able: of "memory" and "cpu", what control groups do on the machine of the workers.
+    able: of "memory" and "cpu", what control groups do on the machine of the workers; "volume": /pfs in memory.
     """
-    limits = spec.resource_limits
-    if limits is None:
-        return ""
+    said = _loose_limits(spec.resource_limits, able) if spec.resource_limits is not None else []
+    told = [f"of resource_limits, {'; '.join(said)}"] if said else []
+    if spec.transform.memory_volume and "volume" not in able:
+        told.append("memory_volume is not used: this machine allows its workers no namespaces, and /pfs lies on a disk")
+    return f"pipeline {spec.pipeline}: {'; '.join(told)}" if told else ""
+
+
+def _loose_limits(limits: Resources, able: frozenset[str]) -> list[str]:
     said = []
     if limits.cpu and "cpu" not in able:
         said.append("cpu is not held to, since this machine allows its workers no control group")
@@ -36,6 +41,4 @@ def note_on_limits(spec: PipelineSpec, able: frozenset[str]) -> str:
         )
     if limits.gpu is not None:
         said.append("gpu is not held to: code sees all devices of this machine")
-    if not said:
-        return ""
-    return f"pipeline {spec.pipeline}: of resource_limits, {'; '.join(said)}"
+    return said

@@ -88,7 +88,8 @@ def _work(plan: Plan, own_pids: bool) -> int:
         return _refused(error)
     if plan.probe:
         return 0
-    return Agent(plan.address, own_pids, plan.view is not None, plan.patience_s, RealAmbient(), groups).run()
+    volume = os.open("/pfs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if plan.view and plan.view["volume"] else -1
+    return Agent(plan.address, own_pids, plan.view is not None, plan.patience_s, RealAmbient(), groups, volume).run()
 
 
 def _follow(child: int) -> int:

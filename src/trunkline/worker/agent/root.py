@@ -31,7 +31,8 @@ class View:
     whose entries appear at /, or "". venv: folder shown at /.venv, or "". venv_writable: while it is being built.
     masked: files and folders that appear empty. exposed: files and folders that stay writable. secrets: folders
     to show, each with its files as hex digits; nothing of them is written to a disk.
-    shown: folders below /tmp that appear all the same, read-only.
+    shown: folders below /tmp that appear all the same, read-only. volume: /pfs lies in memory instead, and may grow to
+    this size (an option of tmpfs); "" for no.
     """
 
     pfs: str
@@ -44,6 +45,7 @@ class View:
     exposed: list[str] = field(default_factory=list)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     shown: list[str] = field(default_factory=list)
+    volume: str = ""
 
 
 def build(view: View, own_pids: bool) -> None:
@@ -55,7 +57,11 @@ def build(view: View, own_pids: bool) -> None:
     os.chdir("/")
     for name, source in ((b"/pfs", view.pfs), (STAGING, view.staging), (b"/tmp", view.tmp)):
         os.mkdir(name)
-        kernel.bind(OLD + os.fsencode(source), name)
+        if name == b"/pfs" and view.volume:
+            options = b"mode=755,size=" + view.volume.encode()
+            kernel.mount(b"tmpfs", name, b"tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+        else:
+            kernel.bind(OLD + os.fsencode(source), name)
     _system(own_pids)
     _Merge(view.image, [os.fsencode(path) for path in view.secrets]).run()
     writable = [b"/pfs", b"/tmp", b"/dev/shm"]

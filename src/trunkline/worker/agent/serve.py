@@ -25,7 +25,8 @@ class Disconnected(Exception):
 class Agent:
     """Serves one worker after the other. `patience_s`: how long to wait for a new one while something runs.
 
-    groups: descriptors of the entrances of control groups.
+    groups: descriptors of the entrances of control groups. volume: that of /pfs, where it lies in memory, or -1: the
+    worker is given it with the greeting.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Agent:
         patience_s: float,
         ambient: Ambient,
         groups: Sequence[int] = (),
+        volume: int = -1,
     ) -> None:
         self._address = address
         self._own_pids = own_pids
@@ -43,6 +45,7 @@ class Agent:
         self._patience_s = patience_s
         self._ambient = ambient
         self._groups = groups
+        self._volume = volume
         self._look_s = 0.0  # when memory is looked at next
         self._boot = bytes.fromhex(ambient.new_id())
         self._running: process.Running | None = None
@@ -85,7 +88,8 @@ class Agent:
             os.chdir("/")
         self._socket = here
         number = self._running.number if self._running else 0
-        self._send(frames.HELLO, number, frames.HELLO_BODY.pack(frames.VERSION, self._boot, self._flags))
+        hello = frames.frame(frames.HELLO, number, frames.HELLO_BODY.pack(frames.VERSION, self._boot, self._flags))
+        socket.send_fds(here, [hello], [self._volume] if self._volume >= 0 else [])
 
     def _serve(self) -> int:
         """Until BYE. Raises Disconnected."""

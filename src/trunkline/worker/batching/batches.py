@@ -117,13 +117,13 @@ class Batching(Execution):
         return Attempt(ended, tail=self._lines.tail())
 
     def _look(self, runner: Runner, prepared: Prepared) -> Found:
-        found = self._bench.collector.look(prepared)
+        found = self._collector.look(prepared)
         if found.blocked:  # the agent can help, and does one thing at a time
             self.close()
             found = super()._look(runner, prepared)
         return found
 
     def _clear(self) -> None:
-        if self._bench.pfs.clear():
+        if self._pfs.clear():
             self.close()
             super()._clear()

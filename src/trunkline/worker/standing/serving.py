@@ -46,7 +46,7 @@ class Serving(Execution):
             if found.complaint:
                 self._journal.system(f"its output is not kept: {found.complaint}", datum.id)
             else:
-                size = self._bench.collector.store(found, output, datum.id)
+                size = self._collector.store(found, output, datum.id)
         except BaseException:
             output.discard(datum.id)
             raise
@@ -88,7 +88,7 @@ class Serving(Execution):
 
     def _once(self, prepared: Prepared, env: dict[str, str]) -> str:
         """Run the code to its end; how it ended."""
-        self._bench.pfs.lay(prepared, env)
+        self._pfs.lay(prepared, env)
         lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
         alive = threading.Timer(SETTLED_S, self._tell, (True, ""))
         alive.daemon = True

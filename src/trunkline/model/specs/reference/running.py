@@ -125,7 +125,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         ),
         "working_dir": Field("Where the code starts.", "/app", "the image's working directory"),
         "dockerfile": Field("For people and tools that build images: where the recipe lies.", "docker/edges"),
-        "memory_volume": Field("`/pfs` lies in memory.", True, "`false`", kubernetes=True),
+        "memory_volume": Field(
+            "`/pfs/out` lies in memory and holds as much as the memory limit, or half of the machine's.",
+            True,
+            "`false`",
+        ),
         "datum_batching": Field("The code is started once and asks for one datum after the other.", True, "`false`"),
     },
     "secret": {
