@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.model.specs.cron import next_tick
+from trunkline.model.specs.cron import next_tick, skip_missed
 from trunkline.model.specs.scalars import instant_text, instant_us
 
 DAY_US = 86_400_000_000
@@ -69,3 +69,16 @@ def test_every_goes_on_and_never_stands(span_s: int, start_us: int) -> None:
     tick = next_tick(f"@every {span_s}s", start_us)
     assert tick is not None
     assert 0 < tick - start_us <= span_s * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "text", ["@every 90s", "@every 1s", "* * * * *", "*/7 3 * * *", "@daily", "@monthly", "0 0 29 2 *"]
+)
+@pytest.mark.parametrize("limit", [1, 3, 50])
+@pytest.mark.parametrize("missed", [1, 2, 50, 53, 400])
+def test_the_newest_of_what_was_missed(text: str, limit: int, missed: int) -> None:
+    ticks = [next_tick(text, 1_700_000_000_000_000)]
+    while len(ticks) < missed:
+        ticks.append(next_tick(text, ticks[-1]))
+    for after_us in (0, 999_999):
+        assert skip_missed(text, ticks[0], ticks[-1] + after_us, limit) == ticks[-limit:][0]

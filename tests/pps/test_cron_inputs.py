@@ -15,7 +15,7 @@ from trunkline.model.specs import Combination, CronInput
 from trunkline.model.specs.scalars import instant_text, instant_us
 from trunkline.pfs.graph import branches, repos
 from trunkline.pfs.ticker import Ticker, TriggerSchedules
-from trunkline.pps import pipelines
+from trunkline.pps import logs, pipelines
 from trunkline.pps.schedules.ticks import CronSchedules, run_cron
 
 START = "2026-03-01T10:00:00Z"
@@ -74,6 +74,17 @@ def test_ticks_that_were_missed_come_one_by_one(clock):
     assert pass_time(clock, 3 * 3600 + 1) == 3
     assert names(clock) == [f"/2026-03-01T{hour}:00:00Z" for hour in (11, 12, 13)]
     assert len(clock.jobs("clock")) == 4
+
+
+def test_of_very_many_missed_ticks_the_newest_come(clock, monkeypatch):
+    monkeypatch.setattr("trunkline.pps.schedules.ticks.MISSED", 3)
+    clock.pipeline("clock", copy, cron("@hourly", start_us=instant_us("2016-03-01T12:00:00Z")))
+    assert pass_time(clock) == 3
+    assert names(clock) == [f"/2026-03-01T{hour}:00:00Z" for hour in ("08", "09", "10")]
+    query = logs.LogQuery(pipeline=CLOCK, master=True)
+    said = [line.message for line in clock.files.catalog.read(lambda tx: logs.page(tx, query)).lines]
+    assert "more than 3 ticks were missed: those before 2026-03-01T08:00:00Z are left out" in said
+    assert pass_time(clock, 3600) == 1
 
 
 def test_a_start_in_the_past_is_made_up_for(clock):

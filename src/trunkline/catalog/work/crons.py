@@ -57,6 +57,12 @@ def set_schedule(
     tx.execute(update(cron_inputs).where(cron_inputs.c.key == key).values(**values))
 
 
+def skip_to(tx: Tx, key: int, due_us: Micros, next_us: Micros) -> bool:
+    """Let the next tick be a later one; false, with nothing changed, if the tick that is due is another by now."""
+    where = and_(cron_inputs.c.key == key, cron_inputs.c.due_us == due_us)
+    return tx.execute(update(cron_inputs).where(where).values(due_us=next_us)).rowcount > 0
+
+
 def set_due(tx: Tx, key: int, due_us: Micros | None) -> None:
     """Say when the next tick is; None: there is none."""
     tx.execute(update(cron_inputs).where(cron_inputs.c.key == key).values(due_us=due_us))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -36,6 +38,7 @@ _NAMES = {
 _STEP = re.compile(r"([^/]+)(?:/([0-9]{1,4}))?\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_US = 1_000_000
+_MINUTE_US = 60 * _SECOND_US
 _FAR_DAYS = 366 * 9
 """The 29th of February may be eight years off; what does not come within this never comes."""
 
@@ -89,6 +92,30 @@ def next_tick(text: str, after_us: Micros) -> Micros | None:
         return _next(schedule, after_us)
     except OverflowError:  # the calendar ends
         return None
+
+
+def skip_missed(text: str, due_us: Micros, now_us: Micros, limit: int) -> Micros:
+    """The first of the newest `limit` ticks that were due by now; `due_us`, a tick itself, where there are no more."""
+    schedule = _read(text)
+    if isinstance(schedule, _Every):
+        step_us = schedule.span_us - schedule.span_us % _SECOND_US
+        return due_us + max(0, (now_us - due_us) // step_us + 1 - limit) * step_us
+    reach_us = limit * _MINUTE_US
+    if now_us - due_us < reach_us:
+        return due_us
+    while due_us <= now_us - reach_us:
+        newest = deque(_between(text, now_us - reach_us, now_us), maxlen=limit)
+        if len(newest) == limit:
+            return newest[0]
+        reach_us *= 4
+    return deque(_between(text, due_us - 1, now_us), maxlen=limit)[0]
+
+
+def _between(text: str, after_us: Micros, until_us: Micros) -> Iterator[Micros]:
+    tick_us = next_tick(text, after_us)
+    while tick_us is not None and tick_us <= until_us:
+        yield tick_us
+        tick_us = next_tick(text, tick_us)
 
 
 def _next(schedule: _Fields, after_us: Micros) -> Micros | None:

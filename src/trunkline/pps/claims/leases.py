@@ -170,8 +170,11 @@ def _give_way(tx: Tx) -> None:
 
 
 def _age(tx: Tx, row: ClaimRow) -> Micros:
-    """How long a worker has had a claim; 0: it has none."""
-    return 0 if row.leased_us is None else tx.now_us - row.leased_us
+    """How long a worker has had a claim; 0: it has none. A clock that was set back tells nothing: then it is slow."""
+    if row.leased_us is None:
+        return 0
+    age_us = tx.now_us - row.leased_us
+    return age_us if age_us >= 0 else SLOW_US
 
 
 def claim(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trunkline.ambient import Micros
 from trunkline.catalog import repos as repo_rows
@@ -18,11 +18,12 @@ from trunkline.catalog.work import crons as cron_rows
 from trunkline.catalog.work.crons import CronRow
 from trunkline.errors import Aborted, FailedPrecondition, NotFound
 from trunkline.model.names import Pipeline
-from trunkline.model.specs.cron import next_tick
+from trunkline.model.specs.cron import next_tick, skip_missed
 from trunkline.model.specs.scalars import instant_text
 from trunkline.pfs import edits
 from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
+from trunkline.pps import logs
 from trunkline.pps.pipelines import current_spec, need_pipeline
 from trunkline.pps.schedules.inputs import tick_branch
 from trunkline.storage import Sealed
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 PAGE = 200
 TRIES = 10
+MISSED = 10_000
+"""Of ticks that were missed, at most so many are made: each is a commit and a job."""
+_COUNTED_US = MISSED * 60_000_000
+"""So long it takes at least until so many more are due."""
 _SECOND_US = 1_000_000
 
 
@@ -49,10 +54,11 @@ class _Tick:
 
 @dataclass(frozen=True, slots=True)
 class CronSchedules:
-    """The schedules of cron inputs, for the ticker. Ticks that were missed come one by one."""
+    """The schedules of cron inputs, for the ticker. Ticks that were missed come one by one, the newest `MISSED`."""
 
     files: Files
     noun: str = "cron input"
+    _counted: dict[int, Micros] = field(default_factory=dict)
 
     def next_due(self, tx: Tx) -> Micros | None:
         return cron_rows.next_due(tx)
@@ -69,8 +75,27 @@ class CronSchedules:
             log.warning("a cron input ticks no more: its repo was deleted; updating its pipeline makes another")
             self.files.catalog.transact(lambda tx: cron_rows.set_due(tx, key, None))
             return
+        if self._skips(row, tick_us):
+            return
         following = next_tick(row.spec, tick_us)
         _make(self.files, [_Tick(row, repo, tick_us)], lambda tx: cron_rows.tick(tx, key, tick_us, following))
+
+    def _skips(self, row: CronRow, tick_us: Micros) -> bool:
+        """Leave out what was missed too long ago; whether there was anything. Counted once, as that takes a while."""
+        now_us = self.files.ambient.now_us()
+        if abs(now_us - self._counted.get(row.key, 0)) < _COUNTED_US:
+            return False
+        first_us = skip_missed(row.spec, tick_us, now_us, MISSED)
+        self._counted[row.key] = now_us
+        if first_us > tick_us:
+            self.files.catalog.transact(lambda tx: _leave_out(tx, row, tick_us, first_us))
+        return first_us > tick_us
+
+
+def _leave_out(tx: Tx, row: CronRow, tick_us: Micros, first_us: Micros) -> None:
+    if cron_rows.skip_to(tx, row.key, tick_us, first_us):
+        said = f"more than {MISSED} ticks were missed: those before {instant_text(first_us)} are left out"
+        logs.say(tx, row.pipeline, None, said)
 
 
 def run_cron(files: Files, pipeline: Pipeline) -> None:

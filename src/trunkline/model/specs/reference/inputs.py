@@ -72,7 +72,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         ),
         "overwrite": Field("Keep only the newest tick.", True, "`false`"),
         "start": Field(
-            "The first instant; one in the past makes up for what was missed.",
+            "The first instant; one in the past makes up for the newest 10,000 ticks missed.",
             "2024-05-01T00:00:00Z",
             "when the pipeline is made",
         ),
