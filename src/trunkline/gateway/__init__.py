@@ -1,1 +1,1 @@
-"""The HTTP door: health, metrics."""
+"""The HTTP door: health, metrics, S3."""

@@ -68,6 +68,11 @@ def every(rows: pa.RecordBatch) -> None:
     return None
 
 
+def no_directories(rows: pa.RecordBatch) -> pa.Array:
+    """Picks rows that are no directories'."""
+    return pc.invert(pc.ends_with(rows.column("path"), "/"))
+
+
 def at_depth(depth: int) -> Pick:
     """Picks rows whose paths have so many elements."""
 

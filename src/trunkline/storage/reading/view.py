@@ -15,7 +15,16 @@ from trunkline.storage.filesets.runs import Run, plain
 from trunkline.storage.filesets.schema import ADD, keep, ops, stem_end, subtree_end, truths
 from trunkline.storage.reading.compare import diff
 from trunkline.storage.reading.content import Content, content_of, contents_of
-from trunkline.storage.reading.entries import ENTRY_COLUMNS, Entry, Pick, as_entries, at_depth, entries, every
+from trunkline.storage.reading.entries import (
+    ENTRY_COLUMNS,
+    Entry,
+    Pick,
+    as_entries,
+    at_depth,
+    entries,
+    every,
+    no_directories,
+)
 
 
 class View:
@@ -114,6 +123,15 @@ class View:
 
         span = (pattern.stem or "/", stem_end(pattern.stem or "/"))
         return self._pages(span, pick, after, limit, lower=lower, upper=upper)
+
+    def stems(self, stem: str, folders: bool, after: str | None = None, limit: int | None = None) -> Iterator[pa.Table]:
+        """Files whose paths start with `stem`, which need not end where an element does, and come after `after`.
+
+        folders: what lies in a directory that starts so is the directory's entry.
+        """
+        pick = at_depth(stem.count("/")) if folders else no_directories
+        lower = None if after is None else f"{after}\0"
+        return self._pages((stem, stem_end(stem)), pick, None, limit, lower=lower)
 
     def files(self, prefix: str = "/") -> Iterator[pa.Table]:
         """The file at `prefix`, or all below that directory: rows of `SCHEMA`, with pieces and datum tags, to copy or
