@@ -21,7 +21,6 @@ from trunkline.cli.entry import root
 from trunkline.model import jobs
 from trunkline.model.specs.reference.jsonschema import FILE, schema_text
 from trunkline.model.specs.reference.page import page as fields_page
-from trunkline.pps.specs.unbuilt import UNBUILT
 
 WORKERS_OWN = "pachyderm.worker.Worker"
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,7 +108,7 @@ def call_pages() -> str:
 
 def spec_page() -> str:
     """Every field of a pipeline spec."""
-    return fields_page(NOTICE, UNBUILT)
+    return fields_page(NOTICE)
 
 
 PAGES = {

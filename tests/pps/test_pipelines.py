@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pps_world import World, copy, cross, glob
 
-from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import MASTER, Pipeline, Repo
@@ -51,7 +51,6 @@ def test_a_pipeline_is_made_with_its_repos_and_branches(world: World) -> None:
         (glob("/*", "dat"), NotFound, "repo default/dat not found; did you mean data?"),
         (cross(glob("/*"), glob("/", "nowhere")), NotFound, "default/nowhere"),
         (cross(glob("/*"), glob("/", "data", name="x", branch="dev")), InvalidArgument, "two branches of one repo"),
-        (glob("/", s3=True), Unimplemented, "input.pfs.s3"),
     ],
 )
 def test_what_cannot_work_is_refused_and_leaves_nothing(

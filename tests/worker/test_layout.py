@@ -236,3 +236,12 @@ def test_a_shell_reads_back_what_dot_env_holds(value: str, tmp_path: Path) -> No
 )
 def test_how_values_are_quoted(value: str, text: str) -> None:
     assert quoted(value) == text
+
+
+def test_an_input_that_is_a_bucket_is_no_file(staging: Staging) -> None:
+    one = datum(0, element("/", s3=True, is_dir=True), element("/dog.png", name="other"))
+    (prepared,) = staging.prepare([one])
+    assert list(prepared.links) == ["other"]
+    variables = environment(one)
+    assert "images" not in variables
+    assert variables["images_COMMIT"]

@@ -1,4 +1,4 @@
-"""The HTTP server behind the front: uvicorn on a unix socket, in the same event loop."""
+"""An HTTP server: uvicorn on a socket that is bound already, in the event loop that runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,27 @@ import uvicorn
 from starlette.types import ASGIApp
 
 
+def unix_socket(path: Path) -> socket_.socket:
+    """Bound here: uvicorn would end the process where it cannot, and let everybody connect. Raises OSError."""
+    found = socket_.socket(socket_.AF_UNIX, socket_.SOCK_STREAM)
+    found.bind(str(path))
+    return found
+
+
+def tcp_socket(host: str, port: int) -> socket_.socket:
+    """Bound to an address of this machine; port 0 finds a free one. Raises OSError."""
+    family = socket_.AF_INET6 if ":" in host else socket_.AF_INET
+    found = socket_.socket(family, socket_.SOCK_STREAM)
+    try:
+        found.setsockopt(socket_.SOL_SOCKET, socket_.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(1024)
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
 class _Quiet(uvicorn.Server):
     """Leaves signals to us."""
 
@@ -23,10 +44,8 @@ class _Quiet(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application."""
 
-    def __init__(self, socket: Path, application: ASGIApp) -> None:
-        # Bound here: uvicorn would end the process where it cannot, and let everybody connect.
-        self._socket = socket_.socket(socket_.AF_UNIX, socket_.SOCK_STREAM)
-        self._socket.bind(str(socket))
+    def __init__(self, socket: socket_.socket, application: ASGIApp) -> None:
+        self._socket = socket
         config = uvicorn.Config(
             application,
             loop="none",

@@ -23,7 +23,7 @@ from trunkline.api.rpc.doors import Rooms
 from trunkline.app.config import Config, parse
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer
-from trunkline.app.http import HttpServer
+from trunkline.app.http import HttpServer, unix_socket
 from trunkline.app.memory import few_arenas
 from trunkline.app.pool import choose_rung
 from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
@@ -135,7 +135,7 @@ class Server:
         """Serve; the address as it came out. Raises Unavailable where it is taken."""
         grpc_socket, http_socket = self._folder / "grpc", self._folder / "http"
         self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop(), self._bridge), self._rooms)
-        self._http = HttpServer(http_socket, application(self._engine.space))
+        self._http = HttpServer(unix_socket(http_socket), application(self._engine.space))
         self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()
         await self._http.start()

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from trunkline.ambient import RealAmbient
+from trunkline.app.inside.buckets import ServedBuckets
 from trunkline.app.inside.door import Door, open_door
 from trunkline.app.memory import few_arenas
 from trunkline.app.worker_storage import WorkerStorage
@@ -121,7 +122,8 @@ def _work(settings: WorkerSettings) -> int:
     door = Door(desk, settings.name)
     listening, port = open_door(door)
     group = open_group()
-    bench = _bench(settings, storage, port, group)
+    buckets = ServedBuckets(storage, Path(settings.folder) / "uploads", RealAmbient())
+    bench = _bench(settings, storage, port, group, buckets)
     worker = _worker(settings, server, storage, bench, desk)
     if isinstance(worker, Worker):
         door.cancel = worker.cancel
@@ -131,6 +133,7 @@ def _work(settings: WorkerSettings) -> int:
         worker.run()
     finally:
         bench.close()
+        buckets.close()
         group.remove()
         listening.stop(None)
         client.close()
@@ -193,13 +196,14 @@ def _execution(desk: Desk, bench: Bench, claim: Claim, journal: Journal, interru
     return Execution(bench, claim, journal, interrupt)
 
 
-def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int, group: Group) -> Bench:
+def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int, group: Group, buckets: ServedBuckets) -> Bench:
     ambient = RealAmbient()
     sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs(), group=group)
     folder = Path(settings.folder)
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
-    return open_bench(rung, folder, images, ambient, settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)})
+    variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
+    return open_bench(rung, folder, images, ambient, variables, buckets)
 
 
 def programs() -> tuple[str, ...]:

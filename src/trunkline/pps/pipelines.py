@@ -35,7 +35,6 @@ from trunkline.pfs.images import find_image
 from trunkline.pps import lineage, machine
 from trunkline.pps.schedules import inputs as schedules
 from trunkline.pps.secrets import check_places, missing
-from trunkline.pps.specs.unbuilt import refuse_unbuilt
 from trunkline.pps.standing.wishes import check_kind, check_ports, close_open_commit, kind_of
 
 PIPELINE_TOPIC = "pipeline"
@@ -104,13 +103,12 @@ def create_pipeline(
     """Make a pipeline, or with `update` make or replace it; the version made. A job starts at once on what inputs hold.
 
     user_spec: what the person wrote, as JSON. reprocess: forget what was done, so that every datum runs.
-    Raises AlreadyExists, NotFound (an input repo), InvalidArgument, Unimplemented.
+    Raises AlreadyExists, NotFound (an input repo), InvalidArgument.
     """
     tx, pipeline = change.tx, spec.pipeline
     check_project(pipeline.project)
     check_pipeline(pipeline.name, pipeline.project)
     need_project(tx, pipeline.project)
-    refuse_unbuilt(spec)
     known = pipeline_rows.find_pipeline(tx, pipeline)
     if known is None:
         known = _new(tx, spec)

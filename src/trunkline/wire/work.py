@@ -21,6 +21,8 @@ class WorkInput(msgspec.Struct, frozen=True, kw_only=True):
     filesets: tuple[str, ...] = ()
     empty_files: bool = False
     lazy: bool = False
+    s3: bool = False
+    modified_us: int = 0
 
 
 class WorkImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     batching: bool = False
     limits: WorkLimits = WorkLimits()
     memory_volume: bool = False
+    s3_out: bool = False
 
     def to_bytes(self) -> bytes:
         """As JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trunkline.errors import InvalidArgument
@@ -45,10 +45,23 @@ class Found:
     blocked: bool = False
     ignored: list[str] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        """How many files it makes; several sources in a row may be one."""
+        return len(dict(self.files)) + len(self.references)
+
     def fail(self, complaint: str, blocked: bool = False) -> None:
         """Note what is wrong; the first complaint stays."""
         self.complaint = self.complaint or complaint
         self.blocked = self.blocked or blocked
+
+    def put(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Add files that came by another way; one that lies here already is two outputs in one place."""
+        here = {path for path, _ in self.files} | {each.path for each in self.references} if objects else set()
+        for path, source in objects:
+            if path in here:
+                self.fail(f"the code wrote {path} into /pfs/out and put it into the bucket out: do one of the two")
+            self.files.append((path, source))
 
 
 class Collector:

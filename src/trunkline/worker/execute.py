@@ -23,7 +23,7 @@ from trunkline.worker.limits.disk import too_much, wait_for_room
 from trunkline.worker.limits.volumes import Place, Places, full, volume_of
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
-from trunkline.worker.ports import Claim, Output, Result, State
+from trunkline.worker.ports import Buckets, Claim, NoBuckets, Output, Result, State
 from trunkline.worker.rungs import HostScratch, Rung, lock_pfs
 from trunkline.worker.runner import AgentLost, Command, Exited, Runner
 
@@ -56,11 +56,17 @@ class Interrupt:
 
 
 def open_bench(
-    rung: Rung, folder: Path, images: Images, ambient: Ambient, variables: Mapping[str, str] | None = None
+    rung: Rung,
+    folder: Path,
+    images: Images,
+    ambient: Ambient,
+    variables: Mapping[str, str] | None = None,
+    buckets: Buckets | None = None,
 ) -> Bench:
     """A bench on `rung`, with its scratch in `folder`, which is this worker's alone. Raises FailedPrecondition.
 
-    variables: of the worker, for user code: addresses and names (behaviour C.8).
+    variables: of the worker, for user code: addresses and names (behaviour C.8). buckets: none, for claims that need
+    none.
     """
     if rung.sandbox.namespaces:
         scratch, inside = Scratch(folder).make(), STAGING_INSIDE
@@ -83,6 +89,7 @@ def open_bench(
         ambient=ambient,
         inside=inside,
         variables=dict(variables or {}),
+        buckets=buckets or NoBuckets(),
     )
 
 
@@ -112,6 +119,7 @@ class Bench:
     ambient: Ambient
     inside: str = STAGING_INSIDE
     variables: dict[str, str] = field(default_factory=dict)  # of the worker: addresses, names
+    buckets: Buckets = field(default_factory=NoBuckets)
 
 
 @dataclass
@@ -198,17 +206,18 @@ class Execution:
             upload_us=int(timing.upload_s * 1e6),
             download_bytes=prepared.size_bytes + timing.fed_bytes,
             upload_bytes=size,
-            files=len(found.files) + len(found.references) if verdict.state is State.SUCCESS else 0,
+            files=found.count if verdict.state is State.SUCCESS else 0,
             cpu_us=timing.cpu_us,
             memory_bytes=timing.memory_bytes,
         )
 
     def _lay(self, prepared: Prepared, env: dict[str, str]) -> None:
-        """Show the datum's files, once there is room."""
+        """Show the datum's files and buckets, once there is room."""
         if self._claim.step.memory_volume:  # its /pfs may have gone with its agent
             self._runner()
         wait_for_room(self._bench.scratch.folder, self._bench.ambient, self._journal.system, self._stop_if_told)
         self._pfs.lay(prepared, env)
+        self._bench.buckets.show(prepared.datum)
         if self._claim.step.writable_inputs:
             self._pfs.copy_inputs(prepared, self._bench.scratch.staging)
 
@@ -302,18 +311,25 @@ class Execution:
 
     def _look(self, runner: Runner, prepared: Prepared) -> Found:
         """What lies in /pfs/out; where we cannot see or read it, the agent helps and we look again."""
-        found = self._collector.look(prepared)
+        found = self._found(prepared)
         if found.blocked:
             step = self._claim.step
             trees = [PFS_INSIDE, self._bench.inside]
             told = runner.fix(f"{PFS_INSIDE}/out", step.user or step.image.user, trees)
-            found = self._collector.look(prepared)
+            found = self._found(prepared)
             if found.complaint and told:
                 found.complaint += f" ({told})"
         return found
 
+    def _found(self, prepared: Prepared) -> Found:
+        """What lies in /pfs/out and in the bucket `out`."""
+        found = self._collector.look(prepared)
+        found.put(self._bench.buckets.take())
+        return found
+
     def _clear(self) -> None:
         """/pfs as it was before; what we may not remove the agent removes, with the code's rights."""
+        self._bench.buckets.clear()
         for path in self._pfs.clear():
             folder = path if path == f"{PFS_INSIDE}/out" else os.path.dirname(path)
             self._runner().wipe(folder)
@@ -351,6 +367,7 @@ def _claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
     env["PATH"] += f":{os.path.dirname(sys.executable)}"  # there pachctl lies
     env["HOME"] = HOME_INSIDE if bench.sandbox.namespaces else str(bench.scratch.tmp / "home")
     env |= bench.variables
+    env |= _to_buckets(bench, claim, env)
     if claim.job.id:
         env |= {"PACH_JOB_ID": claim.job.id, "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id}
     else:
@@ -361,3 +378,12 @@ def _claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
         "PPS_SPEC_COMMIT": claim.spec_commit,
     }
     return env
+
+
+def _to_buckets(bench: Bench, claim: Claim, env: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which code finds its buckets, for which no proxy is of use."""
+    found = dict(bench.buckets.begin(claim))
+    if found and any(name.lower() == "http_proxy" for name in env):
+        around = [value for name in ("NO_PROXY", "no_proxy") if (value := env.get(name))]
+        found |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(["127.0.0.1", *around]))
+    return found

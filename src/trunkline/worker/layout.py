@@ -82,7 +82,7 @@ class Staging:
 
     def prepare(self, datums: Sequence[Datum]) -> list[Prepared]:
         """Write what these datums need and is not there. Raises TrunklineError as `Content.fetch`, OSError."""
-        wanted: dict[Key, Element] = {_key(each): each for datum in datums for each in datum.elements}
+        wanted: dict[Key, Element] = {_key(each): each for datum in datums for each in _as_files(datum)}
         with self._lock:
             fresh = {key: self._new("e") for key in wanted if key not in self._folders}
             for key in wanted:
@@ -140,7 +140,7 @@ class Staging:
         folder.pipes[relative] = file.data
 
     def _prepared(self, datum: Datum) -> Prepared:
-        held = [(each, self._folders[_key(each)]) for each in datum.elements]
+        held = [(each, self._folders[_key(each)]) for each in _as_files(datum)]
         result = Prepared(datum, {}, {}, 0, [(_key(each), folder) for each, folder in held], [])
         with self._lock:
             for _, folder in held:
@@ -285,6 +285,11 @@ class Pfs:
 
 
 _OURS = {5, 12, 23, 24, 28, 30, 122}  # EIO ENOMEM ENFILE EMFILE ENOSPC EROFS EDQUOT: not the datum's fault
+
+
+def _as_files(datum: Datum) -> Sequence[Element]:
+    """What of a datum is shown in /pfs; the rest are buckets."""
+    return [each for each in datum.elements if not each.s3]
 
 
 def _key(element: Element) -> Key:

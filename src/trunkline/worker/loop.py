@@ -188,6 +188,7 @@ class Worker:
         finally:
             work.row = -1
             execution.close()
+            self._bench.buckets.end()
             ahead.close()
             if part.results and not work.over:
                 self._parts.put(part)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from trunkline.ambient import Micros
 from trunkline.model.names import Job
 
 
@@ -16,6 +17,7 @@ class Element:
 
     hash: of its content, b"" if unknown; equal (path, hash) is equal content. empty_files: names without content.
     lazy: content is read when code opens a file; not where empty_files is set.
+    s3: it is the whole commit, read through `Buckets`, and does not lie in /pfs. modified_us: when that was finished.
     """
 
     input: str
@@ -32,6 +34,8 @@ class Element:
     is_dir: bool = False
     repo_type: str = "user"
     lazy: bool = False
+    s3: bool = False
+    modified_us: Micros = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Step:
     """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none.
 
     standing: it runs for ever. batching: it is started once and asks for its datums. memory_volume: /pfs in memory.
+    s3_out: what it puts into the bucket `out` is output too.
     """
 
     cmd: tuple[str, ...]
@@ -105,6 +110,7 @@ class Step:
     batching: bool = False
     limits: Limits = Limits()
     memory_volume: bool = False
+    s3_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,57 @@ class Output(Protocol):
     def seal(self, results: Sequence[Result]) -> object:
         """Write it out durably, with the records of its datums. The answer goes into `Server.report`."""
         ...
+
+
+class Buckets(Protocol):
+    """Shows code what it reads and writes through S3: buckets on a port of this machine, for it alone.
+
+    Used by one thread at a time.
+    """
+
+    def begin(self, claim: Claim) -> Mapping[str, str]:
+        """The variables of this claim's code; {} where it has no buckets. Raises OSError where no port can be had."""
+        ...
+
+    def show(self, datum: Datum) -> None:
+        """The buckets are this datum's from now on, `out` empty."""
+        ...
+
+    def take(self) -> Sequence[tuple[str, bytes]]:
+        """What was put into `out`, which takes no more: paths in the repo, each with a file of ours to read.
+
+        A path that comes several times in a row is one file of as many parts.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget what was put into `out`."""
+        ...
+
+    def end(self) -> None:
+        """The claim is over: nobody is let in any more."""
+        ...
+
+
+class NoBuckets:
+    """Fills `Buckets` for claims that have none."""
+
+    def begin(self, claim: Claim) -> Mapping[str, str]:
+        """No variables."""
+        return {}
+
+    def show(self, datum: Datum) -> None:
+        """Nothing."""
+
+    def take(self) -> Sequence[tuple[str, bytes]]:
+        """Nothing."""
+        return ()
+
+    def clear(self) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
 
 
 class Storage(Content, Protocol):

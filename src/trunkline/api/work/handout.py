@@ -62,6 +62,7 @@ def _step(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str], 
         batching=transform.datum_batching,
         limits=_limits(spec.resource_limits),
         memory_volume=transform.memory_volume,
+        s3_out=spec.s3_out,
     )
 
 
@@ -95,6 +96,7 @@ def _image(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str])
 def _inputs(handed: Handed) -> tuple[WorkInput, ...]:
     """One for each slot of the datum table, in its order: elements name them by position."""
     filesets = {one.commit: one.filesets for one in handed.inputs}
+    finished = {one.commit: one.finished_us for one in handed.inputs}
     return tuple(
         WorkInput(
             name=slot.name,
@@ -106,6 +108,8 @@ def _inputs(handed: Handed) -> tuple[WorkInput, ...]:
             filesets=filesets.get(Commit(slot.source, slot.commit), ()),
             empty_files=slot.empty_files,
             lazy=slot.lazy,
+            s3=slot.s3,
+            modified_us=finished.get(Commit(slot.source, slot.commit), 0),
         )
         for slot in handed.datums.slots
     )

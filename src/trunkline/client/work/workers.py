@@ -243,6 +243,7 @@ def _step(step: WorkStep) -> ports.Step:
         batching=step.batching,
         limits=ports.Limits(**msgspec.structs.asdict(step.limits)),
         memory_volume=step.memory_volume,
+        s3_out=step.s3_out,
     )
 
 
@@ -289,4 +290,6 @@ def _element(element: dict[str, object], step: WorkStep) -> ports.Element:
         is_dir=bool(element["is_dir"]),
         repo_type=source.repo_type,
         lazy=source.lazy,
+        s3=source.s3,
+        modified_us=source.modified_us,
     )

@@ -296,7 +296,16 @@ class PipelineSpec:
     @property
     def skips(self) -> bool:
         """Whether datums may be skipped at all."""
-        return not (self.every_job or self.s3_out or self.service is not None)
+        return not self.never_skips
+
+    @property
+    def never_skips(self) -> str:
+        """Why every job runs every datum, which begins with the field that says so; "" where it need not."""
+        if self.every_job:
+            return "every_job: the spec's reprocess_spec runs every datum in every job"
+        if self.s3_out:
+            return "s3_out: what is written through a bucket is written anew by every job"
+        return "service: its code starts again with every job" if self.service is not None else ""
 
 
 def leaves_of(node: Input | None) -> Iterator[Leaf]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
@@ -42,10 +43,11 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A commit that the datums read, and the file sets it is made of, oldest first."""
+    """A commit that the datums read, the file sets it is made of, oldest first, and when it was finished (0: not)."""
 
     commit: Commit
     filesets: tuple[str, ...]
+    finished_us: Micros = 0
 
 
 def hand_out(
@@ -111,7 +113,11 @@ def _handed(tx: Tx, leased: Leased, datums: DatumTable, records: Mapping[int, tu
     if version is None:
         raise Aborted(f"the pipeline of job {job.job} was deleted")
     inputs = tuple(
-        Input(commit.commit, records.get(commit.seq) or tuple(outputs.content_filesets(tx, commit.seq)))
+        Input(
+            commit.commit,
+            records.get(commit.seq) or tuple(outputs.content_filesets(tx, commit.seq)),
+            commit.finished_us or 0,
+        )
         for commit in outputs.inputs_of(tx, job.output_commit)
     )
     return Handed(

@@ -24,7 +24,6 @@ from trunkline.pps.datums.preview import preview
 from trunkline.pps.tables import JobTable, Tables
 
 FIRST = "first seen: there is no good job whose results could be taken over"
-EVERY = "every_job: the spec's reprocess_spec runs every datum in every job"
 SALT = "new salt: everything is to be reprocessed"
 
 
@@ -63,7 +62,7 @@ def forecast(files: Files, tables: Tables, spec: PipelineSpec, *, reprocess: boo
     past = tables.load(last.datums) if last is not None and last.datums is not None else None
     held = tables.load(base.datums) if base is not None and base.datums is not None else None
     if not spec.skips:
-        known, first = None, EVERY
+        known, first = None, spec.never_skips
     elif reprocess or (base is not None and spec.salt not in ("", base.salt)):
         known, first = None, SALT
     else:

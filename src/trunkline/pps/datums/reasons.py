@@ -56,7 +56,7 @@ class _Scene:
     """A job among those it is compared with. base: the one it builds on; older: the nearest before it, good or not."""
 
     job: JobRow
-    every: bool
+    every: str
     base: JobRow | None
     older: JobRow | None
     ran: dict[int, Job] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def _scene(tx: Tx, job: Job) -> _Scene:
     row = need_job(tx, job)
     base = row.core["base"]
     older = next(iter(older_jobs(tx, row)), None)
-    every = not spec_of(tx, row.pipeline, row.version).skips
+    every = spec_of(tx, row.pipeline, row.version).never_skips
     return _Scene(row, every, job_rows.get_job(tx, base) if base is not None else None, older)
 
 
@@ -152,7 +152,7 @@ def _sentence(
     if fate is RowClass.UNDECIDED:
         return f"waits for {base}, which works on it"
     if scene.every:
-        return "every_job: the spec's reprocess_spec runs every datum in every job"
+        return scene.every
     if text == plans.CHANGED and changes:
         return "changed: " + _changed(changes)
     if text in (plans.FAILED, plans.RECOVERED):

@@ -117,7 +117,7 @@ class Batching(Execution):
         return Attempt(ended, tail=self._lines.tail())
 
     def _look(self, runner: Runner, prepared: Prepared) -> Found:
-        found = self._collector.look(prepared)
+        found = self._found(prepared)
         if found.blocked:  # the agent can help, and does one thing at a time
             self.close()
             found = super()._look(runner, prepared)

@@ -21,7 +21,8 @@ def environment(datum: Datum) -> dict[str, str]:
             continue
         if counts[name] > 1 and name in env:
             continue  # the first path in order stands for several
-        env[name] = f"/pfs/{name}" + (element.path.rstrip("/"))
+        if not element.s3:
+            env[name] = f"/pfs/{name}" + (element.path.rstrip("/"))
         env[f"{name}_COMMIT"] = element.commit
         if element.join_on:
             env[f"PACH_DATUM_{name}_JOIN_ON"] = element.join_on

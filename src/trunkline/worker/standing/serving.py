@@ -63,7 +63,7 @@ class Serving(Execution):
             process_us=ended_us - began_us,
             download_bytes=prepared.size_bytes + self._timing.fed_bytes,
             upload_bytes=size,
-            files=len(found.files) + len(found.references),
+            files=found.count,
             cpu_us=self._timing.cpu_us,
             memory_bytes=self._timing.memory_bytes,
         )
@@ -89,6 +89,7 @@ class Serving(Execution):
     def _once(self, prepared: Prepared, env: dict[str, str]) -> str:
         """Run the code to its end; how it ended."""
         self._pfs.lay(prepared, env)
+        self._bench.buckets.show(prepared.datum)
         lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
         alive = threading.Timer(SETTLED_S, self._tell, (True, ""))
         alive.daemon = True

@@ -19,7 +19,7 @@ from trunkline.cli.late import names, own, pps
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.show.tables import Cell
-from trunkline.errors import FailedPrecondition
+from trunkline.errors import FailedPrecondition, Unimplemented
 
 if TYPE_CHECKING:
     from trunkline.wire.gen.trunkline_pb2 import ReplayResponse
@@ -69,6 +69,7 @@ def _run(session: Session, answer: ReplayResponse, scratch: Path, out: Path, she
     from trunkline.worker.logs import Journal
 
     claim = replayed(answer)
+    _refuse_buckets(claim)
     content = RemoteContent(session.client)
     bench = _bench(session, scratch, content)
     try:
@@ -95,6 +96,17 @@ def _bench(session: Session, scratch: Path, content: object) -> Bench:
     rung = choose("auto", Sandbox(), Scratch(scratch / "probe").make())
     images = Images(scratch / "images", content, session.ambient)  # type: ignore[arg-type]
     return open_bench(rung, folder, images, session.ambient, {})
+
+
+def _refuse_buckets(claim: Claim) -> None:
+    """Raise Unimplemented for code that needs buckets, which only a worker of the server has."""
+    names = [element.input for element in claim.datums[0].elements if element.s3]
+    if names or claim.step.s3_out:
+        what = " and ".join([*names, *["out"] * claim.step.s3_out])
+        raise Unimplemented(
+            f"the code of datum {claim.datums[0].id} uses S3 buckets ({what}), which are there in a job only; "
+            "get its inputs with `pachctl get file` to run the code by hand"
+        )
 
 
 def _shell(bench: Bench, step: Step) -> Step:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from trunkline.model.specs.canonical import camel
 from trunkline.model.specs.reference.fields import MESSAGES, Described, name_of
@@ -30,12 +29,9 @@ _KINDS: dict[type, str] = {
 }
 
 
-def page(notice: str, unbuilt: Iterable[str]) -> str:
-    """The whole page. unbuilt: what this release refuses."""
+def page(notice: str) -> str:
+    """The whole page."""
     parts = ["# The fields of a pipeline spec\n", notice, _INTRODUCTION]
-    names = [f"`{_camels(name)}`" for name in unbuilt]
-    if names:
-        parts.append(f"Not built yet, and refused: {', '.join(names)}.\n")
     parts += [_section(one) for one in MESSAGES.values()]
     return "\n".join(parts)
 
@@ -56,7 +52,3 @@ def _kind(kind: Kind) -> str:
     if isinstance(kind, Many):
         return f"list of {told if name else _kind(kind.of) + 's'}"
     return told
-
-
-def _camels(path: str) -> str:
-    return ".".join(camel(part) for part in path.split("."))
