@@ -196,6 +196,21 @@ class RunnerContract:
         complaint = housed.runner.fix(f"{housed.pfs}/out", "", [f"{housed.pfs}/out", housed.staging])
         assert complaint == f"{housed.pfs}/out/tree: a link that leads back to a folder it lies in"
 
+    @pytest.mark.parametrize(
+        ("target", "told"),
+        [
+            ("/", "it leads back to a folder it lies in"),
+            ("$P/out", "it leads back to a folder it lies in"),
+            ("/proc/self", "files of the kernel are not copied"),
+            ("/dev", "files of the kernel are not copied"),
+        ],
+    )
+    def test_fix_refuses_what_has_no_end(self, housed: Housed, target: str, told: str) -> None:
+        housed.sh(f"mkdir -p $P/out/d; ln -s {target} $P/out/d/l")
+        complaint = housed.runner.fix(f"{housed.pfs}/out", "", [housed.staging])
+        assert complaint == f"{housed.pfs}/out/d/l: {told}"
+        assert (housed.scratch.pfs / "out" / "d" / "l").is_symlink()
+
     def test_wipe_removes_what_only_the_code_may_remove(self, housed: Housed) -> None:
         housed.sh("mkdir -p $P/out/a/b; touch $P/out/a/b/c; chmod 0 $P/out/a/b $P/out/a")
         assert housed.runner.wipe(f"{housed.pfs}/out") == ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
 
 from trunkline.worker.agent.users import User
 
+KERNEL = (b"/proc/", b"/sys/", b"/dev/")
 _FOLDER = 0o755
 _FILE = 0o444
 
@@ -86,6 +88,10 @@ def _materialise(link: bytes, trees: list[bytes], user: User | None) -> int:
         return 0
     if any(target == tree or target.startswith(tree + b"/") for tree in trees):
         return 0
+    if target == b"/" or link.startswith(target + b"/"):
+        raise OSError(errno.ELOOP, "it leads back to a folder it lies in")
+    if (target + b"/").startswith(KERNEL):
+        raise OSError(errno.EPERM, "files of the kernel are not copied")
     copy = link + b".copy"
     while os.path.lexists(copy):
         copy += b"y"

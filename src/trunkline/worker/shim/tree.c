@@ -115,15 +115,33 @@ static void act_as(const struct user *user, bool become) {
     _exit(1); /* with whose rights we act must never be a guess */
 }
 
+/* Whether `path` is `folder` or below it. */
+static bool lies_in(const char *path, const char *folder) {
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '/' || !path[length]);
+}
+
+/* Why what a link leads to is not copied, or NULL. */
+static const char *refusal(const char *link, const char *target) {
+    if (strcmp(target, "/") == 0 || lies_in(link, target))
+        return "it leads back to a folder it lies in";
+    if (lies_in(target, "/proc") || lies_in(target, "/sys") || lies_in(target, "/dev"))
+        return "files of the kernel are not copied";
+    return NULL;
+}
+
 /* Put a copy in place of a link, unless it leads into the trees, nowhere, or in a circle. */
 static void materialise(struct fixing *fixing, const char *link) {
     char target[PATH_MAX];
     if (!realpath(link, target))
         return;
-    for (char **tree = fixing->trees; *tree; tree++) {
-        size_t length = strlen(*tree);
-        if (strncmp(target, *tree, length) == 0 && (target[length] == '/' || !target[length]))
+    for (char **tree = fixing->trees; *tree; tree++)
+        if (lies_in(target, *tree))
             return;
+    const char *refused = refusal(link, target);
+    if (refused) {
+        complain(fixing->message, link, refused);
+        return;
     }
     char beside[PATH_MAX];
     struct stat about;
