@@ -86,7 +86,7 @@ def test_rows_that_contradict_are_named(data, promise, statement):
 def test_a_crowd_of_runs_is_named(data):
     def crowd(tx):
         rows = tx.execute("SELECT commit_seq, fileset FROM commit_runs ORDER BY commit_seq DESC LIMIT 1").one()
-        for position in range(10, 20):
+        for position in range(10, 40):
             values = {"commit": rows[0], "position": position, "fileset": rows[1]}
             tx.execute(text("INSERT INTO commit_runs VALUES (:commit, :position, :fileset)"), values)
 

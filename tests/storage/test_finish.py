@@ -9,7 +9,7 @@ from trunkline.ambient import chance
 from trunkline.storage import Sealed, entries
 from trunkline.storage.filesets.schema import hash_of_directory, hash_of_pieces
 from trunkline.storage.writing import layers
-from trunkline.storage.writing.levels import FACTOR, FREE_ROWS, MAX_RUNS, how_many_to_merge
+from trunkline.storage.writing.levels import FACTOR, FREE_ROWS, MAX_RUNS, MOST_RUNS, crowd, how_many_to_merge
 from trunkline.testing.stores import World, contents
 
 
@@ -202,10 +202,31 @@ def test_runs_stay_few_and_rewriting_stays_in_proportion() -> None:
             runs.append(diff)
             merged = how_many_to_merge(runs, diff)
             rewritten = sum(runs[-merged:]) if merged > 1 else 0
-            forced = len(runs) > MAX_RUNS
+            forced = len(runs) > MOST_RUNS
             assert forced or rewritten <= FACTOR * diff + FREE_ROWS
             runs[-merged:] = [sum(runs[-merged:])]
             written += rewritten
+            total += diff
+            assert len(runs) <= MOST_RUNS
+        assert written < 60 * total
+
+
+def test_levelling_leaves_few_runs_and_those_that_the_next_commits_merge() -> None:
+    random = chance(4)
+    for size in (1, 7, 300, 20_000):
+        runs: list[int] = [random.randint(1, 100 * size)]
+        written = total = 0
+        for _ in range(2000):
+            diff = random.randint(1, size)
+            runs.append(diff)
+            merged = how_many_to_merge(runs, diff)
+            runs[-merged:] = [sum(runs[-merged:])]
+            while chosen := crowd(runs):
+                start, end = chosen
+                assert end - start >= 2
+                assert end == len(runs) or sum(runs[end:]) <= FREE_ROWS
+                written += sum(runs[start:end])
+                runs[start:end] = [sum(runs[start:end])]
             total += diff
             assert len(runs) <= MAX_RUNS
         assert written < 60 * total

@@ -53,6 +53,7 @@ from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.local import LocalFleet
 from trunkline.pfs.backups.restoring import Restoring, finish_restore
+from trunkline.pfs.collection.levelling import Leveller
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.collection.space import Space
 from trunkline.pfs.files import Files, on_damage
@@ -110,7 +111,8 @@ class Engine:
         self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
         self.recorder: Recorder = CallRecorder(self._transactions, {one.call: one for one in known})
         """What keeps the calls that are made in a transaction."""
-        self._finisher = Finisher(self._files)
+        self._leveller = Leveller(self._files)
+        self._finisher = Finisher(self._files, self._leveller.tell)
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files), CronSchedules(self._files)])
         self._collector = Collector(self._files)
@@ -183,6 +185,7 @@ class Engine:
     def start(self, address: tuple[str, int]) -> None:
         """Begin what runs by itself. `address` is where this server is reached."""
         self._started = True
+        self._leveller.start()
         self._finisher.start()
         self._controller.start()
         self._ticker.start()
@@ -225,6 +228,7 @@ class Engine:
         self._ticker.stop()
         self._controller.stop()
         self._finisher.stop()
+        self._leveller.stop()
 
     def close(self) -> None:
         """Let go of the data folder."""
@@ -233,6 +237,7 @@ class Engine:
             self._ticker.join(JOIN_S)
             self._controller.join(JOIN_S)
             self._finisher.join(JOIN_S)
+            self._leveller.join(JOIN_S)
             self._collector.join(JOIN_S)
         self._store.close()
         self._catalog.close()

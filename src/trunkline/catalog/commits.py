@@ -11,7 +11,7 @@ from sqlalchemy import Row, and_, case, delete, exists, func, insert, literal, s
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import AnyRow, Tx
-from trunkline.catalog.tables_pfs import commit_layers, commit_provenance, commit_runs, commits, repos
+from trunkline.catalog.tables_pfs import branches, commit_layers, commit_provenance, commit_runs, commits, repos
 from trunkline.model.infos import CommitState, Origin
 from trunkline.model.names import Commit, Repo
 
@@ -301,6 +301,14 @@ def runs(tx: Tx, seq: int) -> list[str]:
     """File sets that make up a finished commit's content, oldest first."""
     query = select(commit_runs.c.fileset).where(commit_runs.c.commit_seq == seq).order_by(commit_runs.c.position)
     return [row[0] for row in tx.execute(query).all()]
+
+
+def heads_of_many_runs(tx: Tx, limit: int) -> list[int]:
+    """Heads of branches, and parents of heads, that have more than `limit` runs."""
+    heads = select(branches.c.head)
+    near = heads.union(select(commits.c.parent).where(commits.c.seq.in_(heads), commits.c.parent.is_not(None)))
+    where = commit_runs.c.position == limit, commit_runs.c.commit_seq.in_(near)
+    return list(tx.execute(select(commit_runs.c.commit_seq).where(*where).order_by("commit_seq")).scalars())
 
 
 def set_runs(tx: Tx, seq: int, filesets: Sequence[str]) -> None:

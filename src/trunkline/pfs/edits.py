@@ -20,7 +20,7 @@ from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFo
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs import kept, reads
-from trunkline.pfs.files import Files
+from trunkline.pfs.files import Files, load
 from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import Change, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
@@ -29,11 +29,13 @@ from trunkline.pfs.outside.fetching import Fetcher, always, fetch_file, fetch_tr
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
+from trunkline.storage.writing.levels import layers_to_merge
 
 log = logging.getLogger(__name__)
 
 COMPACT_ABOVE = 16
-"""Layers of an open commit beyond this number are merged, so that reading it stays cheap."""
+"""When an open commit has more layers than this, those that are not much larger than what came after them are merged:
+reading it stays cheap, and what a stream costs does not depend on how many there were."""
 
 
 COPY_TRIES = 10
@@ -332,13 +334,14 @@ def _append(tx: Tx, session: Session, seq: int, sealed: Sequence[Sealed]) -> Non
 
 
 def compact_layers(files: Files, commit: Commit) -> None:
-    """Merge the layers of an open commit into one when there are too many to read quickly.
+    """Merge layers of an open commit when there are too many to read quickly.
 
     Never fails: the files are written by then, and layers that cannot be merged now are read as they are.
     """
-    row, ids = files.catalog.read(lambda tx: _layers(tx, commit))
-    if row is None or not row.open or len(ids) <= COMPACT_ABOVE:
+    row, layers = files.catalog.read(lambda tx: _layers(tx, commit))
+    if row is None or not row.open or len(layers) <= COMPACT_ABOVE:
         return
+    ids = [layer.id for layer in layers[layers_to_merge([layer.rows for layer in layers]) :]]
     try:
         with files.session("compact") as session:
             merged = files.store.compact(session, files.held(session, ids))
@@ -349,19 +352,21 @@ def compact_layers(files: Files, commit: Commit) -> None:
         log.warning("merging the layers of the open commit %s failed: %s", commit, error)
 
 
-def _layers(tx: Tx, commit: Commit) -> tuple[CommitRow | None, list[str]]:
+def _layers(tx: Tx, commit: Commit) -> tuple[CommitRow | None, list[Sealed]]:
     row = commit_rows.find_commit(tx, commit)
-    return row, commit_rows.layers(tx, row.seq) if row else []
+    return row, load(tx, commit_rows.layers(tx, row.seq)) if row else []
 
 
 def _swap(tx: Tx, session: Session, seq: int, old: Sequence[str], merged: Sealed) -> None:
-    """Put a merged layer in the place of those it was made of, if they still lie at the bottom."""
+    """Put a merged layer in the place of those it was made of, if they still lie one on another."""
     present = commit_rows.layers(tx, seq)
     row = commit_rows.get_commit(tx, seq)
-    if row is None or not row.open or present[: len(old)] != list(old):
+    places = (place for place in range(len(present)) if present[place : place + len(old)] == list(old))
+    at = next(places, None)
+    if row is None or not row.open or at is None:
         return
     session.adopt(tx, [merged], DIFF_HOLDER, str(seq))
-    newer = present[len(old) :]
-    commit_rows.replace_layers(tx, seq, [merged.id, *newer])
-    for fileset in set(old) - set(newer):  # one file set may have been added several times
+    others = [*present[:at], *present[at + len(old) :]]
+    commit_rows.replace_layers(tx, seq, [*present[:at], merged.id, *present[at + len(old) :]])
+    for fileset in set(old) - set(others):  # one file set may have been added several times
         session.release(tx, fileset, DIFF_HOLDER, str(seq))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trunkline.catalog import commits as commit_rows
@@ -55,25 +55,34 @@ def finish_waiting(files: Files) -> int:
     return done
 
 
-def finish_one(files: Files, seq: int) -> None:
-    """Finish one commit. Does nothing if that has happened meanwhile."""
+def finish_one(files: Files, seq: int) -> int:
+    """Finish one commit. Does nothing if that has happened meanwhile. How many runs its content has."""
+    runs: int | None = None
+    while runs is None:  # its base was levelled meanwhile, or repacked: a commit on the old runs would undo that
+        runs = _finish_once(files, seq)
+    return runs
+
+
+def _finish_once(files: Files, seq: int) -> int | None:
     work = files.catalog.read(lambda tx: _work(tx, seq))
     if work is None:
-        return
+        return 0
     if not work.layers:
-        files.catalog.transact(lambda tx: _finish_empty(files, tx, work))
-        return
+        return files.catalog.transact(lambda tx: _finish_empty(files, tx, work))
     with files.session("finish") as session:
-        base = files.held(session, work.base_runs)
-        layers = files.held(session, work.layers)
+        try:
+            base = files.held(session, work.base_runs)
+            layers = files.held(session, work.layers)
+        except Aborted:
+            if files.catalog.read(lambda tx: _work(tx, seq)) != work:
+                return None
+            raise
         if work.row.error:
-            session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], work.row.error))
-            return
+            return session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], work.row.error))
         result = files.store.finish(session, base, layers, seq)
         if result.error:
-            session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], result.error))
-        else:
-            session.finish(lambda tx: _finish_good(files, tx, session, work, result))
+            return session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], result.error))
+        return session.finish(lambda tx: _finish_good(files, tx, session, work, result))
 
 
 def give_up(files: Files, seq: int, why: str) -> None:
@@ -108,24 +117,28 @@ def base_of(tx: Tx, row: CommitRow) -> int | None:
     return parent.base if parent.error else parent.seq
 
 
-def _still(tx: Tx, work: _Work) -> CommitRow:
+def _still(tx: Tx, work: _Work) -> bool:
+    """Whether a commit's base is read from the runs it was read from. Raises Aborted where the commit changed."""
     row = commit_rows.get_commit(tx, work.row.seq)
     if row is None or row.version != work.row.version:
         raise Aborted(f"commit {work.row.commit} changed while it was being finished; it is tried again")
-    return row
+    return work.base is None or tuple(commit_rows.runs(tx, work.base)) == work.base_runs
 
 
-def _finish_empty(files: Files, tx: Tx, work: _Work) -> None:
+def _finish_empty(files: Files, tx: Tx, work: _Work) -> int | None:
     """An empty diff: the commit shares its base's runs."""
-    _still(tx, work)
+    if not _still(tx, work):
+        return None
     base = commit_rows.get_commit(tx, work.base) if work.base is not None else None
     size, count = (base.size_bytes or 0, base.files or 0) if base else (0, 0)
     _hold_runs(tx, work.row.seq, work.base_runs)
     _settle(files, tx, work, work.base_runs, work.row.error, size, count)
+    return len(work.base_runs)
 
 
-def _finish_good(files: Files, tx: Tx, session: Session, work: _Work, result: Finished) -> None:
-    _still(tx, work)
+def _finish_good(files: Files, tx: Tx, session: Session, work: _Work, result: Finished) -> int | None:
+    if not _still(tx, work):
+        return None
     seq = work.row.seq
     diff = [result.diff] if result.diff is not None else []
     session.adopt(tx, diff, DIFF_HOLDER, str(seq))
@@ -135,16 +148,21 @@ def _finish_good(files: Files, tx: Tx, session: Session, work: _Work, result: Fi
             fileset_rows.release(tx, layer, DIFF_HOLDER, str(seq))
     commit_rows.replace_layers(tx, seq, [one.id for one in diff])
     _settle(files, tx, work, [one.id for one in result.manifest], "", result.size_bytes, result.files)
+    return len(result.manifest)
 
 
-def _finish_bad(files: Files, tx: Tx, session: Session, work: _Work, content: Sequence[Sealed], error: str) -> None:
+def _finish_bad(
+    files: Files, tx: Tx, session: Session, work: _Work, content: Sequence[Sealed], error: str
+) -> int | None:
     """A commit with an error keeps its layers as they are: it can be read, and is nobody's base."""
-    _still(tx, work)
+    if not _still(tx, work):
+        return None
     session.adopt(tx, content, RUNS_HOLDER, str(work.row.seq))
     base = commit_rows.get_commit(tx, work.base) if work.base is not None else None
     size = (base.size_bytes or 0) if base else 0
     size += sum(one.size_bytes for one in content[len(work.base_runs) :])
     _settle(files, tx, work, [one.id for one in content], error, size, 0)
+    return 0  # nobody builds on them
 
 
 def _hold_runs(tx: Tx, seq: int, runs: Sequence[str]) -> None:
@@ -173,8 +191,9 @@ def _settle(files: Files, tx: Tx, work: _Work, runs: Sequence[str], error: str, 
 class Finisher:
     """The thread that finishes commits, woken by the outbox."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self, files: Files, finished: Callable[[int, int], object] = lambda _seq, _runs: None) -> None:
+        """finished: hears of each commit that was finished, and how many runs it has."""
+        self._files, self._finished = files, finished
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
         self._failures: dict[int, tuple[int, float]] = {}  # seq -> how often in vain, and when to try again
@@ -209,7 +228,7 @@ class Finisher:
             return False
         try:
             if tries < TRIES:
-                finish_one(self._files, row.seq)
+                self._finished(row.seq, finish_one(self._files, row.seq))
             else:
                 give_up(self._files, row.seq, self._why.pop(row.seq))
             self._failures.pop(row.seq, None)

@@ -29,6 +29,7 @@ from trunkline.storage.repacking.places import Moves, move
 from trunkline.storage.writing.finish import Finished, Finisher, split
 from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
 from trunkline.storage.writing.layers import Layers, Spool
+from trunkline.storage.writing.levels import crowd, merge_runs
 from trunkline.storage.writing.resolve import resolve
 from trunkline.storage.writing.reuse import same_files
 from trunkline.storage.writing.writer import Writer
@@ -132,6 +133,15 @@ class Store:
             self._cache.folder,
         )
         return finisher.finish(runs, under, over, since)
+
+    def crowd(self, runs: Sequence[Sealed]) -> tuple[int, int] | None:
+        """Which adjacent runs of a manifest should become one: first, and one past the last. None: there are few."""
+        return crowd([run.rows for run in runs])
+
+    def level(self, session: WriteSession, runs: Sequence[Sealed]) -> Sealed:
+        """One run in the place of these adjacent ones of a manifest, oldest first. A range of paths at a time."""
+        opened = [(run, self._open(run)) for run in runs]
+        return merge_runs(opened, not runs[0].over, self._sealer(session), self._intake(session))
 
     def compact(self, session: WriteSession, sealed: Sequence[Sealed]) -> Sealed:
         """One layer in the place of these adjacent ones, oldest first. Rows for directories are left out."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Table, delete, insert, select, update
 
 from trunkline.catalog.collection.filesets import SealedRow, holders_of, seal
 from trunkline.catalog.collection.sessions import require_open
-from trunkline.catalog.engine.tx import Tx
-from trunkline.catalog.tables import holders
+from trunkline.catalog.engine.tx import Tx, slices
+from trunkline.catalog.tables import filesets, holders
 from trunkline.catalog.tables_pfs import commit_layers, commit_runs, commits, image_filesets
 from trunkline.catalog.tables_pps import jobs, reports
 from trunkline.model.infos import CommitState
@@ -47,6 +47,58 @@ def exchange(tx: Tx, gen: int, old: str, new: SealedRow) -> bool:
         tx.execute(delete(holders).where(holders.c.fileset_id == old, holders.c.kind == kind, holders.c.key == key))
     tx.execute(insert(holders), [{"fileset_id": new.id, "kind": kind, "key": key} for kind, key in changed])
     return True
+
+
+def exchange_runs(
+    tx: Tx, gen: int, old: Sequence[str], new: SealedRow, *, seq: int, below: int, limit: int
+) -> tuple[int, int]:
+    """Have finished commits read from `new` where they read from the runs `old`, one after another, and hold it.
+
+    Commit `seq` is looked at, and the newest `limit` of those before `below`. Answers how many changed, and the oldest
+    of these `limit`. Raises Aborted unless session `gen`, which made `new`, is open.
+    """
+    require_open(tx, gen)
+    holding = select(holders.c.key).where(holders.c.fileset_id == old[0], holders.c.kind == RUNS_HOLDER)
+    found = sorted((one for one in map(int, tx.execute(holding).scalars()) if one < below), reverse=True)
+    newest = sorted({seq, *found[:limit]}, reverse=True)
+    oldest = found[:limit][-1] if found else below
+    manifests: dict[int, list[str]] = {}
+    finished = commits.c.state == CommitState.FINISHED.value, commits.c.error == ""
+    listed = select(commit_runs.c.commit_seq, commit_runs.c.fileset).join(commits).where(*finished)
+    for some in slices(newest):
+        page = listed.where(commits.c.seq.in_(some)).order_by(commit_runs.c.commit_seq, commit_runs.c.position)
+        for row in tx.execute(page).all():
+            manifests.setdefault(row.commit_seq, []).append(row.fileset)
+    changed = {one: made for one in newest if (made := _replaced(manifests.get(one, []), old, new.id)) is not None}
+    if not changed:
+        return 0, oldest
+    if tx.execute(select(filesets.c.id).where(filesets.c.id == new.id)).first() is None:
+        seal(tx, gen, [new])
+    for some in slices(list(changed)):
+        keys = [str(one) for one in some]
+        tx.execute(delete(commit_runs).where(commit_runs.c.commit_seq.in_(some)))
+        lets_go = holders.c.kind == RUNS_HOLDER, holders.c.key.in_(keys), holders.c.fileset_id.in_(list(old))
+        tx.execute(delete(holders).where(*lets_go))
+    tx.execute(
+        insert(commit_runs),
+        [
+            {"commit_seq": one, "position": position, "fileset": fileset}
+            for one, made in changed.items()
+            for position, fileset in enumerate(made)
+        ],
+    )
+    tx.execute(insert(holders), [{"fileset_id": new.id, "kind": RUNS_HOLDER, "key": str(one)} for one in changed])
+    return len(changed), oldest
+
+
+def _replaced(manifest: Sequence[str], old: Sequence[str], new: str) -> list[str] | None:
+    """A manifest with one run in the place of some adjacent ones; None where it does not have these."""
+    if old[0] not in manifest:
+        return None
+    at = manifest.index(old[0])
+    if list(manifest[at : at + len(old)]) != list(old):
+        return None
+    return [*manifest[:at], new, *manifest[at + len(old) :]]
 
 
 def _in_commit(table: Table, tx: Tx, key: str, old: str, new: str) -> bool:

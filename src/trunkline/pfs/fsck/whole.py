@@ -26,7 +26,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.fsck.repair import stale_outputs
 from trunkline.storage import ChunkKey, Sealed
 from trunkline.storage.filesets.schema import ADD
-from trunkline.storage.writing.levels import MAX_RUNS
+from trunkline.storage.writing.levels import MOST_RUNS
 
 PAGE = 200
 
@@ -102,8 +102,8 @@ def _content(tx: Tx, row: CommitRow) -> Iterator[str]:
         yield f"I-3: {row.commit} was forgotten and still names files"
     if row.finished and not row.error and not row.forgotten and bool(row.size_bytes) and not runs:
         yield f"I-3: {row.commit} has {row.size_bytes} bytes and no files"
-    if row.finished and not row.error and len(runs) > MAX_RUNS:
-        yield f"I-12: {row.commit} is read from {len(runs)} runs, not at most {MAX_RUNS}"
+    if row.finished and not row.error and len(runs) > MOST_RUNS:
+        yield f"I-12: {row.commit} is read from {len(runs)} runs, not at most {MOST_RUNS}"
     if row.open == (row.finishing_us is not None) or row.finished == (row.finished_us is None):
         yield f"I-10: {row.commit} is {row.state.value}, which its instants contradict"
 
