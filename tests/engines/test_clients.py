@@ -15,7 +15,7 @@ from trunkline.testing.serving import PachdProcess
 pytestmark = pytest.mark.engines
 CLIENTS = Path(__file__).parent.parent / "clients"
 WITHOUT_A_TEST = {
-    "sdk": {"storage": {"assemble_fileset", "fetch_chunks", "read_fileset_cdr"}},
+    "sdk": {},
     "pp": {"pfs": {"find_commits"}},  # it sends its request to FinishCommit
 }
 """Functions that need a part that this server does not have, or that fail in the client itself."""

@@ -43,7 +43,7 @@ from trunkline.api.work.pipelines import PipelineDoor
 from trunkline.api.work.search import ClusterLogDoor, LogsDoor
 from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
-from trunkline.app.config import Config
+from trunkline.app.config import Config, origin_of
 from trunkline.app.identity import identity_of
 from trunkline.app.pool import Site, open_pool
 from trunkline.app.standing import StandingWorkers
@@ -61,6 +61,7 @@ from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
 from trunkline.pfs.graph.transactions import Transactions
 from trunkline.pfs.lent.leases import Leases
+from trunkline.pfs.lent.links import Links
 from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
@@ -126,6 +127,9 @@ class Engine:
         shutil.rmtree(config.data / BACKUPS, ignore_errors=True)
         self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)
+        self._origin = ""
+        self.links = Links(self._leases, secrets.token_bytes(32), lambda: self._origin)
+        """Addresses of content, for the doors."""
         self._fleet: LocalFleet | None = None
         self._standing: StandingWorkers | None = None
         self._happened = Happened(ambient)
@@ -162,7 +166,7 @@ class Engine:
             EgressDoor(files, self._pps.vault, bridge),
             FileSetDoor(self._leases, bridge, events),
             CacheDoor(files),
-            StorageDoor(self._leases),
+            StorageDoor(self._leases, self.links),
             CheckDoor(files, self._pps),
             SpaceDoor(self.space),
             MovingDoor(files, bridge, self._config.data / BACKUPS),
@@ -185,6 +189,7 @@ class Engine:
     def start(self, address: tuple[str, int]) -> None:
         """Begin what runs by itself. `address` is where this server is reached."""
         self._started = True
+        self._origin = origin_of(*address)
         self._leveller.start()
         self._finisher.start()
         self._controller.start()

@@ -135,7 +135,7 @@ class Server:
         """Serve; the address as it came out. Raises Unavailable where it is taken."""
         grpc_socket, http_socket = self._folder / "grpc", self._folder / "http"
         self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop(), self._bridge), self._rooms)
-        self._http = HttpServer(unix_socket(http_socket), application(self._engine.space))
+        self._http = HttpServer(unix_socket(http_socket), application(self._engine.space, self._engine.links))
         self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()
         await self._http.start()

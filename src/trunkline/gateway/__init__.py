@@ -1,1 +1,1 @@
-"""The HTTP door: health, metrics, S3."""
+"""The HTTP door: health, metrics, content by reference, S3."""

@@ -10,16 +10,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from trunkline.gateway.chunks import chunk_route
 from trunkline.model.specs.reference.jsonschema import shipped
 
 if TYPE_CHECKING:
     from trunkline.pfs.collection.space import Space
+    from trunkline.pfs.lent.links import Links
 
 
-def application(space: Space) -> Starlette:
+def application(space: Space, links: Links) -> Starlette:
     """`/healthz` answers ok while the server serves; `/metrics` speaks Prometheus' text format.
 
-    `/schemas/pipeline.json` is the JSON Schema of pipeline specs, for editors.
+    `/schemas/pipeline.json` is the JSON Schema of pipeline specs, for editors. `/chunks/` gives content to
+    who was given its address.
     """
 
     async def metrics(_request: Request) -> Response:
@@ -28,6 +31,7 @@ def application(space: Space) -> Starlette:
         return Response(await asyncio.to_thread(exposed, space), headers={"content-type": CONTENT_TYPE_LATEST})
 
     routes = [Route("/healthz", _healthz), Route("/metrics", metrics), Route("/schemas/pipeline.json", _schema)]
+    routes.append(chunk_route(links))
     return Starlette(routes=routes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.empty_pb2 import Empty
@@ -14,7 +14,9 @@ from trunkline.errors import InvalidArgument
 from trunkline.model.names import DEFAULT_PROJECT, LENT_REPO, Repo
 from trunkline.pfs.edits import Add, Copy, Delete, Edit
 from trunkline.pfs.lent.leases import Leases
+from trunkline.pfs.lent.links import Links, Part
 from trunkline.pfs.lent.ranges import Filter, filtered, shards_of
+from trunkline.wire.gen import cdr_pb2 as cdr
 from trunkline.wire.gen import storage_pb2 as storage
 
 PIECE_BYTES = 1 << 20
@@ -25,6 +27,7 @@ class StorageDoor:
     """File sets by id."""
 
     leases: Leases
+    links: Links
     service: str = field(default="storage.Fileset")
 
     def CreateFileset(
@@ -42,6 +45,15 @@ class StorageDoor:
             for piece in pieces_of(content.read(), PIECE_BYTES):
                 yield storage.ReadFilesetResponse(path=content.path, data=BytesValue(value=piece))
 
+    def ReadFilesetCDR(
+        self, request: storage.ReadFilesetRequest, _call: Call
+    ) -> Iterator[storage.ReadFilesetCDRResponse]:
+        """As ReadFileset, with references to the content that the client resolves by HTTP. Files in several parts, by
+        different datums, have a reference for each."""
+        for content in filtered(self.leases.files, request.fileset_id, [_filter(one) for one in request.filters]):
+            ref = _joined([] if request.empty_files else self.links.parts(content))
+            yield storage.ReadFilesetCDRResponse(path=content.path, ref=ref)
+
     def RenewFileset(self, request: storage.RenewFilesetRequest, _call: Call) -> Empty:
         """Let a file set last longer."""
         self.leases.renew(request.fileset_id, request.ttl_seconds)
@@ -56,6 +68,20 @@ class StorageDoor:
         """Ranges of paths with about equally much in each."""
         found = shards_of(self.leases.files, request.fileset_id, request.num_files, request.size_bytes)
         return storage.ShardFilesetResponse(shards=[storage.PathRange(lower=low, upper=high) for low, high in found])
+
+
+def _joined(parts: Sequence[Part]) -> cdr.Ref:
+    """One reference for parts that follow each other; for none, to nothing."""
+    refs = [_ref(part) for part in parts]
+    return refs[0] if len(refs) == 1 else cdr.Ref(concat=cdr.Concat(refs=refs))
+
+
+def _ref(part: Part) -> cdr.Ref:
+    inner = cdr.Ref(http=cdr.HTTP(url=part.url))
+    whole = cdr.Ref(content_hash=cdr.ContentHash(inner=inner, algo=cdr.BLAKE2b_256, hash=part.hash))
+    if (part.start, part.end) == (0, part.length):
+        return whole
+    return cdr.Ref(slice=cdr.Slice(inner=whole, start=part.start, end=part.end))
 
 
 def _edit(message: storage.CreateFilesetRequest) -> Edit:

@@ -12,7 +12,6 @@ BY_SERVICE = {
     "debug_v2.Debug": "{call} is not built; look into the server's log on its standard error instead",
     "proxy.API": "{call} is not built; follow commits with pfs_v2.API/SubscribeCommit instead",
     "pjs.API": "{call} is not built; run code over data with a pipeline instead",
-    "storage.Fileset": "{call} is not built; read the file set with storage.Fileset/ReadFileset instead",
     "snapshot.API": "{call} is not built; stop the server and copy its data folder instead",
 }
 

@@ -91,6 +91,16 @@ class ChunkReader:
             for _, loading in waiting:
                 loading.cancel()
 
+    def whole(self, key: ChunkKey) -> bytes:
+        """All plain bytes of a chunk, checked. Raises as `read` does."""
+        try:
+            where = self._layouts.get(key, lambda: self._layout(key))
+        except NotFound:
+            raise BlobGone(f"{key} is needed, but its blob is gone") from None
+        except DataLoss as error:
+            raise self._damaged(key, str(error)) from error
+        return b"".join(self.read([Piece(key.hash, int(where.plain[-1]), key)]))
+
     def read_span(self, pieces: Iterable[Piece], offset: int, length: int | None) -> Iterator[memoryview]:
         """The bytes from `offset` on, `length` of them or all, of the pieces joined. Past the end there are none.
 
