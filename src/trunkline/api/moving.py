@@ -8,15 +8,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from trunkline.api.files.writes import Bulk
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
-from trunkline.model.names import Repo
+from trunkline.model.infos import Origin
+from trunkline.model.names import Commit, Repo
 from trunkline.pfs.files import Files
+from trunkline.pfs.moving.adopting import Adopted, adopt_commit
 from trunkline.pfs.moving.exporting import Exporting
 from trunkline.pfs.moving.importing import import_bundle
 from trunkline.wire import nouns
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
+from trunkline.wire.times import micros
+
+ORIGINS = {pfs.USER: Origin.USER, pfs.AUTO: Origin.AUTO, pfs.FSCK: Origin.FSCK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,36 @@ class MovingDoor:
             known_chunks=done.known_chunks,
             notes=done.notes,
         )
+
+    def AdoptCommit(self, requests: Iterator[own.AdoptCommitRequest], _call: Call) -> own.AdoptCommitResponse:
+        """A commit as it is elsewhere, whole or not at all."""
+        first = next(requests, None)
+        if first is None or first.WhichOneof("body") != "commit":
+            raise InvalidArgument("the first message of AdoptCommit must be commit: it says which")
+        edits = Bulk(map(_edit, requests), None)
+        done = adopt_commit(self.files, _adopted(first.commit), iter(edits))
+        return own.AdoptCommitResponse(adopted=done, files=edits.files, size_bytes=edits.size_bytes)
+
+
+def _edit(request: own.AdoptCommitRequest) -> own.BulkPutRequest:
+    if request.WhichOneof("body") != "edit":
+        raise InvalidArgument("a message of AdoptCommit says nothing: expected an edit")
+    return request.edit
+
+
+def _adopted(told: own.AdoptedCommit) -> Adopted:
+    repo = nouns.repo_of(told.commit.repo or told.commit.branch.repo, "the commit")
+    return Adopted(
+        commit=Commit(repo, told.commit.id),
+        branch=told.commit.branch.name,
+        parent=told.parent.id,
+        origin=ORIGINS.get(told.origin, Origin.USER),
+        started_us=micros(told.started),
+        finished_us=micros(told.finished),
+        description=told.description,
+        error=told.error,
+        metadata=dict(told.metadata),
+    )
 
 
 def _pieces(exporting: Exporting, call: Call) -> Iterator[own.ExportRepoPiece]:

@@ -240,7 +240,7 @@ def set_finished(tx: Tx, seq: int, *, error: str, size_bytes: int, files: int) -
     """Fix a commit's content."""
     values = {
         "state": CommitState.FINISHED.value,
-        "finished_us": tx.now_us,
+        "finished_us": func.coalesce(commits.c.elsewhere_us, tx.now_us),
         "updated_us": tx.now_us,
         "error": error,
         "size_bytes": size_bytes,

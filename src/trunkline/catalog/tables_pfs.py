@@ -101,6 +101,8 @@ commits = Table(
     Column("started_us", BigInteger, nullable=False),
     Column("finishing_us", BigInteger),
     Column("finished_us", BigInteger),
+    # Of a commit that comes from elsewhere: when it was finished there, which becomes `finished_us`.
+    Column("elsewhere_us", BigInteger),
     Column("error", Text, nullable=False, default=""),
     Column("description", Text, nullable=False, default=""),
     Column("size_upper_bytes", BigInteger, nullable=False, default=0),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trunkline.client import backups, downloads, images, names, sources, uploads
     from trunkline.client import tar as tars
     from trunkline.client.known import cache as put_cache
-    from trunkline.client.moving import bundles
+    from trunkline.client.moving import bundles, copying
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import metadata_pb2 as metadata
@@ -64,6 +64,7 @@ else:
     repo_view = _Late("trunkline.cli.show.repos")
     backups = _Late("trunkline.client.backups")
     bundles = _Late("trunkline.client.moving.bundles")
+    copying = _Late("trunkline.client.moving.copying")
     downloads = _Late("trunkline.client.downloads")
     images = _Late("trunkline.client.images")
     put_cache = _Late("trunkline.client.known.cache")
@@ -90,6 +91,7 @@ __all__ = [
     "backups",
     "bundles",
     "commit_view",
+    "copying",
     "dag",
     "defaults",
     "diffs",

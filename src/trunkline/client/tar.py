@@ -92,6 +92,27 @@ def unpack(
     return writer.files
 
 
+def contents(pieces: Iterator[bytes]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    """The archive's files: path from the top, size, and bytes, to be taken before the next one. Raises as `unpack`."""
+    stream = _Stream(pieces)
+    for name, size_bytes, kind in _members(stream):
+        left = 0 if kind == _FOLDER else size_bytes
+
+        def data() -> Iterator[bytes]:
+            nonlocal left
+            while left:
+                portion = min(left, _READ_BYTES)
+                left -= portion
+                yield stream.read(portion)
+
+        if kind == _FOLDER:
+            stream.skip(size_bytes)
+        else:
+            yield f"/{name.lstrip('/')}", size_bytes, data()
+            stream.skip(left)
+        stream.skip(-size_bytes % _BLOCK)
+
+
 class _Writer:
     """Writes below one folder. Paths stay plain strings: at a hundred thousand files, path objects cost seconds."""
 

@@ -99,17 +99,17 @@ class BulkDoor:
         first = next(messages, None)
         if first is None or first.WhichOneof("body") != "target":
             raise InvalidArgument("the first message of BulkPut must be target: it says where to write")
-        edits = _Bulk(messages, self.handed)
+        edits = Bulk(messages, self.handed)
         target = target_of(first.target.commit)
         commit = modify(self.files, target, iter(edits), stamp=first.target.stamp)
         named = nouns.commit(commit, "" if call.bare_branches else target.branch)
         return own.BulkPutResponse(commit=named, files=edits.files, size_bytes=edits.size_bytes)
 
 
-class _Bulk:
-    """The edits of a stream, counted on their way."""
+class Bulk:
+    """The edits of a stream, counted on their way. handed: None where no open files are taken."""
 
-    def __init__(self, messages: Iterator[own.BulkPutRequest], handed: Handed) -> None:
+    def __init__(self, messages: Iterator[own.BulkPutRequest], handed: Handed | None) -> None:
         self._messages = messages
         self._handed = handed
         self.files = 0
@@ -128,17 +128,17 @@ class _Bulk:
                 yield self._small(message.small)
             elif body == "delete":
                 yield from map(Delete, message.delete.paths)
-            elif body == "handed":
-                yield from self._open_file(message.handed)
+            elif body == "handed" and self._handed is not None:
+                yield from self._open_file(message.handed, self._handed)
             else:
                 raise InvalidArgument("a message of BulkPut says nothing: expected small, piece, delete or handed")
 
-    def _open_file(self, file: own.HandedFile) -> Iterator[Edit]:
+    def _open_file(self, file: own.HandedFile, handed: Handed) -> Iterator[Edit]:
         self.files += 1
         if not file.append:
             yield Delete(file.path)
         yield Add(file.path, b"")
-        for data in self._handed.read(file.ticket, file.path):
+        for data in handed.read(file.ticket, file.path):
             self.size_bytes += len(data)
             yield Add(file.path, data)
 

@@ -423,6 +423,7 @@ CREATE TABLE commits (
 	started_us BIGINT NOT NULL,
 	finishing_us BIGINT,
 	finished_us BIGINT,
+	elsewhere_us BIGINT,
 	error TEXT NOT NULL,
 	description TEXT NOT NULL,
 	size_upper_bytes BIGINT NOT NULL,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.late import bundles, names, pfs, progress
+from trunkline.cli.late import bundles, copying, names, pfs, progress
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.show import units
@@ -51,22 +51,50 @@ def export(session: Session, repo: str, target: str, since: str, bar: bool | Non
 
 @command()
 @click.argument("sources", metavar="[FILE...]", nargs=-1)
-@click.option("--repo", "name", metavar="NAME", help="What the repo is to be called; as in the bundle if not given.")
-@click.option("--project", metavar="NAME", help="The project to put it in; as in the bundle if not given.")
+@click.option("--from", "place", metavar="ADDRESS", help="Copy from the server there, such as grpc://HOST:30650.")
+@click.option("--token", metavar="TOKEN", default="", help="With --from: who is asking there, if it wants to know.")
+@click.option(
+    "--repo",
+    "named",
+    metavar="NAME",
+    multiple=True,
+    help="What the repo is to be called; as in the bundle if not given. With --from: the repos to copy; may be "
+    "repeated, all if not given.",
+)
+@click.option(
+    "--project",
+    metavar="NAME",
+    help="The project to put it in; as in the bundle if not given. With --from: the project to copy; all if not given.",
+)
 @click.option("--progress/--no-progress", "bar", default=None, help="Show a progress bar, or none.")
 @pass_session
 def import_(
-    session: Session, sources: tuple[str, ...], name: str | None, project: str | None, bar: bool | None
-) -> None:
-    """Make a repo of a bundle that `pachctl export` wrote.
+    session: Session, sources: tuple[str, ...], place: str | None, token: str, named: tuple[str, ...],
+    project: str | None, bar: bool | None,
+) -> None:  # fmt: skip
+    """Make a repo of a bundle that `pachctl export` wrote, or copy repos from another server.
 
     After an export with --since, name the bundle it followed too, and so on back to a whole one. The repo is there when
     all of it is, or not at all.
+
+    With --from, repos are copied out of a Pachyderm that runs, or a server like this one: commits under their own ids,
+    with their times and errors, and branches. Outputs of pipelines are copied as plain repos, without the pipelines.
+    A copy that was cut off goes on when it is begun again; repeated later it brings what is new.
     """
-    if not sources:
-        raise InvalidArgument("name the bundle to import, a file that `pachctl export` wrote")
+    if bool(sources) == bool(place):
+        raise InvalidArgument(
+            "name either bundles to import, files that `pachctl export` wrote, or a server with --from"
+        )
+    if place:
+        _copy(session, place, token, project or "", named, bar)
+    elif len(named) > 1:
+        raise InvalidArgument("a bundle holds one repo: give --repo once")
+    else:
+        _read(session, sources, pfs.Repo(name="".join(named), project=pfs.Project(name=project or "")), bar)
+
+
+def _read(session: Session, sources: tuple[str, ...], wanted: pfs.Repo, bar: bool | None) -> None:
     total = sum(Path(source).stat().st_size for source in sources if Path(source).is_file())
-    wanted = pfs.Repo(name=name or "", project=pfs.Project(name=project or ""))
     with progress.bytes_bar("import", total, bar) as told:
         done = bundles.import_files(session.client_outside, wanted, sources, told)
     known = f", {done.known_chunks} were here" if done.known_chunks else ""
@@ -76,6 +104,22 @@ def import_(
     )
     for note in done.notes:
         session.note(note)
+
+
+def _copy(session: Session, place: str, token: str, project: str, named: tuple[str, ...], bar: bool | None) -> None:
+    from trunkline.client import connect
+
+    with connect(place, token=token) as source:
+        for info in copying.repos_of(source, project, named):
+            with progress.bytes_bar(f"{info.repo.project.name}/{info.repo.name}", None, bar) as told:
+                done = copying.Copying(source, session.client_outside, told).copy(info)
+            had = f" ({done.had} were here)" if done.had else ""
+            click.echo(
+                f"{info.repo.project.name}/{info.repo.name}: {done.commits} commits{had}, {done.branches} branches, "
+                f"{units.size(done.size_bytes)}"
+            )
+            for note in done.notes:
+                session.note(note)
 
 
 def _counted(commits: int, branches: int, tags: int) -> str:
