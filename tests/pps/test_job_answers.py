@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from pps_world import DATA, Failed, Worker, World, copy, cross, glob
+from pps_world import Failed, Worker, World, copy, cross, glob
 
 from trunkline.catalog.collection.filesets import held_by
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
-from trunkline.model.names import MASTER, Commit, Job, Pipeline
+from trunkline.model.names import MASTER, Pipeline
 from trunkline.pfs.graph import commits
 from trunkline.pps import datums, jobs, logs
 from trunkline.pps.logs import LogQuery, Segment
@@ -172,34 +172,6 @@ def test_a_job_that_runs_can_be_deleted(world: World) -> None:
     assert world.content("edges") == {"/a": b"1", "/b": b"2"}
     with pytest.raises(NotFound):
         world.files.catalog.read(lambda tx: jobs.inspect_job(tx, job))
-
-
-def test_jobs_are_listed_by_pipeline_input_state_and_history(world: World) -> None:
-    first = world.put({"/a": b"1"})
-    world.pipeline("edges", copy, glob("/*"))
-    world.pump()
-    second = world.put({"/b": b"2"})
-    world.pump()
-    world.pipeline("edges", copy, glob("/*"), update=True)
-    world.pump()
-
-    def ids(**given: object) -> list[int]:
-        found = world.files.catalog.read(lambda tx: jobs.list_jobs(tx, pipeline=EDGES, **given))  # type: ignore[arg-type]
-        return [one.version * 10 + one.data_processed for one in found]
-
-    assert ids() == [20, 11, 11]
-    assert ids(history=0) == [20]
-    assert ids(history=1) == [20, 11, 11]
-    assert ids(inputs=[Commit(DATA, first)]) == [11]
-    assert ids(inputs=[Commit(DATA, second)]) == [20, 11]
-    assert ids(states=[JobState.FAILURE]) == []
-    newest = world.last("edges").seq
-    assert ids(below=newest, limit=1) == [11]
-    assert ids(oldest_first=True) == [11, 11, 20]
-    sets = world.files.catalog.read(jobs.set_page)
-    assert [len(one.jobs) for _, one in sets] == [1, 1, 1]
-    with pytest.raises(InvalidArgument, match="32 hex digits"):
-        world.files.catalog.read(lambda tx: jobs.inspect_job(tx, Job(EDGES, "nonsense")))
 
 
 def test_datums_say_why_they_ran_and_what_became_of_them(world: World) -> None:

@@ -6,7 +6,7 @@ job; the finisher then gives them their content like any other commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.commits import CommitRow
@@ -21,9 +21,14 @@ from trunkline.storage import Sealed
 
 def inputs_of(tx: Tx, seq: int) -> list[CommitRow]:
     """The commits that an output commit is directly made from, in order of creation."""
-    ups = commit_rows.upstream_of(tx, [seq]).get(seq, [])
-    rows = commit_rows.get_commits(tx, ups)
-    return [rows[up] for up in ups]
+    return inputs_of_all(tx, [seq])[seq]
+
+
+def inputs_of_all(tx: Tx, seqs: Collection[int]) -> dict[int, list[CommitRow]]:
+    """The same for many output commits at once, by the seq of each."""
+    ups = commit_rows.upstream_of(tx, seqs)
+    rows = commit_rows.get_commits(tx, {up for each in ups.values() for up in each})
+    return {seq: [rows[up] for up in ups.get(seq, [])] for seq in seqs}
 
 
 def add_layers(tx: Tx, session: Session, seq: int, sealed: Iterable[Sealed]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import jobs as job_rows
@@ -22,7 +24,7 @@ from trunkline.model.infos_pps import (
 )
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import Commit, Job, Pipeline, is_id
-from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs import Leaf, PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pps import machine
 from trunkline.pps.machine import need_job
@@ -111,12 +113,37 @@ def inspect_job(tx: Tx, job: Job, *, details: bool = True) -> JobInfo:
 
 def infos(tx: Tx, rows: Sequence[JobRow], *, details: bool = False) -> list[JobInfo]:
     """What doors show of some jobs, in the same order. details: with spec, inputs and workers."""
-    return [_job_info(tx, row, details=details) for row in rows]
+    known = _Details.of(tx, rows) if details else None
+    return [_job_info(tx, row, known) for row in rows]
 
 
-def _job_info(tx: Tx, row: JobRow, *, details: bool) -> JobInfo:
+@dataclass(frozen=True, slots=True)
+class _Details:
+    """What is shown of jobs in full, looked up once for all of them: a page of jobs is of few versions."""
+
+    versions: dict[tuple[int, int], VersionRow]
+    leaves: dict[tuple[int, int], tuple[Leaf, ...]]
+    inputs: dict[int, list[CommitRow]]
+
+    @classmethod
+    def of(cls, tx: Tx, rows: Sequence[JobRow]) -> _Details:
+        found = {
+            key: pipeline_rows.get_version(tx, *key)
+            for key in dict.fromkeys((row.pipeline, row.version) for row in rows)
+        }
+        versions = {key: version for key, version in found.items() if version is not None}
+        leaves = {key: PipelineSpec.from_json(version.effective_spec).leaves for key, version in versions.items()}
+        return cls(versions, leaves, outputs.inputs_of_all(tx, [row.output_commit for row in rows]))
+
+    def inputs_of(self, row: JobRow) -> tuple[InputCommit, ...]:
+        commits = {commit.commit.repo: commit.commit for commit in self.inputs[row.output_commit]}
+        leaves = self.leaves.get((row.pipeline, row.version), ())
+        return tuple(InputCommit(leaf.name, commits[leaf.source]) for leaf in leaves if leaf.source in commits)
+
+
+def _job_info(tx: Tx, row: JobRow, known: _Details | None) -> JobInfo:
     core = row.core
-    version = pipeline_rows.get_version(tx, row.pipeline, row.version) if details else None
+    version = known.versions.get((row.pipeline, row.version)) if known else None
     return JobInfo(
         job=row.job,
         version=row.version,
@@ -136,8 +163,8 @@ def _job_info(tx: Tx, row: JobRow, *, details: bool) -> JobInfo:
         seq=row.seq,
         salt=row.salt,
         effective_spec=version.effective_spec if version else "",
-        inputs=_inputs(tx, row, version) if version else (),
-        workers=_workers(tx, row) if details else (),
+        inputs=known.inputs_of(row) if known else (),
+        workers=_workers(tx, row) if known and not row.ended else (),
     )
 
 
@@ -169,12 +196,6 @@ def _busy(tx: Tx) -> str:
     count = len({one.worker for one in leased})
     verb = "is" if count == 1 else "are"
     return f"waits for a worker: {count} {verb} busy with {', '.join(sorted(names))}"
-
-
-def _inputs(tx: Tx, row: JobRow, version: VersionRow) -> tuple[InputCommit, ...]:
-    spec = PipelineSpec.from_json(version.effective_spec)
-    commits = {commit.commit.repo: commit.commit for commit in outputs.inputs_of(tx, row.output_commit)}
-    return tuple(InputCommit(leaf.name, commits[leaf.source]) for leaf in spec.leaves if leaf.source in commits)
 
 
 def _workers(tx: Tx, row: JobRow) -> tuple[WorkerStatus, ...]:
@@ -220,12 +241,9 @@ def list_jobs(
     )
     if inputs:
         wanted = set(inputs)
-        rows = [row for row in rows if wanted <= _sources(tx, row)]
+        sources = outputs.inputs_of_all(tx, [row.output_commit for row in rows])
+        rows = [row for row in rows if wanted <= {one.commit for one in sources[row.output_commit]}]
     return infos(tx, rows, details=details)
-
-
-def _sources(tx: Tx, row: JobRow) -> set[Commit]:
-    return {commit.commit for commit in outputs.inputs_of(tx, row.output_commit)}
 
 
 def inspect_set(tx: Tx, job_id: str, *, details: bool = False) -> JobSetInfo:
@@ -242,11 +260,11 @@ def set_page(
     tx: Tx, projects: Sequence[str] = (), *, below: int | None = None, limit: int = 100, details: bool = False
 ) -> list[tuple[int, JobSetInfo]]:
     """Job sets with a member in some projects (none: all), newest first, each with the seq to go on from."""
-    found = job_rows.list_sets(tx, projects, below, limit)
-    return [
-        (newest, JobSetInfo(job_id, tuple(infos(tx, job_rows.jobs_of_set(tx, job_id), details=details))))
-        for job_id, newest in found
-    ]
+    found = dict(job_rows.list_sets(tx, projects, below, limit))
+    members: dict[str, list[JobInfo]] = {job_id: [] for job_id in found}
+    for info in infos(tx, job_rows.jobs_of_sets(tx, found), details=details):
+        members[info.job.id].append(info)
+    return [(newest, JobSetInfo(job_id, tuple(members[job_id]))) for job_id, newest in found.items()]
 
 
 def stop_job(tx: Tx, job: Job, reason: str = "") -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, insert, literal_column, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
@@ -156,7 +156,13 @@ def by_commits(tx: Tx, commit_seqs: Iterable[int]) -> dict[int, JobRow]:
 
 def jobs_of_set(tx: Tx, job_id: str) -> list[JobRow]:
     """All jobs of one id, in order of creation."""
-    query = select(*_COLUMNS).select_from(_JOINED).where(jobs.c.id == job_id).order_by(jobs.c.seq)
+    return jobs_of_sets(tx, [job_id])
+
+
+def jobs_of_sets(tx: Tx, job_ids: Iterable[str]) -> list[JobRow]:
+    """All jobs of some ids, at most a page of them, in order of creation."""
+    where = jobs.c.id.in_(sorted(job_ids))
+    query = select(*_COLUMNS).select_from(_JOINED).where(where).order_by(jobs.c.seq)
     return [_job(row) for row in tx.execute(query).all()]
 
 
@@ -192,13 +198,17 @@ def list_jobs(
 
 def list_sets(tx: Tx, projects: Sequence[str], below: int | None, limit: int) -> list[tuple[str, int]]:
     """Ids of job sets, newest first, each with its newest seq; below: exclusive."""
-    newest = func.max(jobs.c.seq)
-    query = select(jobs.c.id, newest).select_from(_JOINED).group_by(jobs.c.id).order_by(newest.desc()).limit(limit)
+    # Jobs that are the newest of their set, from `below` on: grouping all jobs would read all of them for each page.
+    other, its = jobs.alias(), pipelines.alias()
+    newer = select(other.c.seq).select_from(other.join(its, its.c.key == other.c.pipeline))
+    newer = newer.where(other.c.id == jobs.c.id, other.c.seq > jobs.c.seq)
+    query = select(jobs.c.id, jobs.c.seq).select_from(_JOINED).order_by(jobs.c.seq.desc()).limit(limit)
     if projects:
         query = query.where(pipelines.c.project.in_(list(projects)))
+        newer = newer.where(its.c.project.in_(list(projects)))
     if below is not None:
-        query = query.having(newest < below)
-    return [(row[0], row[1]) for row in tx.execute(query).all()]
+        query = query.where(jobs.c.seq < below)
+    return [(row[0], row[1]) for row in tx.execute(query.where(~newer.exists())).all()]
 
 
 def last_job(tx: Tx, pipeline: int) -> JobRow | None:
