@@ -44,7 +44,8 @@ def idle(bench: Bench) -> None:
         make_repo(client, "top")
         bench.note("memory without them", resident(server), "B")
         make_pipelines(server, ["top"] * count)
-        server.pause(2)
+        for index in range(count):
+            finished(client, named_repo(f"p{index}"))  # the job of the empty input
         for _ in range(bench.runs):
             before, start = cpu_s(server), time.perf_counter()
             server.pause(IDLE_S)

@@ -51,20 +51,47 @@ def some_jobs(bench: Bench, server: PachdProcess, name: str) -> None:
 
 
 def multiply(path: Path, count: int) -> None:
-    """Add copies of finished commits and jobs to a database, until there are `count` jobs."""
+    """Add copies of the newest finished job to a database, until there are `count` jobs: a chain of commits in each
+    repo, and of jobs on each other, as if they had been run."""
     with closing(sqlite3.connect(path)) as database, database:
-        names = {}
-        for table in ("commits", "jobs"):
-            found = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            names[table] = [name for name in found if name not in ("seq", "id")]
-        jobs = database.execute("SELECT seq, id FROM jobs WHERE phase = 'ended' ORDER BY seq").fetchall()
-        for index in range(count - len(jobs)):
-            seq, id_ = jobs[index % len(jobs)]
-            fresh = uuid.uuid4().hex
-            for table, where, value in (("commits", "id", id_), ("jobs", "seq", seq)):
-                rest = ", ".join(names[table])
-                copy = f"INSERT INTO {table} (id, {rest}) SELECT ?, {rest} FROM {table} WHERE {where} = ?"
-                database.execute(copy, (fresh, value))
+        job, shared = database.execute("SELECT seq, id FROM jobs WHERE phase = 'ended' ORDER BY seq DESC").fetchone()
+        newest = dict(database.execute("SELECT repo, seq FROM commits WHERE id = ?", (shared,)).fetchall())
+        outputs = database.execute("SELECT output_commit, meta_commit FROM jobs WHERE seq = ?", (job,)).fetchone()
+        output, meta = (next(repo for repo, seq in newest.items() if seq == each) for each in outputs)
+        last, last_job = dict(newest), job
+        for _ in range(count - database.execute("SELECT count(*) FROM jobs").fetchone()[0]):
+            fresh = {"id": uuid.uuid4().hex}
+            made = {
+                repo: copied(database, "commits", seq, fresh | {"parent": last[repo], "base": last[repo]})
+                for repo, seq in newest.items()
+            }
+            for repo, seq in newest.items():
+                related(database, seq, made[repo], {newest[each]: made[each] for each in newest})
+            last = made
+            commits = {"output_commit": last[output], "meta_commit": last[meta]}
+            last_job = copied(database, "jobs", job, fresh | commits | {"base": last_job})
+        for repo, seq in last.items():
+            database.execute("UPDATE branches SET head = ? WHERE head = ?", (seq, newest[repo]))
+
+
+def copied(database: sqlite3.Connection, table: str, seq: int, changes: dict[str, str | int]) -> int:
+    """Copy a row under a number of its own, which comes back, with some columns changed."""
+    names = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] not in ("seq", *changes)]
+    kept, changed = ", ".join(names), ", ".join(changes)
+    text = f"INSERT INTO {table} ({changed}, {kept}) SELECT {', '.join('?' * len(changes))}, {kept} FROM {table}"
+    made = database.execute(f"{text} WHERE seq = ?", (*changes.values(), seq)).lastrowid
+    return made or 0
+
+
+def related(database: sqlite3.Connection, seq: int, copy: int, copies: dict[int, int]) -> None:
+    """What hangs on a commit: its provenance, within the copies where it is there, and its file sets."""
+    for (upstream,) in database.execute(
+        "SELECT upstream FROM commit_provenance WHERE commit_seq = ?", (seq,)
+    ).fetchall():
+        database.execute("INSERT INTO commit_provenance VALUES (?, ?)", (copy, copies.get(upstream, upstream)))
+    for table in ("commit_layers", "commit_runs"):
+        text = f"INSERT INTO {table} SELECT ?, position, fileset FROM {table} WHERE commit_seq = ?"
+        database.execute(text, (copy, seq))
 
 
 ROWS = (
