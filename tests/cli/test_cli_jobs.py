@@ -163,7 +163,34 @@ def test_datums(pachctl, server, context):
     )
     server.script["datums.InspectDatumUsage"] = own.DatumUsage(usage=usage(1, 300_000, 1 << 20))
     out = pachctl("inspect", "datum", f"edges@{ID}", "d1").out
+    assert "Reason" not in out
     assert "Upload Time: 0ms\nCPU Time: 300ms\nPeak Memory: 1MiB\nPFS State" in out
+
+
+def test_why_a_datum_did_not_succeed_is_listed_and_shown(pachctl, server, context):
+    reason = "exit 4 after 3 tries; last lines: no " + "such file " * 9
+    known = own.DatumUsage(usage=usage(1, 0, 0), reason=reason, tries=3)
+    server.script["pps.ListDatum"] = [datum(pps.SUCCESS), datum(pps.FAILED), datum(pps.FAILED)]
+    server.script["datums.ListDatumFailure"] = [own.DatumFailure(datum="d1", state=pps.FAILED, reason=reason)]
+    rows = pachctl("list", "datum", f"edges@{ID}").out.splitlines()
+    assert [row.split(":/a.png ")[1].split()[0] for row in rows[1:]] == ["success", "failed:", "failed:"]
+    assert "failed: exit 4 after 3 tries; last lines: no such" in rows[2]
+    assert len(rows[2]) < 140
+    assert len([call for call in server.calls if call.name == "datums.ListDatumFailure"]) == 1
+    server.script["pps.InspectDatum"] = datum(pps.FAILED)
+    server.script["datums.InspectDatumUsage"] = known
+    told = pachctl("inspect", "datum", f"edges@{ID}", "d1")
+    assert f"State: failed\nReason: {reason.strip()}\nTries: 3\n" in told.out
+    assert f"`pachctl replay edges@{ID} d1` runs it again" in told.err
+
+
+def test_datums_that_a_job_left_out_are_counted(pachctl, server, context):
+    left = job(data_failed=2, reason="2 of 8 datums quarantined, to be tried again by the next job")
+    server.script["pps.ListJob"] = server.script["pps.InspectJob"] = [left]
+    assert "success (2 quarantined)" in pachctl("list", "job", "-p", "edges").out
+    server.script["pps.InspectJob"] = left
+    out = pachctl("inspect", "job", f"edges@{ID}").out
+    assert "Failed: 2\nQuarantined: 2, to be tried again by the next job\n" in out
 
 
 # Logs.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from pps_world import Failed, Inputs, World, glob
 
+from trunkline.model.jobs import DatumState
 from trunkline.model.specs.scalars import share
 from trunkline.model.specs.spec import Own
+from trunkline.pps.datums import listing, usage
 
 
 def code(inputs: Inputs) -> dict[str, bytes]:
@@ -28,6 +30,16 @@ def test_the_job_succeeds_and_says_what_it_left_out(world: World) -> None:
     first = "the first: exit 1: bad bytes"
     assert world.last("edges").reason == f"1 of 4 datums quarantined, to be tried again by the next job; {first}"
     assert sorted(world.content("edges")) == ["/g0", "/g1", "/g2"]
+
+
+def test_each_datum_that_failed_has_its_reason(world: World) -> None:
+    start(world, bad=2)
+    job = world.last("edges").job
+    found = list(listing.list_failures(world.files, world.pps.tables, job))
+    assert [(one.state, one.reason, one.tries) for one in found] == [(DatumState.FAILED, "exit 1: bad bytes", 1)] * 2
+    assert [one.datum for one in found] == sorted(one.datum for one in found)
+    known = usage.datum_usage(world.files, world.pps.tables, job, found[0].datum)
+    assert (known.reason, known.tries) == ("exit 1: bad bytes", 1)
 
 
 def test_the_next_job_tries_it_again_and_nothing_else(world: World) -> None:

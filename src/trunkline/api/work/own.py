@@ -12,6 +12,7 @@ from trunkline.model.names import Commit
 from trunkline.model.plan import RowClass
 from trunkline.pps.controller import Pps
 from trunkline.pps.datums.forecast import forecast
+from trunkline.pps.datums.listing import list_failures
 from trunkline.pps.datums.reasons import DatumReason, why
 from trunkline.pps.datums.replay import replay
 from trunkline.pps.datums.usage import DatumUsage, datum_usage, job_usage
@@ -96,6 +97,13 @@ class OwnDatumDoor:
         job = nouns.job_of(request.datum.job)
         return _datum_usage(datum_usage(self.system.files, self.system.tables, job, request.datum.id))
 
+    def ListDatumFailure(self, request: wire.ListDatumFailureRequest, _call: Call) -> Iterator[wire.DatumFailure]:
+        """Datums that did not succeed, and why."""
+        for one in list_failures(self.system.files, self.system.tables, nouns.job_of(request.job)):
+            yield wire.DatumFailure(
+                datum=one.datum, state=infos_pps.datum_state(one.state), reason=one.reason, tries=one.tries
+            )
+
 
 def _usage(stats: ProcessStats) -> wire.Usage:
     return wire.Usage(stats=infos_pps.process_stats(stats), cpu_us=stats.cpu_us, memory_bytes=stats.memory_bytes)
@@ -103,7 +111,12 @@ def _usage(stats: ProcessStats) -> wire.Usage:
 
 def _datum_usage(one: DatumUsage) -> wire.DatumUsage:
     return wire.DatumUsage(
-        datum=one.datum, paths=one.paths, state=infos_pps.datum_state(one.state), usage=_usage(one.stats)
+        datum=one.datum,
+        paths=one.paths,
+        state=infos_pps.datum_state(one.state),
+        usage=_usage(one.stats),
+        reason=one.reason,
+        tries=one.tries,
     )
 
 

@@ -21,6 +21,7 @@ USAGE_HEADER = ("DATUM", "FILES", "TIME", "CPU", "MEMORY", "IN", "OUT")
 SHOWN_FILES = 3
 
 REASON_CHARACTERS = 25
+DATUM_REASON_CHARACTERS = 60
 _BAD = (pps.JOB_FAILURE, pps.JOB_KILLED, pps.JOB_UNRUNNABLE)
 _DATUM_COLOURS = {"failed": "red", "success": "green", "recovered": "yellow"}
 
@@ -68,7 +69,14 @@ def _state(info: pps.JobInfo) -> Cell:
     if info.state == pps.JOB_SUCCESS and info.data_total == info.data_skipped:
         why = "no datums" if not info.data_total else "all datums skipped"
         return Cell(f"{word} ({why}: nothing to process)", colour)
+    if quarantined(info):
+        return Cell(f"{word} ({info.data_failed} quarantined)", "yellow")
     return Cell(word, colour)
+
+
+def quarantined(info: pps.JobInfo) -> int:
+    """How many datums a job that succeeded left out, since its spec allows that."""
+    return info.data_failed if info.state == pps.JOB_SUCCESS else 0
 
 
 def set_row(info: pps.JobSetInfo, when: When) -> Row:
@@ -126,6 +134,8 @@ def job_details(info: pps.JobInfo, when: When, now_us: Micros, usage: own.JobUsa
 def _counters(info: pps.JobInfo) -> Pairs:
     yield "Processed", str(info.data_processed)
     yield "Failed", str(info.data_failed)
+    if count := quarantined(info):
+        yield "Quarantined", f"{count}, to be tried again by the next job"
     yield "Skipped", str(info.data_skipped)
     yield "Recovered", str(info.data_recovered)
     yield "Total", str(info.data_total)
@@ -194,11 +204,12 @@ def datum_state(state: pps.DatumState.ValueType) -> str:
     return pps.DatumState.Name(state).lower()
 
 
-def datum_row(info: pps.DatumInfo) -> Row:
-    """A datum with its files and how long it took."""
+def datum_row(info: pps.DatumInfo, reason: str = "") -> Row:
+    """A datum with its files and how long it took. reason: why it did not succeed; `inspect datum` shows all of it."""
     state = datum_state(info.state)
     files = ", ".join(file_name(one) for one in info.data) or "-"
-    return info.datum.id, files, Cell(state, _DATUM_COLOURS.get(state, "")), datum_time(info)
+    shown = f"{state}: {units.cut(reason, DATUM_REASON_CHARACTERS)}" if reason else state
+    return info.datum.id, files, Cell(shown, _DATUM_COLOURS.get(state, "")), datum_time(info)
 
 
 def datum_time(info: pps.DatumInfo) -> str:
@@ -207,18 +218,22 @@ def datum_time(info: pps.DatumInfo) -> str:
     return units.seconds(total) if info.HasField("stats") and total else "-"
 
 
-def datum_details(info: pps.DatumInfo, usage: own.Usage | None = None) -> Pairs:
-    """A datum in full. usage: what it took, where the server says."""
+def datum_details(info: pps.DatumInfo, known: own.DatumUsage | None = None) -> Pairs:
+    """A datum in full. known: why it did not succeed and what it took, where the server says."""
     yield "ID", info.datum.id
     yield "Job ID", info.datum.job.id
     yield "Image ID", info.image_id or "-"
     yield "State", datum_state(info.state)
+    if known is not None and known.reason:
+        yield "Reason", known.reason
+    if known is not None and known.tries > 1:
+        yield "Tries", str(known.tries)
     yield "Data Downloaded", units.size(info.stats.download_bytes)
     yield "Data Uploaded", units.size(info.stats.upload_bytes)
     yield "Total Time", datum_time(info)
     yield from _times(info.stats)
-    if usage is not None:
-        yield from _used(usage)
+    if known is not None:
+        yield from _used(known.usage)
     if info.pfs_state.path:
         at = info.pfs_state.commit
         yield "PFS State", f"{at.repo.name or at.branch.repo.name}.meta@{at.id}:{info.pfs_state.path}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ from trunkline.pps.tables import replace as with_columns
 
 MOST = 1000
 """How many datums one page has at most."""
+
+BAD = pa.array([CODE[DatumState.FAILED], CODE[DatumState.RECOVERED]], pa.int8())
 
 
 def list_datums(
@@ -56,6 +58,28 @@ def list_datums(
         wanted = pa.array([CODE[state] for state in states], pa.int8())
         order = order[pc.is_in(rows["state"].combine_chunks().take(pa.array(order)), value_set=wanted).to_numpy(False)]
     return _infos(files, harvest, table, order[: min(number or MOST, MOST)], busy)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A datum that failed, or that err_cmd recovered: why, and how often it was tried."""
+
+    datum: str
+    state: DatumState
+    reason: str
+    tries: int
+
+
+def list_failures(files: Files, tables: Tables, job: Job) -> Iterator[Failure]:
+    """A job's datums that did not succeed, by ID. Raises NotFound."""
+    found = table_of(files, tables, job)
+    if found is None:
+        return
+    columns = found[1].rows.select(["id", "state", "reason", "tries"])
+    bad = columns.filter(pc.is_in(columns["state"], value_set=BAD))
+    for row in by_id(bad["id"].combine_chunks()).tolist():
+        one = {name: bad[name][row].as_py() for name in bad.column_names}
+        yield Failure(one["id"].hex(), STATES[one["state"]], one["reason"], one["tries"])
 
 
 def inspect_datum(files: Files, tables: Tables, job: Job, datum: str) -> DatumInfo:

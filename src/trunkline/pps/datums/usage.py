@@ -28,12 +28,17 @@ REUSED = pa.array([int(RowClass.SKIP), int(RowClass.ADOPTED)], pa.int8())
 
 @dataclass(frozen=True, slots=True)
 class DatumUsage:
-    """What one datum took when it ran, in this job or in the one whose result holds. paths: of its inputs."""
+    """What one datum took when it ran, in this job or in the one whose result holds. paths: of its inputs.
+
+    reason: why it did not succeed, or "".
+    """
 
     datum: str
     paths: tuple[str, ...]
     state: DatumState
     stats: ProcessStats
+    reason: str = ""
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ def _usages(table: JobTable, rows: np.ndarray) -> tuple[DatumUsage, ...]:
             tuple(f"{e.path}/" if e.is_dir and e.path != "/" else e.path for e in datum),
             STATES[one["state"]],
             ProcessStats(**{name: one[name] for name in job_rows.STATS}),
+            one["reason"],
+            one["tries"],
         )
         for one, datum in zip(known, elements, strict=True)
     )

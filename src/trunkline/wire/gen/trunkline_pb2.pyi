@@ -943,6 +943,57 @@ class DeleteImageResponse(_message.Message):
 Global___DeleteImageResponse: _TypeAlias = DeleteImageResponse  # noqa: Y015
 
 @_typing.final
+class ListDatumFailureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> _pps_v2_pb2.Job: ...
+    def __init__(
+        self,
+        *,
+        job: _pps_v2_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDatumFailureRequest: _TypeAlias = ListDatumFailureRequest  # noqa: Y015
+
+@_typing.final
+class DatumFailure(_message.Message):
+    """A datum that failed, or that err_cmd recovered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATUM_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TRIES_FIELD_NUMBER: _builtins.int
+    datum: _builtins.str
+    state: _pps_v2_pb2.DatumState.ValueType
+    reason: _builtins.str
+    tries: _builtins.int
+    """How often it was tried."""
+    def __init__(
+        self,
+        *,
+        datum: _builtins.str = ...,
+        state: _pps_v2_pb2.DatumState.ValueType = ...,
+        reason: _builtins.str = ...,
+        tries: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum", "reason", b"reason", "state", b"state", "tries", b"tries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatumFailure: _TypeAlias = DatumFailure  # noqa: Y015
+
+@_typing.final
 class WhyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1285,8 +1336,14 @@ class DatumUsage(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TRIES_FIELD_NUMBER: _builtins.int
     datum: _builtins.str
     state: _pps_v2_pb2.DatumState.ValueType
+    reason: _builtins.str
+    """Why it did not succeed; empty for one that did. Of one datum only."""
+    tries: _builtins.int
+    """How often it was tried."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1298,10 +1355,12 @@ class DatumUsage(_message.Message):
         paths: _abc.Iterable[_builtins.str] | None = ...,
         state: _pps_v2_pb2.DatumState.ValueType = ...,
         usage: Global___Usage | None = ...,
+        reason: _builtins.str = ...,
+        tries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum", "paths", b"paths", "state", b"state", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datum", b"datum", "paths", b"paths", "reason", b"reason", "state", b"state", "tries", b"tries", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -682,6 +682,11 @@ class DatumsStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectDatumUsageRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumUsage.FromString,
                 _registered_method=True)
+        self.ListDatumFailure = channel.unary_stream(
+                '/trunkline.v1.Datums/ListDatumFailure',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListDatumFailureRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumFailure.FromString,
+                _registered_method=True)
 
 
 class DatumsServicer:
@@ -723,6 +728,13 @@ class DatumsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDatumFailure(self, request, context):
+        """A job's datums that did not succeed, each with its reason, by id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatumsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -750,6 +762,11 @@ def add_DatumsServicer_to_server(servicer, server):
                     servicer.InspectDatumUsage,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectDatumUsageRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumUsage.SerializeToString,
+            ),
+            'ListDatumFailure': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListDatumFailure,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListDatumFailureRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumFailure.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -888,6 +905,33 @@ class Datums:
             '/trunkline.v1.Datums/InspectDatumUsage',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectDatumUsageRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumUsage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatumFailure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Datums/ListDatumFailure',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListDatumFailureRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.DatumFailure.FromString,
             options,
             channel_credentials,
             insecure,

@@ -247,6 +247,8 @@ class DatumsStub:
     """What a job's datums took, which of them took the most, and what reuse saved."""
     InspectDatumUsage: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectDatumUsageRequest, _trunkline_pb2.DatumUsage]
     """What one datum took."""
+    ListDatumFailure: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.ListDatumFailureRequest, _trunkline_pb2.DatumFailure]
+    """A job's datums that did not succeed, each with its reason, by id."""
 
 @_typing.type_check_only
 class DatumsAsyncStub(DatumsStub):
@@ -263,6 +265,8 @@ class DatumsAsyncStub(DatumsStub):
     """What a job's datums took, which of them took the most, and what reuse saved."""
     InspectDatumUsage: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectDatumUsageRequest, _trunkline_pb2.DatumUsage]  # type: ignore[assignment]
     """What one datum took."""
+    ListDatumFailure: _aio.UnaryStreamMultiCallable[_trunkline_pb2.ListDatumFailureRequest, _trunkline_pb2.DatumFailure]  # type: ignore[assignment]
+    """A job's datums that did not succeed, each with its reason, by id."""
 
 class DatumsServicer(metaclass=_abc_1.ABCMeta):
     """Datums: why one ran or was skipped, what would run, and all that it takes to run one again elsewhere."""
@@ -306,6 +310,14 @@ class DatumsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.DatumUsage, _abc.Awaitable[_trunkline_pb2.DatumUsage]]:
         """What one datum took."""
+
+    @_abc_1.abstractmethod
+    def ListDatumFailure(
+        self,
+        request: _trunkline_pb2.ListDatumFailureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.DatumFailure], _abc.AsyncIterator[_trunkline_pb2.DatumFailure]]:
+        """A job's datums that did not succeed, each with its reason, by id."""
 
 def add_DatumsServicer_to_server(servicer: DatumsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,10 @@ from trunkline.cli.late import job_view, names, own, pps, worker_calls, worker_m
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, Unimplemented
+
+if TYPE_CHECKING:
+    from trunkline.wire.gen.pps_v2_pb2 import DatumInfo
+    from trunkline.wire.gen.pps_v2_pb2 import Job as PpsJob
 
 
 @command()
@@ -38,7 +43,28 @@ def list_(session: Session, job: str | None, spec: str | None, project: str | No
     if raw:
         session.raw(infos, raw)
     else:
-        session.table(job_view.DATUM_HEADER, (job_view.datum_row(info) for info in infos), pager=not no_pager)
+        reasons = _Reasons(session, request.job)
+        rows = (job_view.datum_row(info, reasons.of(info)) for info in infos)
+        session.table(job_view.DATUM_HEADER, rows, pager=not no_pager)
+
+
+class _Reasons:
+    """Why datums of a job did not succeed; asked for when the first such one comes."""
+
+    def __init__(self, session: Session, job: PpsJob) -> None:
+        self._session, self._job = session, job
+        self._known: dict[str, str] | None = None
+
+    def of(self, info: DatumInfo) -> str:
+        """The reason, "" for none."""
+        if info.state not in (pps.FAILED, pps.RECOVERED) or not self._job.id:
+            return ""
+        if self._known is None:
+            self._known = {}
+            with contextlib.suppress(Unimplemented):  # by a server without this call
+                told = self._session.client.datums.ListDatumFailure(own.ListDatumFailureRequest(job=self._job))
+                self._known.update((one.datum, one.reason) for one in told)
+        return self._known.get(info.datum.id, "")
 
 
 @command()
@@ -54,10 +80,10 @@ def inspect(session: Session, job: str, datum: str, project: str | None, raw: st
     if raw:
         session.raw([info], raw)
     else:
-        usage = None
+        known = None
         with contextlib.suppress(Unimplemented):  # by a server without this call
-            usage = session.client.datums.InspectDatumUsage(own.InspectDatumUsageRequest(datum=at)).usage
-        session.details(job_view.datum_details(info, usage))
+            known = session.client.datums.InspectDatumUsage(own.InspectDatumUsageRequest(datum=at))
+        session.details(job_view.datum_details(info, known))
         if info.state == pps.FAILED:
             session.note(
                 f"`pachctl logs --job {job} --datum {info.datum.id}` shows what the code said, "
