@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,35 @@ def test_a_process_gets_as_many_datums_as_the_spec_says(site: Site) -> None:
     assert site.counts("sets") == ("success", 5, 0)
     starts = [int(text) for path, text in site.tree("sets").items() if path.endswith("-starts")]
     assert starts == [1, 1, 2, 2, 3]
+
+
+CANCEL = """
+import os, time
+from pathlib import Path
+import grpc
+from trunkline.wire.gen.pachyderm_worker_pb2 import CancelRequest
+from trunkline.wire.gen.pachyderm_worker_pb2_grpc import WorkerStub
+
+worker = WorkerStub(grpc.insecure_channel("127.0.0.1:" + os.environ["PPS_WORKER_GRPC_PORT"]))
+job, once = os.environ["PACH_JOB_ID"], Path("/tmp/once")
+others = [("0" * 32, "/a"), (job, "/b")]
+told = [worker.Cancel(CancelRequest(job_id=each, data_filters=[path])).success for each, path in others]
+if not once.exists():
+    once.touch()
+    Path("/pfs/out/first").touch()
+    worker.Cancel(CancelRequest(job_id=job, data_filters=["/a"]))
+    time.sleep(60)
+Path("/pfs/out/second").write_text(str(told))
+"""
+
+
+def test_a_worker_starts_its_datum_over_when_it_is_told_so(site: Site) -> None:
+    """By the call that a master of the original makes; other jobs and other datums are not touched."""
+    site.pachctl("create", "repo", "over-in")
+    site.put("over-in", a="1")
+    site.create("over", {"cmd": [sys.executable, "-"], "stdin": CANCEL.splitlines()}, datum_tries=1)
+    assert site.counts("over") == ("success", 1, 0), site.job("over").get("reason")
+    assert site.tree("over") == {"/second": "[False, False]"}
 
 
 def test_an_error_or_an_early_end_fails_the_datum_in_hand_and_no_other(site: Site) -> None:

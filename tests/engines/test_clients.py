@@ -23,8 +23,10 @@ WITHOUT_A_TEST = {
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """A server of its own."""
-    with PachdProcess(tmp_path / "server") as pachd:
+    """A server of its own, whose user code finds the clients too."""
+    pythons = (os.environ.get(f"TRUNKLINE_{each}_PYTHON") for each in ("SDK", "PP"))
+    shown = [flag for python in pythons if python for flag in ("--expose", str(Path(python).parents[1]))]
+    with PachdProcess(tmp_path / "server", shown) as pachd:
         yield pachd.address
 
 
