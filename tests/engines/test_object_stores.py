@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +110,40 @@ def test_a_whole_server_on_an_object_store(tmp_path: Path) -> None:
         other.start()
     with pytest.raises(Exception, match="start it with --storage s3://server/data"):
         PachdProcess(tmp_path / "server", ("--workers", "0")).start(fresh=False)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_backup_lies_in_an_object_store(tmp_path: Path) -> None:
+    """What the page about backups shows with URLs, typed beside two servers."""
+    write(open_place("s3://backups/made"), lambda: b"", RealAmbient())  # makes the bucket
+    page = (Path(__file__).parent.parent.parent / "docs" / "moving.md").read_text()
+    blocks = [one for one in re.findall(r"^```console\n(.*?)^```", page, re.M | re.S) if "s3:" in one]
+    saving, restoring = blocks
+    first, second = saving.splitlines()
+    big = os.urandom(9 << 20)
+    (tmp_path / "big").write_bytes(big)
+
+    def typed(server: PachdProcess, text: str) -> str:
+        env = {**server.client_env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        run = ["bash", "-euo", "pipefail", "-c", text]
+        return subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, check=True).stdout.decode()
+
+    with PachdProcess(tmp_path / "old", ("--workers", "0")) as old:
+        old.pachctl("create", "repo", "data")
+        old.pachctl("put", "file", "data@master:/big", "-f", str(tmp_path / "big"))
+        assert "blobs" in typed(old, first)
+        old.pachctl("put", "file", "data@master:/small", stdin=b"small")
+        assert "more are in s3://backups/monday" in typed(old, second)
+        sizes = {one.path: one.size_bytes for one in listed("s3://backups")}
+        assert sizes["tuesday"] < (2 << 20) < (9 << 20) < sizes["monday"]
+    with PachdProcess(tmp_path / "new", ("--workers", "0", "--storage", "s3://restored/here")) as new:
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            new.pachctl("restore", "s3://backups/tuesday")
+        assert "restore NEWEST" in str(refused.value.stderr)
+        assert "No errors found" in typed(new, restoring)
+        new.pachctl("get", "file", "data@master:/big", "-o", str(tmp_path / "back"))
+        assert (tmp_path / "back").read_bytes() == big
+        assert new.pachctl("get", "file", "data@master:/small") == "small"
 
 
 def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
