@@ -6,7 +6,7 @@ import pytest
 
 from trunkline.model.names import Repo
 from trunkline.pfs import content, edits, reads
-from trunkline.pfs.edits import Add, Target
+from trunkline.pfs.edits import Add, Delete, Target
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import repos
 
@@ -42,3 +42,34 @@ def source(files):
 def test_what_differs(source, new, old, shallow, expected):
     found = content.diff_file(source, new, source, old, shallow=shallow)
     assert [tuple(one and one.path for one in pair) for pair in found] == expected
+
+
+def put(files, *edited):
+    edits.modify(files, Target(DATA, branch="master"), edited)
+    finish_waiting(files)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", [("/a/", "/a/"), ("/b/", "/b/"), ("/f", None), ("/f/", None), ("/n", None)]),
+        ("/a", [("/a/d/", "/a/d/"), ("/a/new", None)]),
+        ("/a/", [("/a/d/", "/a/d/"), ("/a/new", None)]),
+        ("/a/d", [("/a/d/e/", None)]),
+        ("/b", [("/b/x", None), ("/b/x/", None)]),
+        ("/b/x", [("/b/x/", None), (None, "/b/x")]),
+        ("/f", [("/f/", None), (None, "/f")]),
+        ("/n", [("/n", None)]),
+    ],
+)
+def test_a_shallow_diff_stops_at_directories_that_differ_at_any_depth(files, source, path, expected):
+    put(
+        files,
+        *(Add(name, b"2") for name in ("/a/d/e/g", "/a/new", "/n")),
+        *(Delete(name) for name in ("/f", "/b/x")),
+        *(Add(name, b"2") for name in ("/f/g/h", "/b/x/y")),
+    )
+    new = reads.need_source(files, DATA, "master")
+    found = content.diff_file(new, path, source, path, shallow=True)
+    told = {tuple(one and one.path for one in pair) for pair in found}
+    assert told == {pair if pair[1] or pair[0] not in ("/f", "/b/x") else (None, pair[0]) for pair in expected}

@@ -41,6 +41,11 @@ def full_timestamps_option(function: _Function) -> _Function:
     )(function)
 
 
+def number_option(function: _Function) -> _Function:
+    """`-n N`."""
+    return click.option("-n", "--number", metavar="N", type=click.IntRange(min=1), help="At most this many.")(function)
+
+
 def no_pager_option(function: _Function) -> _Function:
     """`--no-pager`."""
     return click.option("--no-pager", is_flag=True, help="Never show a long list through a pager.")(function)

@@ -55,8 +55,12 @@ def diff(
     path: only this file, or this directory with all below. shallow: of a directory only what lies directly in it.
     after: begin beyond this path, a directory's with its slash.
     """
-    low, high = (path, f"{path}\0") if _is_file(new, old, path) else _span(path)
-    depth = low.rstrip("/").count("/") + 1 if shallow and low.endswith("/") else None
+    kinds = [entry.is_dir for entry in (new.find(path), old.find(path)) if entry is not None]
+    files, folders = not all(kinds), any(kinds)
+    low, high = (path, f"{path}\0") if files and not folders else _span(path)
+    own = path.rstrip("/").count("/")
+    # Where a file became a directory, or the other way round, it is that what differs.
+    depth = own + (not files) if shallow else None
     if after is not None:
         low = max(low, f"{after}\0")
     left = limit
@@ -67,11 +71,6 @@ def diff(
         left = None if left is None else left - page.num_rows
         if left == 0:
             return
-
-
-def _is_file(new: View, old: View, path: str) -> bool:
-    found = [entry for entry in (new.find(path), old.find(path)) if entry is not None]
-    return bool(found) and all(not entry.is_dir for entry in found)
 
 
 def _span(path: str) -> tuple[str, str]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.late import names, pfs, repo_view
-from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
+from trunkline.cli.options import (
+    command,
+    full_timestamps_option,
+    no_pager_option,
+    number_option,
+    project_option,
+    raw_options,
+)
 from trunkline.cli.session import Session, pass_session
 from trunkline.model.names import check_branch
 
@@ -70,15 +79,20 @@ def inspect(session: Session, branch: str, project: str | None, raw: str, full: 
 
 @command()
 @click.argument("repo", shell_complete=complete.repos)
+@number_option
+@click.option("--reverse", is_flag=True, help="Oldest first.")
 @project_option
 @raw_options
 @full_timestamps_option
 @no_pager_option
 @pass_session
-def list_(session: Session, repo: str, project: str | None, raw: str, full: bool, no_pager: bool) -> None:
-    """List the branches of a repo."""
+def list_(
+    session: Session, repo: str, number: int | None, reverse: bool, project: str | None, raw: str, full: bool,
+    no_pager: bool,
+) -> None:  # fmt: skip
+    """List the branches of a repo, newest first."""
     place = names.repo(places.repo(repo, session.project(project)))
-    infos = session.client.pfs.ListBranch(pfs.ListBranchRequest(repo=place))
+    infos = islice(session.client.pfs.ListBranch(pfs.ListBranchRequest(repo=place, reverse=reverse)), number)
     if raw:
         session.raw(infos, raw)
         return

@@ -8,7 +8,14 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.late import commit_view, names, pfs
-from trunkline.cli.options import command, full_timestamps_option, no_pager_option, project_option, raw_options
+from trunkline.cli.options import (
+    command,
+    full_timestamps_option,
+    no_pager_option,
+    number_option,
+    project_option,
+    raw_options,
+)
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model import paths
@@ -17,16 +24,26 @@ from trunkline.model.names import META_REPO, Repo
 
 @command()
 @click.argument("directory", metavar="REPO@REF[:PATH]", shell_complete=complete.repos)
+@number_option
+@click.option("--after", metavar="PATH", help="Only those after this one, by name.")
+@click.option("--reverse", is_flag=True, help="Last name first, with -n; --after then means before.")
 @project_option
 @raw_options
 @full_timestamps_option
 @no_pager_option
 @pass_session
-def list_(session: Session, directory: str, project: str | None, raw: str, full: bool, no_pager: bool) -> None:
+def list_(
+    session: Session, directory: str, number: int | None, after: str | None, reverse: bool, project: str | None,
+    raw: str, full: bool, no_pager: bool,
+) -> None:  # fmt: skip
     """List what lies in a directory; a file gives itself."""
+    if reverse and number is None:
+        raise click.UsageError("--reverse gives the last so many; say how many with -n")
     place = places.file(directory, session.project(project))
     at = names.file(place.repo, place.target, paths.clean(place.path or "/"))
-    infos = session.client.pfs.ListFile(pfs.ListFileRequest(file=at))
+    marker = names.file(place.repo, place.target, after) if after else None
+    request = pfs.ListFileRequest(file=at, number=number or 0, paginationMarker=marker, reverse=reverse)
+    infos = session.client.pfs.ListFile(request)
     _show(session, infos, place.repo, raw, full, not no_pager)
 
 

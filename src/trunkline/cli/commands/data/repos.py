@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
 from trunkline.cli import complete, places
@@ -12,6 +14,7 @@ from trunkline.cli.options import (
     description_option,
     full_timestamps_option,
     no_pager_option,
+    number_option,
     project_option,
     raw_options,
 )
@@ -65,6 +68,7 @@ def inspect(session: Session, repo: str, project: str | None, raw: str, full: bo
 @command()
 @click.option("--all", "every", is_flag=True, help="System repos too.")
 @click.option("--type", "kind", type=click.Choice(REPO_TYPES), default="user", help="Repos of this type only.")
+@number_option
 @all_projects_option
 @project_option
 @raw_options
@@ -72,13 +76,13 @@ def inspect(session: Session, repo: str, project: str | None, raw: str, full: bo
 @no_pager_option
 @pass_session
 def list_(
-    session: Session, every: bool, kind: str, all_projects: bool, project: str | None, raw: str, full: bool,
-    no_pager: bool,
+    session: Session, every: bool, kind: str, number: int | None, all_projects: bool, project: str | None, raw: str,
+    full: bool, no_pager: bool,
 ) -> None:  # fmt: skip
-    """List the repos of a project."""
+    """List the repos of a project, newest first."""
     projects = [] if all_projects else [names.project(session.project(project))]
     request = pfs.ListRepoRequest(type="" if every else kind, projects=projects)
-    infos = session.client.pfs.ListRepo(request)
+    infos = islice(session.client.pfs.ListRepo(request), number)
     if raw:
         session.raw(infos, raw)
         return

@@ -10,7 +10,7 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.late import job_view, names, own, pps, worker_calls, worker_messages
-from trunkline.cli.options import command, no_pager_option, project_option, raw_options
+from trunkline.cli.options import command, no_pager_option, number_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, Unimplemented
 
@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 @command()
 @click.argument("job", metavar="[PIPELINE@ID]", required=False, shell_complete=complete.pipelines)
 @click.option("-f", "--file", "spec", metavar="SPEC", help="Not of a job: those that this spec would have now.")
+@number_option
+@click.option("--after", metavar="DATUM", help="Only those after this one.")
+@click.option("--reverse", is_flag=True, help="From the end; --after then means before.")
 @project_option
 @raw_options
 @no_pager_option
 @pass_session
-def list_(session: Session, job: str | None, spec: str | None, project: str | None, raw: str, no_pager: bool) -> None:
+def list_(
+    session: Session, job: str | None, spec: str | None, number: int | None, after: str | None, reverse: bool,
+    project: str | None, raw: str, no_pager: bool,
+) -> None:  # fmt: skip
     """List the datums of a job, or those that a spec would have."""
     if (job is None) is (spec is None):
         raise click.UsageError("give either a job or --file SPEC")
-    request = pps.ListDatumRequest()
+    request = pps.ListDatumRequest(number=number or 0, paginationMarker=after or "", reverse=reverse)
     if job is not None:
         request.job.CopyFrom(names.job(places.job(job, session.project(project))))
     if spec is not None:

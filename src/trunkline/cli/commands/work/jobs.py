@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from itertools import islice
 
 import click
 
@@ -15,6 +16,7 @@ from trunkline.cli.options import (
     command,
     full_timestamps_option,
     no_pager_option,
+    number_option,
     project_option,
     raw_options,
 )
@@ -30,6 +32,7 @@ from trunkline.model.names import is_id
 @history_option
 @click.option("-i", "--input", "inputs", metavar="REPO@REF", multiple=True, help="Only jobs that read this commit.")
 @state_option(JOB_STATES)
+@number_option
 @all_projects_option
 @project_option
 @raw_options
@@ -38,7 +41,8 @@ from trunkline.model.names import is_id
 @pass_session
 def list_(
     session: Session, set_id: str | None, expand: bool, pipeline: str | None, history: int, inputs: tuple[str, ...],
-    state: tuple[str, ...], all_projects: bool, project: str | None, raw: str, full: bool, no_pager: bool,
+    state: tuple[str, ...], number: int | None, all_projects: bool, project: str | None, raw: str, full: bool,
+    no_pager: bool,
 ) -> None:  # fmt: skip
     """List job sets, the jobs of one set, or the jobs of a pipeline, newest first."""
     in_project = session.project(project)
@@ -46,7 +50,8 @@ def list_(
     wanted = set(state)
     if set_id is None and not (expand or pipeline or inputs):
         request = pps.ListJobSetRequest(projects=projects, details=bool(raw))
-        sets = [one for one in session.client.pps.ListJobSet(request) if not wanted or _in(one.jobs, wanted)]
+        found = (one for one in session.client.pps.ListJobSet(request) if not wanted or _in(one.jobs, wanted))
+        sets = list(islice(found, number))
         if raw:
             session.raw(sets, raw)
         else:
@@ -65,7 +70,7 @@ def list_(
             at = places.commit(one, in_project)
             request_jobs.input_commit.append(names.commit(at.repo, at.target))
         jobs = session.client.pps.ListJob(request_jobs)
-    chosen = (job for job in jobs if not wanted or _in([job], wanted))
+    chosen = islice((job for job in jobs if not wanted or _in([job], wanted)), number)
     if raw:
         session.raw(chosen, raw)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import islice
 
 import click
 
@@ -15,6 +16,7 @@ from trunkline.cli.options import (
     command,
     full_timestamps_option,
     no_pager_option,
+    number_option,
     project_option,
     raw_options,
 )
@@ -47,6 +49,7 @@ def inspect(session: Session, pipeline: str, project: str | None, raw: str, full
 @history_option
 @click.option("-c", "--commit", "set_id", metavar="ID", help="The pipelines as they were in this commit set.")
 @state_option(STATES)
+@number_option
 @all_projects_option
 @project_option
 @raw_options
@@ -55,7 +58,7 @@ def inspect(session: Session, pipeline: str, project: str | None, raw: str, full
 @pass_session
 def list_(
     session: Session, pipeline: str | None, spec: bool, history: int, set_id: str | None, state: tuple[str, ...],
-    all_projects: bool, project: str | None, raw: str, full: bool, no_pager: bool,
+    number: int | None, all_projects: bool, project: str | None, raw: str, full: bool, no_pager: bool,
 ) -> None:  # fmt: skip
     """List the pipelines of a project."""
     in_project = session.project(project)
@@ -69,11 +72,9 @@ def list_(
             raise InvalidArgument(f'"{set_id}" is not the id of a commit set (32 hex digits)')
         request.commit_set.CopyFrom(pfs.CommitSet(id=set_id))
     wanted = set(state)
-    infos = [
-        info
-        for info in session.client.pps.ListPipeline(request)
-        if not wanted or pipeline_view.pipeline_state(info.state) in wanted
-    ]
+    found = session.client.pps.ListPipeline(request)
+    chosen = (info for info in found if not wanted or pipeline_view.pipeline_state(info.state) in wanted)
+    infos = list(islice(chosen, number))
     if spec:
         _print_specs(infos, raw)
     elif raw:
