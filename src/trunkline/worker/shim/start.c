@@ -16,6 +16,34 @@
 
 static const char DEFAULT_PATH[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+static const char *variable(char **env, const char *name) {
+    size_t length = strlen(name);
+    for (char **each = env; *each; each++)
+        if (strncmp(*each, name, length) == 0 && (*each)[length] == '=')
+            return *each + length + 1;
+    return NULL;
+}
+
+/* Code that is told no home gets ours, which the engine took from the image's own list of users. */
+static void add_home(struct order *order) {
+    const char *home = getenv("HOME");
+    if (!home || variable(order->env, "HOME"))
+        return;
+    size_t count = 0, room = strlen(home) + sizeof "HOME=";
+    while (order->env[count])
+        count++;
+    char **more = realloc(order->env, (count + 2) * sizeof *more), *text = malloc(room);
+    if (more)
+        order->env = more;
+    if (!more || !text) {
+        free(text);
+        return;
+    }
+    snprintf(text, room, "HOME=%s", home);
+    more[count] = text;
+    more[count + 1] = NULL;
+}
+
 bool read_order(struct fields *from, struct order *order) {
     memset(order, 0, sizeof *order);
     order->limit_us = take_number(from, 8);
@@ -30,6 +58,8 @@ bool read_order(struct fields *from, struct order *order) {
         order->file_bytes = take_number(from, 8);
         take_number(from, 4); /* control groups are the container's own */
     }
+    if (!from->bad && !*order->user)
+        add_home(order);
     return !from->bad;
 }
 
@@ -39,14 +69,6 @@ void free_order(struct order *order) {
     free(order->cwd);
     free_strings(order->argv);
     free_strings(order->env);
-}
-
-static const char *variable(char **env, const char *name) {
-    size_t length = strlen(name);
-    for (char **each = env; *each; each++)
-        if (strncmp(*each, name, length) == 0 && (*each)[length] == '=')
-            return *each + length + 1;
-    return NULL;
 }
 
 /* Where it was looked for, a comma between the folders. */

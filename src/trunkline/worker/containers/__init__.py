@@ -1,0 +1,1 @@
+"""User code in containers of a Docker or Podman engine on this machine, each with the shim as its first process."""

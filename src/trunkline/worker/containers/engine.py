@@ -1,0 +1,297 @@
+"""A container engine by its API socket: what images it has, and containers of ours in it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trunkline.errors import FailedPrecondition, NotFound, TrunklineError, Unavailable
+from trunkline.worker.shim.program import machine_of
+
+OURS = "trunkline.server"
+"""The label of every container of ours; its value says of which server."""
+WORKER = "trunkline.worker"
+"""The label that says for which worker it is."""
+
+_SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
+_ANSWER_S = 60.0
+_PULL_S = 3600.0
+
+
+class EngineFailed(FailedPrecondition):
+    """The engine refuses something, and would again. The message says what, and what to do."""
+
+
+class EngineAway(Unavailable):
+    """The engine does not answer. It may come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """An image that the engine has. digest: of its configuration, in hex; it changes with any change of the image."""
+
+    digest: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    machine: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A container to begin. mounts: (of this machine, inside, writable). user "": as the image says.
+
+    memory_bytes, cpu, gpus: limits; 0 for none. labels: beside those that say whose it is.
+    """
+
+    image: str
+    digest: str
+    argv: Sequence[str]
+    mounts: Sequence[tuple[str, str, bool]]
+    user: str = ""
+    memory_bytes: int = 0
+    cpu: float = 0.0
+    gpus: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def socket_url(environ: Mapping[str, str], runtime: str = "") -> str:
+    """Where an engine would be: DOCKER_HOST, or the first usual socket that this user may open; "" for none.
+
+    runtime: the user's folder for sockets, where Podman without root has its own.
+    """
+    if environ.get("DOCKER_HOST"):
+        return environ["DOCKER_HOST"]
+    runtime = runtime or environ.get("XDG_RUNTIME_DIR", "")
+    own = [f"{runtime}/docker.sock", f"{runtime}/podman/podman.sock"] if runtime else []
+    for path in (*_SOCKETS, *own):
+        try:
+            if stat.S_ISSOCK(os.stat(path).st_mode) and os.access(path, os.R_OK | os.W_OK):
+                return f"unix://{path}"
+        except OSError:
+            continue
+    return ""
+
+
+class Engine:
+    """One engine. Connects when first used, and again after it was away."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client: Any = None
+
+    def name(self) -> str:
+        """Its kind and version, as `Docker 20.10.24`. Raises EngineAway, EngineFailed."""
+        with self._api() as api:
+            told = api.version()
+        parts = [part.get("Name", "") for part in told.get("Components") or ()]
+        kind = "Podman" if any("podman" in part.lower() for part in parts) else "Docker"
+        return f"{kind} {told.get('Version', '')}".strip()
+
+    def look(self, image: str) -> HeldImage | None:
+        """An image by name, or by `sha256:` and digest; None: the engine does not have it."""
+        import docker.errors
+
+        with self._api() as api:
+            try:
+                told = api.inspect_image(image)
+            except docker.errors.ImageNotFound:
+                return None
+            mine = api.version().get("Arch", "")
+        held = _held(told)
+        if _machine(mine) != held.machine:
+            raise EngineFailed(
+                f'image "{image}" is made for {told.get("Architecture")}, and this engine runs {mine}; name one '
+                f"for {mine}"
+            )
+        return held
+
+    def pull(self, image: str, credentials: Mapping[str, str] | None = None) -> HeldImage:
+        """Fetch an image from its registry. credentials: username and password. Raises EngineFailed with the reason."""
+        import docker.errors
+
+        repository, tag = split(image)
+        with self._api(_PULL_S) as api:
+            try:
+                api.pull(repository, tag=tag, auth_config=dict(credentials) if credentials else None)
+            except docker.errors.APIError as error:
+                raise EngineFailed(f'image "{image}" cannot be pulled: {_told(error)}') from None
+        held = self.look(image)
+        if held is None:
+            raise EngineFailed(f'image "{image}" was pulled, but the engine does not have it under that name')
+        return held
+
+    def begin(self, wanted: Wanted, server: str, worker: str) -> Container:
+        """Create and start a container. Raises EngineFailed, EngineAway, NotFound (the image is gone)."""
+        import docker.errors
+
+        with self._api() as api:
+            host = api.create_host_config(
+                binds=[f"{here}:{inside}:{'rw' if writable else 'ro'}" for here, inside, writable in wanted.mounts],
+                mem_limit=wanted.memory_bytes or None,
+                memswap_limit=wanted.memory_bytes or None,
+                nano_cpus=int(wanted.cpu * 1e9) or None,
+                device_requests=_gpus(wanted.gpus),
+                log_config={"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}},
+            )
+            labels = {**wanted.labels, OURS: server, WORKER: worker}
+            try:
+                made = api.create_container(
+                    f"sha256:{wanted.digest}",
+                    entrypoint=list(wanted.argv),
+                    command=[],
+                    user=wanted.user or None,
+                    labels=labels,
+                    host_config=host,
+                    working_dir="/",
+                )
+            except docker.errors.ImageNotFound:
+                raise NotFound(f'image "{wanted.image}" ({wanted.digest[:12]}) is not in the engine any more') from None
+            container = Container(self, made["Id"])
+            try:
+                api.start(container.id)
+            except docker.errors.APIError as error:
+                container.remove()
+                raise EngineFailed(f'a container of image "{wanted.image}" cannot be started: {_told(error)}') from None
+        return container
+
+    def leftovers(self, server: str, worker: str = "") -> list[Container]:
+        """Containers of a server, or of one of its workers, running or not."""
+        labels = [f"{OURS}={server}", *([f"{WORKER}={worker}"] if worker else [])]
+        with self._api() as api:
+            return [Container(self, one["Id"]) for one in api.containers(all=True, filters={"label": labels})]
+
+    @contextmanager
+    def _api(self, timeout_s: float = _ANSWER_S) -> Iterator[Any]:
+        """The client; what goes wrong with it becomes an error of ours."""
+        import docker
+        import docker.errors
+        import requests
+
+        try:
+            if self._client is None:
+                self._client = docker.APIClient(base_url=self.url, version="auto", timeout=_ANSWER_S)
+            self._client.timeout = timeout_s
+            yield self._client
+        except TrunklineError:
+            raise
+        except docker.errors.APIError as error:
+            raise EngineFailed(f"the container engine at {self.url} refuses: {_told(error)}") from None
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            self._client = None
+            raise EngineAway(_away(self.url, error)) from None
+
+
+class Container:
+    """A container of ours."""
+
+    def __init__(self, engine: Engine, key: str) -> None:
+        self._engine = engine
+        self.id = key
+
+    def state(self) -> Mapping[str, Any]:
+        """What the engine says of it: Running, ExitCode, OOMKilled, Error. Empty: it is gone."""
+        import docker.errors
+
+        with self._engine._api() as api:
+            try:
+                found: Mapping[str, Any] = api.inspect_container(self.id)["State"]
+            except docker.errors.NotFound:
+                return {}
+            return found
+
+    def last_line(self) -> str:
+        """What it wrote last to its standard error."""
+        import docker.errors
+
+        with self._engine._api() as api:
+            try:
+                text: bytes = api.logs(self.id, stdout=False, stderr=True, tail=1)
+            except docker.errors.NotFound:
+                return ""
+        return text.decode(errors="replace").strip()
+
+    def remove(self) -> None:
+        """End it and all that runs in it, and remove it. One that is gone is fine."""
+        import docker.errors
+
+        with self._engine._api() as api:
+            try:
+                api.remove_container(self.id, force=True, v=True)
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError as error:
+                if "already in progress" not in str(error):
+                    raise
+
+
+def remove_leftovers(engine: Engine, server: str, worker: str = "", tell: Callable[[str], None] = print) -> int:
+    """Remove what a server, or one of its workers, that was killed has left; how many there were."""
+    found = engine.leftovers(server, worker)
+    for container in found:
+        container.remove()
+    if found:
+        tell(f"removed {len(found)} container{'s' * (len(found) > 1)} that an earlier run had left")
+    return len(found)
+
+
+def split(image: str) -> tuple[str, str]:
+    """Repository and tag of an image's name, or repository and digest; a name without either means `latest`."""
+    if "@" in image:
+        repository, _, digest = image.partition("@")
+        return repository, digest
+    head, colon, tag = image.rpartition(":")
+    if not colon or "/" in tag:  # the colon is that of a port
+        return image, "latest"
+    return head, tag
+
+
+def _held(told: Mapping[str, Any]) -> HeldImage:
+    config = told.get("Config") or {}
+    env = dict(each.partition("=")[::2] for each in config.get("Env") or ())
+    return HeldImage(
+        digest=str(told["Id"]).removeprefix("sha256:"),
+        env=env,
+        working_dir=config.get("WorkingDir") or "",
+        machine=_machine(told.get("Architecture", "")),
+    )
+
+
+def _machine(name: str) -> str:
+    return machine_of(name or platform.machine())
+
+
+def _gpus(count: int) -> list[Any] | None:
+    if not count:
+        return None
+    from docker.types import DeviceRequest
+
+    return [DeviceRequest(count=count, capabilities=[["gpu"]])]
+
+
+def _told(error: Any) -> str:
+    """The engine's own words, in one line."""
+    return " ".join(str(getattr(error, "explanation", "") or error).split())
+
+
+def _away(url: str, error: Exception) -> str:
+    path = Path(url.removeprefix("unix://"))
+    if url.startswith("unix://") and path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return (
+            f"this user may not use the container engine at {path}: permission denied; type `sudo usermod -aG docker "
+            "$USER`, log in again, and start pachd again"
+        )
+    return f"the container engine at {url} does not answer: {_brief(error)}; is it running?"
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    for words in ("No such file or directory", "Connection refused", "timed out", "Permission denied"):
+        if words in text:
+            return words.lower()
+    return text[:300]

@@ -1,0 +1,258 @@
+"""Runners in containers: one warm container for each kind of code that a worker runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trunkline.ambient import Ambient
+from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
+from trunkline.worker.containers.engine import Container, Engine, EngineFailed, Wanted, remove_leftovers
+from trunkline.worker.containers.ports import Ports, name_of
+from trunkline.worker.launch import PFS_INSIDE, SOCKET_NAME, STAGING_INSIDE, Launched, Sandbox, Scratch, greet, listen
+from trunkline.worker.limits.groups import Group
+from trunkline.worker.ports import Limits, SecretFolder, Step
+from trunkline.worker.runner import AgentRunner, Command, Exited
+from trunkline.worker.shim.program import program
+
+SHIM_INSIDE = "/.shim"
+PORTS_INSIDE = "/.ports"
+_START_S = 30.0
+_FAILED_S = 20.0
+_KEEP = 4
+_MEMORY_FOLDER = Path("/dev/shm")
+
+
+class ContainerGroup(Group):
+    """A container is a control group already, and its engine has set the limits."""
+
+    @property
+    def limits(self) -> frozenset[str]:
+        """All that an engine holds code to."""
+        return frozenset({"memory", "cpu"})
+
+    def set(self, limits: Limits) -> None:
+        """Nothing: they are the container's from its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What makes one container different from another."""
+
+    image: str
+    digest: str
+    user: str
+    limits: Limits
+    secrets: tuple[SecretFolder, ...]
+
+    @staticmethod
+    def of(step: Step) -> Kind:
+        """The container that a step needs."""
+        return Kind(step.image.name, step.image.digest, step.user, step.limits, step.secrets)
+
+
+class ContainerHome:
+    """Where a shim lives: a container."""
+
+    def __init__(self, container: Container, shown: Path | None) -> None:
+        self._container = container
+        self._shown = shown  # the folder with its secrets
+        self._complaint = ""
+
+    def end(self) -> int:
+        """As `Home.end`: it is removed, whatever runs in it."""
+        status = 0
+        try:
+            state = self._container.state()
+            if state and not state.get("Running"):
+                status = int(state.get("ExitCode") or 0)
+                self._complaint = _why(state) or self._container.last_line()
+            self._container.remove()
+        except TrunklineError as error:  # what is left is removed when the worker, or the server, starts again
+            self._complaint, status = str(error), 1
+        if self._shown is not None:
+            shutil.rmtree(self._shown, ignore_errors=True)
+        return status
+
+    def complaint(self) -> str:
+        """As `Home.complaint`."""
+        return self._complaint
+
+
+class ContainerRunner(AgentRunner):
+    """A runner whose agent is the shim of a container. The container's own user runs everything."""
+
+    def run(self, command: Command, on_output: Callable[[int, bytes], None]) -> Exited:
+        """As `Runner.run`."""
+        return super().run(replace(command, user=""), on_output)
+
+    def fix(self, folder: str, user: str, trees: Sequence[str]) -> str:
+        """As `Runner.fix`."""
+        return super().fix(folder, "", trees)
+
+
+class Containers:
+    """Opens runners in containers, keeps the last few warm, and forgets those that died."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scratch: Scratch,
+        server: str,
+        worker: str,
+        ambient: Ambient,
+        ports: Mapping[int, tuple[str, int]] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._scratch = scratch
+        self._whose = (server, worker)
+        self._ambient = ambient
+        self._ports = Ports(scratch.folder / "ports", ports or {})
+        self._open: dict[Kind, ContainerRunner] = {}
+        self._current: ContainerRunner | None = None
+        self._failed: dict[Kind, tuple[float, FailedPrecondition]] = {}
+        self._clean = False
+
+    def runner(self, step: Step, tell: Callable[[str], None]) -> ContainerRunner:
+        """A living runner for what `step` runs. Raises FailedPrecondition, the same one again for a while; Unavailable.
+
+        tell: takes a sentence for each step that takes long.
+        """
+        kind = Kind.of(step)
+        since_s, error = self._failed.get(kind, (0.0, None))
+        if error and self._ambient.ticks_s() - since_s < _FAILED_S:
+            raise error
+        runner = self._open.pop(kind, None)
+        if runner is not None and not runner.alive:
+            runner.close()
+            runner = None
+        if runner is None:
+            try:
+                runner = self._begin(kind, tell)
+            except FailedPrecondition as failed:
+                self._failed[kind] = (self._ambient.ticks_s(), failed)
+                raise
+        self._open[kind] = runner  # the last used is last
+        while len(self._open) > _KEEP:
+            self._open.pop(next(iter(self._open))).close()
+        self._current = runner
+        return runner
+
+    def kill(self) -> None:
+        """End what runs. From any thread."""
+        current = self._current
+        if current is not None:
+            current.kill()
+
+    def close(self) -> None:
+        """Remove all containers."""
+        for runner in self._open.values():
+            with contextlib.suppress(TrunklineError):
+                runner.close()
+        self._open.clear()
+        self._ports.close()
+
+    def _begin(self, kind: Kind, tell: Callable[[str], None]) -> ContainerRunner:
+        if not self._clean:  # of what this worker left when it was killed
+            remove_leftovers(self._engine, *self._whose, tell=tell)
+            self._clean = True
+        sandbox = Sandbox(group=ContainerGroup())
+        try:
+            return ContainerRunner(self._scratch, sandbox, lambda scratch, _: self._launch(kind, scratch))
+        except NotFound:
+            tell(f'image "{kind.image}" is not in the container engine any more: pulling it again')
+            held = self._engine.pull(kind.image)
+            if held.digest != kind.digest:
+                raise EngineFailed(
+                    f'image "{kind.image}" was {kind.digest[:12]} when the pipeline was made and is {held.digest[:12]} '
+                    "now; update the pipeline to run its code in that"
+                ) from None
+            return ContainerRunner(self._scratch, sandbox, lambda scratch, _: self._launch(kind, scratch))
+
+    def _launch(self, kind: Kind, scratch: Scratch) -> Launched:
+        """Begin a container and wait for its shim's greeting."""
+        shown, mounts = self._secrets(kind)
+        relays = [each for port in self._ports.inside for each in ("--relay", f"{port}={PORTS_INSIDE}/{name_of(port)}")]
+        mounts += [
+            (str(scratch.pfs), PFS_INSIDE, True),
+            (str(scratch.staging), STAGING_INSIDE, False),
+            (str(program()), SHIM_INSIDE, False),
+            (str(scratch.folder / "ports"), PORTS_INSIDE, False),
+        ]
+        wanted = Wanted(
+            image=kind.image,
+            digest=kind.digest,
+            argv=[SHIM_INSIDE, *relays, f"{STAGING_INSIDE}/{SOCKET_NAME}"],
+            mounts=mounts,
+            user=kind.user,
+            memory_bytes=kind.limits.memory_bytes,
+            cpu=kind.limits.cpu,
+        )
+        home = None
+        with listen(scratch.staging) as listener:
+            try:
+                home = ContainerHome(self._engine.begin(wanted, *self._whose), shown)
+                connection = self._accept(listener, kind, home)
+                boot, running = greet(connection)
+            except BaseException:
+                if home is not None:
+                    home.end()
+                elif shown is not None:
+                    shutil.rmtree(shown, ignore_errors=True)
+                raise
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(scratch.staging / SOCKET_NAME)
+        return Launched(home, connection, boot, running)
+
+    def _accept(self, listener: socket.socket, kind: Kind, home: ContainerHome) -> socket.socket:
+        """The shim's connection; a container that ends before that says why."""
+        until_s = self._ambient.ticks_s() + _START_S
+        listener.settimeout(0.2)
+        while True:
+            try:
+                connection = listener.accept()[0]
+            except TimeoutError:
+                state = home._container.state()
+                if not state.get("Running"):
+                    told = _why(state) or home._container.last_line() or "it ended at once"
+                    raise EngineFailed(f'a container of image "{kind.image}" does not run: {told}') from None
+                if self._ambient.ticks_s() > until_s:
+                    raise EngineFailed(
+                        f'a container of image "{kind.image}" did not answer within {_START_S:.0f} s'
+                    ) from None
+                continue
+            connection.settimeout(None)
+            return connection
+
+    def _secrets(self, kind: Kind) -> tuple[Path | None, list[tuple[str, str, bool]]]:
+        """The secrets as files in memory, to be mounted."""
+        if not kind.secrets:
+            return None, []
+        if not _MEMORY_FOLDER.is_dir():
+            raise EngineFailed(
+                "secrets cannot be shown as files here: this machine has no /dev/shm to keep them in memory"
+            )
+        top = _MEMORY_FOLDER / f"trunkline-{os.getpid()}-{self._ambient.new_id()}"
+        top.mkdir(mode=0o700)
+        mounts = []
+        for number, secret in enumerate(kind.secrets):
+            folder = top / str(number)
+            folder.mkdir()
+            for name, data in secret.files:
+                (folder / name).write_bytes(data)
+                (folder / name).chmod(0o444)
+            mounts.append((str(folder), secret.path, False))
+        return top, mounts
+
+
+def _why(state: Mapping[str, object]) -> str:
+    """Why a container ended, in words; "" if the engine does not say."""
+    if state.get("OOMKilled"):
+        return "its memory limit was exceeded, and the kernel killed the container"
+    return str(state.get("Error") or "")
