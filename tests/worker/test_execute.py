@@ -13,7 +13,7 @@ from fakes import bench_for, claim, datum, element
 from housing import sandbox_for
 from worlds import World
 
-from trunkline.worker import execute
+from trunkline.worker.inputs.environment import inherited
 from trunkline.worker.launch import CannotBuild
 from trunkline.worker.ports import Image, State, Step
 
@@ -186,7 +186,7 @@ def test_the_page_for_users_names_every_variable(world: World) -> None:
     assert found.all_results()[0].state is State.SUCCESS
     lines = [json.loads(line) for line in world.storage.log().splitlines()]
     set_ = {line["message"].partition("=")[0].replace("images", "<input>") for line in lines if line["user"]}
-    own = {name for name in set_ if name in ("PATH", "HOME") or not execute.inherited(name)}
+    own = {name for name in set_ if name in ("PATH", "HOME") or not inherited(name)}
     of_the_pool = {name for name in named if name.startswith("PACHD_") or name in ("PPS_POD_NAME", "PPS_NAMESPACE")}
     of_buckets = {name for name in named if name.startswith(("S3_", "AWS_"))}
     assert own == named - of_the_pool - of_buckets - {"VIRTUAL_ENV", "PACH_NAMESPACE"}

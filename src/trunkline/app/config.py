@@ -6,7 +6,7 @@ import argparse
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ RUNNERS = ("auto", "process", "container", "host")
 class Config:
     """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write.
 
+    `containers`: URL of a container engine's socket, "" for none.
     `cache_bytes` of content are kept in memory, `index_cache_bytes` of decoded file sets on disk.
     """
 
@@ -34,6 +35,7 @@ class Config:
     strict_images: bool = False
     expose: tuple[Path, ...] = ()
     log_level: str = "info"
+    containers: str = ""
     storage: str = ""
     cache_bytes: int = 64 << 20
     index_cache_bytes: int = 2 << 30
@@ -76,6 +78,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         strict_images=given.strict_images,
         expose=tuple(Path(path).absolute() for path in given.expose),
         log_level=given.log_level,
+        containers=_containers(given.containers, environ),
         storage=_storage(given.storage),
         cache_bytes=_bytes("cache-bytes", given.cache_bytes),
         index_cache_bytes=_bytes("index-cache-bytes", given.index_cache_bytes),
@@ -115,6 +118,21 @@ def _storage(url: str) -> str:
     if not is_place(url):
         raise InvalidArgument(f'storage "{url}" is no URL of an object store; write s3://BUCKET/PATH, gs:// or az://')
     return url
+
+
+def _containers(choice: str, environ: Mapping[str, str]) -> str:
+    """The URL of a container engine's socket; "" for none."""
+    if choice == "off":
+        return ""
+    if choice == "auto":
+        from trunkline.worker.containers.engine import socket_url
+
+        return socket_url(environ)
+    if "://" not in choice:
+        raise InvalidArgument(
+            f'containers "{choice}" is invalid: write auto, off, or unix:///PATH of an engine\'s socket'
+        )
+    return choice
 
 
 def _bytes(flag: str, text: str) -> int:
@@ -171,7 +189,24 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         default=env("INDEX_CACHE_BYTES", "2Gi"),
         help="decoded tables of files kept on disk, in the data folder (default 2Gi)",
     )
-    parser.add_argument("--workers", metavar="N", default=env("WORKERS"), help="workers (default: one per core)")
+    _add_running(parser, env, on)
+    parser.add_argument(
+        "--log-level", default=env("LOG_LEVEL", "info"), choices=["debug", "info", "warning", "error"], help="(info)"
+    )
+    parser.add_argument("--version", action="version", version=f"Trunkline {__version__}")
+    return parser
+
+
+def _add_running(parser: argparse.ArgumentParser, env: Callable[[str, str], str], on: Callable[[str], bool]) -> None:
+    """Flags about where user code runs."""
+    parser.add_argument(
+        "--containers",
+        metavar="URL",
+        default=env("CONTAINERS", "auto"),
+        help="socket of the Docker or Podman engine that runs pipelines whose spec names an image: auto (DOCKER_HOST, "
+        "or the usual sockets), off, or unix:///PATH (auto)",
+    )
+    parser.add_argument("--workers", metavar="N", default=env("WORKERS", ""), help="workers (default: one per core)")
     parser.add_argument("--runner", default=env("RUNNER", "auto"), help=f"where user code runs: {', '.join(RUNNERS)}")
     parser.add_argument(
         "--insecure", action="store_true", default=on("INSECURE"), help="allow an address that others can reach"
@@ -182,12 +217,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         default=on("STRICT_IMAGES"),
         help="refuse pipelines whose image nothing here provides, instead of running them on this machine's files",
     )
-    exposed = [path for path in env("EXPOSE").split(os.pathsep) if path]
+    exposed = [path for path in env("EXPOSE", "").split(os.pathsep) if path]
     parser.add_argument(
         "--expose", metavar="PATH", action="append", default=exposed, help="a path that user code may write; repeatable"
     )
-    parser.add_argument(
-        "--log-level", default=env("LOG_LEVEL", "info"), choices=["debug", "info", "warning", "error"], help="(info)"
-    )
-    parser.add_argument("--version", action="version", version=f"Trunkline {__version__}")
-    return parser

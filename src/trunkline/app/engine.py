@@ -44,6 +44,7 @@ from trunkline.api.work.search import ClusterLogDoor, LogsDoor
 from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config, origin_of
+from trunkline.app.containers.side import ContainerSide
 from trunkline.app.identity import identity_of
 from trunkline.app.pool import Site, open_pool
 from trunkline.app.standing import StandingWorkers
@@ -105,8 +106,11 @@ class Engine:
         )
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
+        self._containers = ContainerSide(config.containers, self._identity.cluster_id)
         self._rules = Rules(
-            strict_images=config.strict_images, can_limit=rung.limits if rung is not None else CAN_LIMIT
+            engine=self._containers.name(),
+            strict_images=config.strict_images,
+            can_limit=rung.limits if rung is not None else CAN_LIMIT,
         )
         known = members(self._rules)
         self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
@@ -198,7 +202,9 @@ class Engine:
         self._leases.start()
         self._collector.start()
         if self._rung is not None:
-            site = Site(self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone)
+            self._containers.start(self._files, self._pps.vault)
+            server = self._identity.cluster_id
+            site = Site(self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone, server)
             self._fleet = open_pool(site)
             self._standing = StandingWorkers(site, self._catalog)
             self._fleet.start()
@@ -227,6 +233,7 @@ class Engine:
             self._standing.stop()
         if self._fleet is not None:
             self._fleet.stop()
+        self._containers.stop()
         self._leases.stop()
         self._collector.stop()
         self._upkeep.stop()

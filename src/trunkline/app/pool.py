@@ -62,7 +62,7 @@ def masked(config: Config) -> tuple[str, ...]:
 class Site:
     """What every worker of this server is told. address: where the server is reached; token: what it shows there.
 
-    gone: told of each worker that died of itself.
+    gone: told of each worker that died of itself. server: whose containers are removed when it comes back.
     """
 
     config: Config
@@ -71,6 +71,7 @@ class Site:
     token: str = field(repr=False)
     ambient: Ambient
     gone: Callable[[str, str], None]
+    server: str = ""
 
     @property
     def env(self) -> dict[str, str]:
@@ -100,6 +101,8 @@ class Site:
             runner=self.rung.name,
             masked=masked(config),
             expose=tuple(map(str, config.expose)),
+            containers=config.containers,
+            server=self.server,
             variables={
                 "PACHD_PEER_SERVICE_HOST": host,
                 "PACHD_PEER_SERVICE_PORT": str(port),

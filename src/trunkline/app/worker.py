@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from trunkline.app.inside.buckets import ServedBuckets
 from trunkline.app.inside.door import Door, open_door
 from trunkline.app.memory import few_arenas
 from trunkline.app.worker_storage import WorkerStorage
+from trunkline.client.address import parse
 from trunkline.client.connection import connect
 from trunkline.client.work.workers import RemoteServer
 from trunkline.errors import TrunklineError
@@ -29,6 +31,8 @@ from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
 from trunkline.worker.batching.batches import Batching
 from trunkline.worker.batching.desk import Desk
+from trunkline.worker.containers.engine import Engine
+from trunkline.worker.containers.housing import Containers
 from trunkline.worker.execute import Bench, Execution, Interrupt, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
@@ -67,7 +71,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told. address: of its server; folder: scratch of its own; blobs: folder or URL of the bytes.
 
     cache, images: folders that all workers of a machine share, the first up to a limit. masked, expose: host paths
-    that user code must not see, and may write.
+    that user code must not see, and may write. containers: URL of the engine, "" for none; server: whose its containers
+    are.
     """
 
     name: str
@@ -80,6 +85,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     runner: str = "auto"
     masked: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
+    containers: str = ""
+    server: str = ""
     variables: dict[str, str] = {}
     standing: Standing | None = None
 
@@ -203,7 +210,20 @@ def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int, group: G
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
     variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
-    return open_bench(rung, folder, images, ambient, variables, buckets)
+    return open_bench(rung, folder, images, ambient, variables, buckets, _containers(settings, port))
+
+
+def _containers(settings: WorkerSettings, port: int) -> Callable[[Scratch], Containers] | None:
+    """What opens containers, if there is an engine. Code in them reaches the server and this worker on 127.0.0.1."""
+    if not settings.containers:
+        return None
+    outer = parse(settings.address)
+    ports = {outer.port: (outer.host, outer.port), port: ("127.0.0.1", port)}
+
+    def begin(scratch: Scratch) -> Containers:
+        return Containers(Engine(settings.containers), scratch, settings.server, settings.name, RealAmbient(), ports)
+
+    return begin
 
 
 def programs() -> tuple[str, ...]:

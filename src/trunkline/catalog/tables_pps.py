@@ -60,6 +60,23 @@ pipeline_versions = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False, default=""),
     Index("pipeline_versions_by_commit", "spec_commit"),
+    # Those whose image the container engine was not asked for yet, or did not have.
+    Index(
+        "pipeline_versions_without_image",
+        "pipeline",
+        sqlite_where=text("runner = 'container' AND image_digest = ''"),
+        postgresql_where=text("runner = 'container' AND image_digest = ''"),
+    ),
+)
+
+container_images = Table(
+    "container_images",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    # What the image says of its code: a JSON object of variables, and the folder to run in.
+    Column("env", Text, nullable=False),
+    Column("working_dir", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 spec_defaults = Table(

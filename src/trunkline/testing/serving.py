@@ -196,7 +196,9 @@ class PachdProcess:
 def _plain_environment() -> dict[str, str]:
     """Ours, without settings of another server, and without the word that has Python compile us at every start."""
     ours = ("PACH", "TRUNKLINE_", "PYTHONDONTWRITEBYTECODE")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    # Only tests of containers want those: what else runs here has nothing to do with the rest.
+    plain = {"TRUNKLINE_CONTAINERS": "off"}
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | plain
 
 
 def documents(text: str) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,10 @@ class WorkInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Where code runs: a registered image by digest with its file sets, or, with digest "", the host's own files."""
+    """Where code runs: a registered image by digest with its file sets, or, with digest "", the host's own files.
+
+    contained: in a container of the image with this digest, which the worker's engine has.
+    """
 
     name: str = ""
     digest: str = ""
@@ -36,6 +39,7 @@ class WorkImage(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     python: str = ""
     requirements: str = ""
+    contained: bool = False
 
 
 class WorkSecret(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,12 @@ from trunkline.errors import FailedPrecondition, TrunklineError
 from trunkline.worker import outcome
 from trunkline.worker.ahead import PASSING
 from trunkline.worker.collect import Collector, Found
+from trunkline.worker.containers.housing import Containers
 from trunkline.worker.images import Housing, Images
+from trunkline.worker.inputs.environment import claim_environment
 from trunkline.worker.inputs.pipes import Feeder
-from trunkline.worker.inputs.variables import environment, reserved
-from trunkline.worker.launch import HOME_INSIDE, PFS_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
+from trunkline.worker.inputs.variables import environment
+from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Sandbox, Scratch
 from trunkline.worker.layout import Pfs, Prepared
 from trunkline.worker.limits.disk import too_much, wait_for_room
 from trunkline.worker.limits.volumes import Place, Places, full, volume_of
@@ -26,20 +27,6 @@ from trunkline.worker.outcome import Attempt
 from trunkline.worker.ports import Buckets, Claim, NoBuckets, Output, Result, State
 from trunkline.worker.rungs import HostScratch, Rung, lock_pfs
 from trunkline.worker.runner import AgentLost, Command, Exited, Runner
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_INHERITED = (
-    "PATH",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "NO_PROXY",
-    "no_proxy",
-)
-_INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "HTTP_", "HTTPS_", "http_", "https_")
 
 
 @dataclass
@@ -62,11 +49,12 @@ def open_bench(
     ambient: Ambient,
     variables: Mapping[str, str] | None = None,
     buckets: Buckets | None = None,
+    open_containers: Callable[[Scratch], Containers] | None = None,
 ) -> Bench:
     """A bench on `rung`, with its scratch in `folder`, which is this worker's alone. Raises FailedPrecondition.
 
     variables: of the worker, for user code: addresses and names (behaviour C.8). buckets: none, for claims that need
-    none.
+    none. open_containers: None where there is no engine for them.
     """
     if rung.sandbox.namespaces:
         scratch, inside = Scratch(folder).make(), STAGING_INSIDE
@@ -79,13 +67,30 @@ def open_bench(
     def place(pfs: str) -> Place:
         return Pfs(Path(pfs), inside), Collector(pfs, str(scratch.staging), inside)
 
+    containers = open_containers(scratch) if open_containers is not None else None
+
+    def runner(claim: Claim, tell: Callable[[str], None]) -> Runner:
+        if not claim.step.image.contained:
+            return housing.runner(claim.step.image, tell, claim.step.secrets, volume_of(claim.step))
+        if containers is None or not rung.sandbox.namespaces:
+            raise FailedPrecondition(
+                f'the pipeline runs in a container of image "{claim.step.image.name}", and this server has no engine '
+                "for containers now; start it again with one, or update the pipeline"
+            )
+        return containers.runner(claim.step, tell)
+
+    def each(work: Callable[[Housing | Containers], None]) -> None:
+        work(housing)
+        if containers is not None:
+            work(containers)
+
     return Bench(
         scratch=scratch,
         sandbox=rung.sandbox,
         places=Places(place(str(scratch.pfs)), place),
-        runner=lambda claim, tell: housing.runner(claim.step.image, tell, claim.step.secrets, volume_of(claim.step)),
-        kill=housing.kill,
-        close=housing.close,
+        runner=runner,
+        kill=lambda: each(lambda one: one.kill()),
+        close=lambda: each(lambda one: one.close()),
         ambient=ambient,
         inside=inside,
         variables=dict(variables or {}),
@@ -149,7 +154,7 @@ class Execution:
         self._interrupt = interrupt
         self._row = claim.first
         self._timing = Timing(0)
-        self._env = _claim_environment(bench, claim)
+        self._env = claim_environment(bench, claim)
         self._secret = {name: os.fsdecode(value) for name, value in claim.step.secret_env.items()}
         self._pfs, self._collector = bench.places.disk
         self._stdin = self._write_stdin("stdin", claim.step.stdin)
@@ -347,43 +352,3 @@ class Execution:
 
 class _Again(Exception):
     """The datum is to be run again, by order."""
-
-
-def inherited(name: str) -> bool:
-    """Whether code gets this variable of the worker's own."""
-    return name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
-
-
-def _claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
-    """Variables that are the same for all datums of a claim; those of ours win over the spec's."""
-    step = claim.step
-    env = {name: value for name, value in os.environ.items() if inherited(name)}
-    env.setdefault("PATH", _PATH)
-    env |= step.image.env
-    env |= {name: value for name, value in step.env.items() if not reserved(name)}
-    if step.image.python or step.image.requirements:
-        env["PATH"] = f"{VENV_INSIDE}/bin:{env['PATH']}"
-        env["VIRTUAL_ENV"] = VENV_INSIDE
-    env["PATH"] += f":{os.path.dirname(sys.executable)}"  # there pachctl lies
-    env["HOME"] = HOME_INSIDE if bench.sandbox.namespaces else str(bench.scratch.tmp / "home")
-    env |= bench.variables
-    env |= _to_buckets(bench, claim, env)
-    if claim.job.id:
-        env |= {"PACH_JOB_ID": claim.job.id, "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id}
-    else:
-        env["PACH_CONFIG"] = "/pachctl/config.json"
-    env |= {
-        "PPS_PIPELINE_NAME": claim.job.pipeline.name,
-        "PPS_PROJECT_NAME": claim.job.pipeline.project,
-        "PPS_SPEC_COMMIT": claim.spec_commit,
-    }
-    return env
-
-
-def _to_buckets(bench: Bench, claim: Claim, env: Mapping[str, str]) -> dict[str, str]:
-    """Variables by which code finds its buckets, for which no proxy is of use."""
-    found = dict(bench.buckets.begin(claim))
-    if found and any(name.lower() == "http_proxy" for name in env):
-        around = [value for name in ("NO_PROXY", "no_proxy") if (value := env.get(name))]
-        found |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(["127.0.0.1", *around]))
-    return found

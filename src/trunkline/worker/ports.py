@@ -53,6 +53,7 @@ class Image:
     """Where code runs: a registered folder by `digest`, with its variables; digest "": the host's own files.
 
     python, requirements: of the virtual environment to put first on PATH; both "": none.
+    contained: in a container of an image that the engine has under this digest.
     """
 
     digest: str = ""
@@ -62,6 +63,7 @@ class Image:
     user: str = ""
     python: str = ""
     requirements: str = ""
+    contained: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def step_of(handed: Handed, image_filesets: Sequence[str], given: Given = Given(
     step = _step(handed.spec, handed.image, image_filesets, given)
     return msgspec.structs.replace(
         step,
+        image=msgspec.structs.replace(step.image, contained=handed.contained),
         inputs=_inputs(handed),
         code=code,
         output_commit=handed.leased.job.job.id,

@@ -50,6 +50,14 @@ CREATE TABLE collector (
 	CONSTRAINT collector_is_one_row CHECK (id = 1)
 );
 
+CREATE TABLE container_images (
+	digest VARCHAR(64) NOT NULL,
+	env TEXT NOT NULL,
+	working_dir TEXT NOT NULL,
+	CONSTRAINT pk_container_images PRIMARY KEY (digest)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE cursors (
 	name VARCHAR(64) NOT NULL,
 	position BIGINT NOT NULL,
@@ -361,6 +369,8 @@ CREATE TABLE pipeline_versions (
 );
 
 CREATE INDEX pipeline_versions_by_commit ON pipeline_versions (spec_commit);
+
+CREATE INDEX pipeline_versions_without_image ON pipeline_versions (pipeline) WHERE runner = 'container' AND image_digest = '';
 
 CREATE TABLE repos (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

@@ -256,6 +256,7 @@ def _image(image: WorkImage) -> ports.Image:
         user=image.user,
         python=image.python,
         requirements=image.requirements,
+        contained=image.contained,
     )
 
 

@@ -193,7 +193,14 @@ TOLERATION = Message(
         "toleration_seconds": INT64,
     }
 )
-OWN = Message({"writable_inputs": FLAG, "on_failure": Name(("", "fail", "skip")), "limit": Share()})
+OWN = Message(
+    {
+        "writable_inputs": FLAG,
+        "on_failure": Name(("", "fail", "skip")),
+        "limit": Share(),
+        "runner": Name(("", "process", "container")),
+    }
+)
 """Our own fields, under the key `trunkline`."""
 
 REQUEST = Message(

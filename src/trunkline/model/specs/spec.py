@@ -218,11 +218,13 @@ class Own:
     """Our own fields, under the key `trunkline`. writable_inputs: datums get writable copies of their inputs.
 
     on_failure: "skip": a job succeeds without the datums that fail. limit: how many may, as "7" or "5%"; "": all.
+    runner: "process" or "container", where the code is to run; "": as its image is found.
     """
 
     writable_inputs: bool = False
     on_failure: str = ""
     limit: str = ""
+    runner: str = ""
 
     @property
     def may_fail(self) -> str:

@@ -12,6 +12,7 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ClaimRow
+from trunkline.catalog.work.containers import CONTAINER
 from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted
 from trunkline.model.datums import DatumTable
@@ -19,8 +20,9 @@ from trunkline.model.names import Commit, Pipeline
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pfs.files import Files
-from trunkline.pfs.images import ImageInfo, inspect_image
+from trunkline.pfs.images import ImageInfo
 from trunkline.pps.claims.leases import Leased, claim, shorten
+from trunkline.pps.images.where import image_of
 from trunkline.pps.tables import Tables, slice_of
 
 
@@ -29,7 +31,7 @@ class Handed:
     """All that a worker needs for a range that it has leased. datums: those of the range, in order of running.
 
     inputs: the file sets of each input's commit. deaths: for rows on which workers died, how many. image: where the
-    code runs, None for the host's own files.
+    code runs, None for the host's own files. contained: in a container.
     """
 
     leased: Leased
@@ -39,6 +41,7 @@ class Handed:
     inputs: tuple[Input, ...]
     datums: DatumTable
     deaths: dict[int, int]
+    contained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ def _handed(tx: Tx, leased: Leased, datums: DatumTable, records: Mapping[int, tu
         leased=leased,
         spec=PipelineSpec.from_json(version.effective_spec),
         spec_commit=version.spec_commit,
-        image=inspect_image(tx, version.image_digest) if version.image_digest else None,
+        image=image_of(tx, version),
+        contained=version.runner == CONTAINER,
         inputs=inputs,
         datums=datums,
         deaths=claim_rows.deaths_in(tx, job.seq, leased.claim.gen, leased.claim.done, leased.claim.last),

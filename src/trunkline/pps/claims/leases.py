@@ -20,6 +20,7 @@ from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ClaimRow
+from trunkline.catalog.work.containers import pipelines_waiting
 from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted
 from trunkline.model.jobs import PipelineState
@@ -192,6 +193,7 @@ def claim(
         rows = [row for row in rows if jobs[row.job].job.pipeline == pipeline]
     else:
         held_back = pipeline_rows.in_state(tx, PipelineState.CRASHING.value)
+        held_back |= pipelines_waiting(tx)
         held_back |= {row.key for row in pipeline_rows.standing(tx)}  # each has a worker that asks for it by name
         rows = [row for row in rows if row.pipeline not in held_back]
     busy: dict[int, int] = {}

@@ -15,8 +15,9 @@ from trunkline.model.names import Branch, Pipeline
 from trunkline.model.specs import PipelineSpec
 from trunkline.model.specs.spec import Service
 from trunkline.pfs.graph import commits
-from trunkline.pfs.images import ImageInfo, inspect_image
+from trunkline.pfs.images import ImageInfo
 from trunkline.pps import lineage
+from trunkline.pps.images.where import image_of
 from trunkline.pps.machine import SERVICE, SPOUT, TRANSFORM
 
 
@@ -98,7 +99,7 @@ def stand(tx: Tx, pipeline: Pipeline) -> Stand | None:
     if row.stopped or row.kind != SPOUT:
         return None
     spec = PipelineSpec.from_json(version.effective_spec)
-    image = inspect_image(tx, version.image_digest) if version.image_digest else None
+    image = image_of(tx, version)
     return Stand(row.key, pipeline, spec, version, image)
 
 

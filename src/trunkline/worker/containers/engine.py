@@ -20,8 +20,8 @@ WORKER = "trunkline.worker"
 """The label that says for which worker it is."""
 
 _SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
-_ANSWER_S = 60.0
-_PULL_S = 3600.0
+_ANSWER_S = 60
+_PULL_S = 3600
 
 
 class EngineFailed(FailedPrecondition):
@@ -167,7 +167,7 @@ class Engine:
             return [Container(self, one["Id"]) for one in api.containers(all=True, filters={"label": labels})]
 
     @contextmanager
-    def _api(self, timeout_s: float = _ANSWER_S) -> Iterator[Any]:
+    def _api(self, timeout_s: int = _ANSWER_S) -> Iterator[Any]:
         """The client; what goes wrong with it becomes an error of ours."""
         import docker
         import docker.errors

@@ -198,7 +198,7 @@ class Containers:
             try:
                 home = ContainerHome(self._engine.begin(wanted, *self._whose), shown)
                 connection = self._accept(listener, kind, home)
-                boot, running = greet(connection)
+                boot, running, _ = greet(connection)
             except BaseException:
                 if home is not None:
                     home.end()

@@ -115,7 +115,9 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "err_cmd": Field("Runs after a try that failed. If it ends well, the datum counts as recovered.", ["true"]),
         "env": Field("Environment variables of the code.", {"THRESHOLD": "0.5"}),
         "secrets": Field("Secrets for the code.", [{"name": "token", "key": "value", "envVar": "TOKEN"}]),
-        "image_pull_secrets": Field("Secrets that let the image be pulled.", ["registry"], kubernetes=True),
+        "image_pull_secrets": Field(
+            "Secrets that let the image be pulled, as `docker login` writes them.", ["registry"]
+        ),
         "stdin": Field("Lines that `cmd` reads, each ended.", ["cp /pfs/images/* /pfs/out"]),
         "err_stdin": Field("Lines that `errCmd` reads.", ["echo bad > /pfs/out/report"]),
         "accept_return_code": Field("Exit codes that count as success beside 0.", [3]),
@@ -218,6 +220,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "With `skip`: how many datums of a job may fail, as a number or a share; beyond it the job fails.",
             "5%",
             "all",
+        ),
+        "runner": Field(
+            "Where the code runs: as a `process`, or in a `container` of the image.",
+            "process",
+            "a container where an engine answers, the image is not registered, and the spec names one",
         ),
     },
 }

@@ -1,0 +1,1 @@
+"""What a server does about containers."""

@@ -1,0 +1,145 @@
+"""Pipelines in containers, as a user has them: same spec and same bytes as with processes, and clear reasons."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dockers import engine_url, make_image, remove_image
+
+from trunkline.ambient import RealAmbient
+from trunkline.testing.serving import PachdProcess, documents
+from trunkline.worker.containers.engine import OURS, Engine
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from whole import Site
+
+pytestmark = [pytest.mark.engines, pytest.mark.containers, pytest.mark.timeout(300)]
+NAME = f"localhost/trunkline-whole:{os.getpid()}"
+UPPER = "for f in $(ls /pfs/in); do tr a-z A-Z < /pfs/in/$f > /pfs/out/$f; done"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(engine_url())
+
+
+@pytest.fixture(scope="module")
+def digest(engine: Engine) -> Iterator[str]:
+    yield make_image(engine.url, NAME, ["ENV COLOUR=red", "WORKDIR /usr"])
+    remove_image(engine.url, NAME)
+
+
+@pytest.fixture(scope="module")
+def site(engine: Engine, digest: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("pachd")
+    with PachdProcess(folder, ("--workers", "2", "--containers", engine.url)) as server:
+        yield Site(server)
+    assert ours(engine) == [], "nothing is left of a server that was told to end"
+
+
+def ours(engine: Engine) -> list[str]:
+    """Containers of any server of ours."""
+    with engine._api() as api:
+        return [one["Id"] for one in api.containers(all=True, filters={"label": [OURS]})]
+
+
+def inspected(site: Site, name: str) -> dict[str, Any]:
+    return next(documents(site.pachctl("inspect", "pipeline", name, "--raw")))
+
+
+def reason(site: Site, name: str, wanted: str) -> str:
+    """The pipeline's reason, once it is in state `wanted`; within five seconds of looking, or the test fails."""
+    ambient = RealAmbient()
+    for _ in range(50):
+        found = inspected(site, name)
+        if found["state"] == wanted:
+            return str(found.get("reason", ""))
+        ambient.sleep(0.1)
+    raise AssertionError(json.dumps(found, indent=1))
+
+
+def test_a_pipeline_runs_in_a_container_and_makes_the_same_bytes_as_a_process(site: Site, digest: str) -> None:
+    site.pachctl("create", "repo", "both-in")
+    site.put("both-in", a="aa", b="bb")
+    both = {"input": {"pfs": {"repo": "both-in", "name": "in", "glob": "/*"}}}
+    site.create("boxed", {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, **both)
+    site.create("plain", {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, **both, trunkline={"runner": "process"})
+    assert site.counts("boxed") == ("success", 2, 0)
+    assert site.counts("plain") == ("success", 2, 0)
+    assert site.tree("boxed") == site.tree("plain") == {"/a": "AA", "/b": "BB"}
+    files = [
+        next(documents(site.pachctl("inspect", "file", f"{name}@master:/", "--raw"))) for name in ("boxed", "plain")
+    ]
+    assert files[0]["hash"] == files[1]["hash"]
+    site.put("both-in", c="cc")
+    assert site.counts("boxed") == ("success", 1, 2)
+    datum = next(documents(site.pachctl("list", "datum", f"boxed@{site.job('boxed')['job']['id']}", "--raw")))
+    assert datum["image_id"] == digest
+
+
+def test_code_has_what_the_image_says_and_what_the_spec_says(site: Site) -> None:
+    site.pachctl("create", "repo", "env-in")
+    site.put("env-in", a="x")
+    script = "echo $COLOUR $SIZE $PWD $in $PACH_JOB_ID; id -u; ls -d /pfs/in/a; hostname 2>/dev/null; exit 0"
+    site.create("env", {"image": NAME, "cmd": ["sh", "-c", f"{{ {script}; }} > /pfs/out/told"], "env": {"SIZE": "xl"}})
+    job = site.job("env")
+    assert site.tree("env")["/told"] == f"red xl /usr /pfs/in/a {job['job']['id']}\n0\n/pfs/in/a\n"
+    other = {"image": NAME, "cmd": ["sh", "-c", "id -u > /pfs/out/told; pwd >> /pfs/out/told"], "user": "daemon"}
+    site.create("env", {**other, "working_dir": "/tmp"}, "--reprocess", verb="update")
+    assert site.counts("env") == ("success", 1, 0)
+    assert site.tree("env")["/told"] == "1\n/tmp\n"
+
+
+def test_a_failing_datum_says_what_happened(site: Site) -> None:
+    site.pachctl("create", "repo", "bad-in")
+    site.put("bad-in", a="x")
+    site.create("bad", {"image": NAME, "cmd": ["sh", "-c", "echo out of luck >&2; exit 3"]}, datum_tries=1)
+    job = site.job("bad")
+    assert job["state"] == "JOB_FAILURE"
+    assert "exit 3" in job["reason"] or "exited with 3" in job["reason"], job["reason"]
+    assert "out of luck" in site.pachctl("logs", "-p", "bad")
+    greedy = {"image": NAME, "cmd": ["sh", "-c", "x=0123456789; while :; do x=$x$x; done"]}
+    site.create("bad", greedy, verb="update", datum_tries=1, resource_limits={"memory": "64Mi"})
+    job = site.job("bad")
+    assert "memory limit 64Mi exceeded" in job["reason"], job["reason"]
+
+
+def test_an_image_that_nobody_has_is_said_within_seconds(site: Site) -> None:
+    site.pachctl("create", "repo", "gone-in")
+    site.put("gone-in", a="x")
+    site.create("gone", {"image": "localhost:1/nothing/here:2", "cmd": ["true"]})
+    told = reason(site, "gone", "PIPELINE_CRASHING")
+    assert told.startswith('its code cannot run: image "localhost:1/nothing/here:2" cannot be pulled: ')
+    site.create("gone", {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, verb="update")
+    assert site.counts("gone") == ("success", 1, 0)
+
+
+def test_services_and_spouts_are_refused_with_a_way_out(site: Site) -> None:
+    body = {"pipeline": {"name": "spout"}, "transform": {"image": NAME, "cmd": ["true"]}, "spout": {}}
+    told = site.refused("create", "pipeline", "-f", "-", stdin=json.dumps(body).encode())
+    assert "a spout runs as a process on this machine" in told
+    assert '"runner": "process"' in told
+
+
+def test_a_killed_server_leaves_containers_that_the_next_one_removes(
+    engine: Engine, digest: str, tmp_path: Path
+) -> None:
+    server = PachdProcess(tmp_path, ("--workers", "1", "--containers", engine.url))
+    with server:
+        site = Site(server)
+        site.pachctl("create", "repo", "long-in")
+        site.put("long-in", a="x")
+        site.create("long", {"image": NAME, "cmd": ["sh", "-c", "sleep 1; cp /pfs/in/a /pfs/out"]})
+        ambient = RealAmbient()
+        while not ours(engine):
+            ambient.sleep(0.05)
+        server.kill()
+        server.start(fresh=False)
+        assert site.counts("long") == ("success", 1, 0)
+        assert site.tree("long") == {"/a": "x"}
