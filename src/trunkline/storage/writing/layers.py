@@ -17,7 +17,7 @@ from trunkline.storage.filesets.merge import merge_layers
 from trunkline.storage.filesets.runs import Run, plain
 from trunkline.storage.filesets.schema import SCHEMA, joined, search
 
-SLICE_ROWS = 200_000
+SLICE_ROWS = 65_536
 _SAMPLE = 10_000
 
 Range = tuple[str, str | None]
@@ -111,7 +111,8 @@ class Spool:
         """All of them, once. Nothing is put afterwards."""
         if self._writer is not None:
             self._writer.close()
-            reader = pa.ipc.open_file(pa.memory_map(self._path))
+            # Read, not mapped: pages of a mapped file would count as memory of this process until it is closed.
+            reader = pa.ipc.open_file(pa.OSFile(self._path))
             for number in range(reader.num_record_batches):
                 yield reader.get_batch(number)
         yield from self._kept

@@ -76,14 +76,16 @@ def resolve(base: View, layers: Layers, spool: Spool, treatment: Treatment = Tre
     laying = _Laying(base, layers.trees, treatment)
     ranges = layers.ranges()
     laid = [laying.lay(layers.between(low, high), low, high, spool) for low, high in ranges]
+    diff_rows, as_diff = sum(one.diff_rows for one in laid), all(one.as_diff for one in laid)
     gone, here = (_together([getattr(one, name) for one in laid]) for name in ("gone", "here"))
     changes = Changes(gone, here, laying.trees)
+    laid.clear()  # else a commit of very many rows is held twice while its directories are made
     dirs = directory_rows(base, changes)
     size, files, root = _root(base, dirs)
     return Resolved(
         batches=_with_directories(ranges, spool, dirs),
-        diff_rows=sum(one.diff_rows for one in laid),
-        as_diff=all(one.as_diff for one in laid),
+        diff_rows=diff_rows,
+        as_diff=as_diff,
         error=complaint(base, dirs, changes),
         size_bytes=size,
         files=files,
