@@ -66,7 +66,7 @@ TESTED: dict[str, dict[str, str]] = {
         "err_cmd": "test_an_error_command_recovers_a_datum",
         "env": FOUND,
         "secrets": SECRETS,
-        "image_pull_secrets": KEPT,
+        "image_pull_secrets": "test_an_image_is_pulled_with_the_secret_that_the_spec_names",
         "stdin": "test_only_what_is_new_runs",
         "err_stdin": "test_err_cmd_makes_some_good",
         "accept_return_code": "test_how_a_datum_ends",

@@ -107,10 +107,10 @@ def test_what_only_kubernetes_acts_on_is_named() -> None:
     spec = {
         **test_spec_complaints.GOOD,
         "pod_spec": "{}",
-        "transform": {"cmd": ["a"], "image_pull_secrets": ["x"]},
+        "tolerations": [{"key": "gpu"}],
         "resource_limits": {"cpu": 1},
     }
-    assert unused(PipelineSpec.from_dict(spec).to_dict()) == ["transform.image_pull_secrets", "pod_spec"]
+    assert unused(PipelineSpec.from_dict(spec).to_dict()) == ["pod_spec", "tolerations"]
     assert unused(read_spec(test_spec_complaints.GOOD).effective) == []
 
 

@@ -19,6 +19,7 @@ from trunkline.pps import pipelines
 from trunkline.pps.images.keeper import Found, Keeper, credentials_in, registry_of
 from trunkline.pps.images.where import image_of
 from trunkline.pps.pipelines import Rules
+from trunkline.pps.secrets import changes
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,21 @@ def test_a_stopped_pipeline_is_left_alone(world: World, engine: FakeEngine, keep
     world.files.change(lambda change: pipelines.start_pipeline(change, Pipeline("default", "edges")))
     engine.has["mine:1"] = A
     assert keeper.step()
+
+
+def test_an_image_is_pulled_with_the_secret_that_the_spec_names(
+    world: World, engine: FakeEngine, keeper: Keeper
+) -> None:
+    auth = base64.b64encode(b"me:word").decode()
+    login = json.dumps({"auths": {"here:5000": {"auth": auth}}}).encode()
+    data = {".dockerconfigjson": base64.b64encode(login).decode()}
+    secret = {"kind": "Secret", "metadata": {"name": "registry"}, "data": data}
+    changes.create_secret(world.files.catalog, world.pps.vault, json.dumps(secret).encode())
+    make(world, "here:5000/mine:1", image_pull_secrets=("missing", "registry"))
+    engine.registry["here:5000/mine:1"] = A
+    assert keeper.step()
+    assert engine.pulled == [("here:5000/mine:1", {"username": "me", "password": "word"})]
+    assert "word" not in row(world).reason
 
 
 @pytest.mark.parametrize(
