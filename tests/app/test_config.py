@@ -45,6 +45,16 @@ def test_a_flag_wins_over_the_environment() -> None:
     assert (told.port, told.workers, told.worker_count, told.data) == (2, 0, 0, Path("/else"))
 
 
+def test_s3_has_an_address_of_its_own_beside_the_usual_one_or_where_it_is_said() -> None:
+    assert parse([], {}).s3 == ("127.0.0.1", 30600)
+    assert parse(["--listen", "127.0.0.1:1"], {}).s3 is None
+    assert parse(["--s3", "none"], {}).s3 is None
+    assert parse(["--listen", "127.0.0.1:1", "--s3", "[::1]:2"], {}).s3 == ("::1", 2)
+    assert parse([], {"TRUNKLINE_S3": ":0"}).s3 == ("127.0.0.1", 0)
+    with pytest.raises(InvalidArgument, match="--insecure"):
+        parse(["--s3", "0.0.0.0:1"], {})
+
+
 def test_unset_workers_are_one_for_each_core() -> None:
     assert parse([], {"HOME": "/h"}).worker_count >= 1
 

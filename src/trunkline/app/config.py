@@ -15,6 +15,7 @@ from trunkline.errors import InvalidArgument
 from trunkline.model.specs.scalars import quantity_bytes
 
 DEFAULT_LISTEN = "127.0.0.1:30650"
+DEFAULT_S3_PORT = 30600
 RUNNERS = ("auto", "process", "container", "host")
 
 
@@ -37,6 +38,7 @@ class Config:
     log_level: str = "info"
     containers: str = ""
     storage: str = ""
+    s3: tuple[str, int] | None = None
     cache_bytes: int = 64 << 20
     index_cache_bytes: int = 2 << 30
 
@@ -63,11 +65,9 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     host, port = parse_address(given.listen)
     if given.runner not in RUNNERS:
         raise InvalidArgument(f'runner "{given.runner}" does not exist; choose one of {", ".join(RUNNERS)}')
-    if not is_loopback(host) and not given.insecure:
-        raise InvalidArgument(
-            f"{given.listen} can be reached from other machines, and whoever reaches this server can run code on it; "
-            "listen on 127.0.0.1, or add --insecure if the network is trusted"
-        )
+    _refuse_open(host, port, given.insecure)
+    s3 = _s3_address(given.s3, host, port)
+    _refuse_open(*(s3 or (host, port)), given.insecure)
     return Config(
         data=Path(given.data).expanduser().absolute(),
         host=host,
@@ -80,9 +80,27 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         log_level=given.log_level,
         containers=_containers(given.containers, environ),
         storage=_storage(given.storage),
+        s3=s3,
         cache_bytes=_bytes("cache-bytes", given.cache_bytes),
         index_cache_bytes=_bytes("index-cache-bytes", given.index_cache_bytes),
     )
+
+
+def _refuse_open(host: str, port: int, insecure: bool) -> None:
+    if not is_loopback(host) and not insecure:
+        raise InvalidArgument(
+            f"{host}:{port} can be reached from other machines, and whoever reaches this server can run code on it; "
+            "listen on 127.0.0.1, or add --insecure if the network is trusted"
+        )
+
+
+def _s3_address(text: str, host: str, port: int) -> tuple[str, int] | None:
+    """Where S3 has an address of its own. Unless it is said, beside the usual address only: others may be taken."""
+    if text == "none":
+        return None
+    if text:
+        return parse_address(text)
+    return (host, DEFAULT_S3_PORT) if port == parse_address(DEFAULT_LISTEN)[1] else None
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -164,12 +182,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         return env(name).lower() in ("1", "true", "yes", "on")
 
     parser.add_argument("--data", metavar="DIR", default=env("DATA", str(default_data(environ))), help="data folder")
-    parser.add_argument(
-        "--listen",
-        metavar="HOST:PORT",
-        default=env("LISTEN", DEFAULT_LISTEN),
-        help=f"address for gRPC and HTTP; port 0 finds a free one (default {DEFAULT_LISTEN})",
-    )
+    _addresses(parser, env)
     parser.add_argument(
         "--storage",
         metavar="URL",
@@ -220,4 +233,20 @@ def _add_running(parser: argparse.ArgumentParser, env: Callable[[str, str], str]
     exposed = [path for path in env("EXPOSE", "").split(os.pathsep) if path]
     parser.add_argument(
         "--expose", metavar="PATH", action="append", default=exposed, help="a path that user code may write; repeatable"
+    )
+
+
+def _addresses(parser: argparse.ArgumentParser, env: Callable[..., str]) -> None:
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        default=env("LISTEN", DEFAULT_LISTEN),
+        help=f"address for gRPC and HTTP; port 0 finds a free one (default {DEFAULT_LISTEN})",
+    )
+    parser.add_argument(
+        "--s3",
+        metavar="HOST:PORT",
+        default=env("S3"),
+        help="address for S3 alone; none: only on that of --listen, for signed requests "
+        f"(default: port {DEFAULT_S3_PORT} where --listen has its default)",
     )

@@ -53,6 +53,7 @@ from trunkline.catalog.metadata import cluster_metadata
 from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.local import LocalFleet
+from trunkline.gateway.repos.shop import RepoShop
 from trunkline.pfs.backups.restoring import Restoring, finish_restore
 from trunkline.pfs.collection.levelling import Leveller
 from trunkline.pfs.collection.loop import Collector
@@ -123,6 +124,8 @@ class Engine:
         self._collector = Collector(self._files)
         self.space = Space(self._files, self._collector)
         """What storage holds, for the doors."""
+        self.shop = RepoShop(self._files)
+        """The repos as S3 buckets."""
         self.restored = False
         """Whether this server is to start anew, as what was restored into it."""
         self.on_restored: Callable[[], object] = lambda: None

@@ -23,11 +23,12 @@ from trunkline.api.rpc.doors import Rooms
 from trunkline.app.config import Config, parse
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer
-from trunkline.app.http import HttpServer, unix_socket
+from trunkline.app.http import HttpServer, tcp_socket, unix_socket
 from trunkline.app.memory import few_arenas
 from trunkline.app.pool import choose_rung
 from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
-from trunkline.gateway.application import application
+from trunkline.gateway.application import application, beside
+from trunkline.gateway.s3.door import S3
 
 if TYPE_CHECKING:
     from trunkline.app.engine import Engine
@@ -107,7 +108,9 @@ async def _serve(config: Config, engine: Engine, ambient: Ambient) -> str:
     server = Server(config, engine, ambient)
     try:
         host, port = await server.start()
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = shown(host, port)
+        if server.s3_address:
+            print(f"pachd is serving S3 on {server.s3_address}")
         print(f"pachd is serving on {address}", flush=True)
         gc.freeze()
         gc.enable()
@@ -126,6 +129,10 @@ class Server:
     def __init__(self, config: Config, engine: Engine, ambient: Ambient) -> None:
         self._config = config
         self._engine = engine
+        self._ambient = ambient
+        self._s3: HttpServer | None = None
+        self.s3_address = ""
+        """Where S3 is served by itself, once it is; "": nowhere."""
         self._bridge = Bridge()
         self._rooms = Rooms(self._bridge, ambient, engine.recorder)
         self._folder = socket_folder(config.data)
@@ -135,10 +142,14 @@ class Server:
         """Serve; the address as it came out. Raises Unavailable where it is taken."""
         grpc_socket, http_socket = self._folder / "grpc", self._folder / "http"
         self._grpc = GrpcServer(grpc_socket, self._engine.doors(asyncio.get_running_loop(), self._bridge), self._rooms)
-        self._http = HttpServer(unix_socket(http_socket), application(self._engine.space, self._engine.links))
+        s3 = S3(self._engine.shop, self._ambient.new_id)
+        self._http = HttpServer(
+            unix_socket(http_socket), beside(application(self._engine.space, self._engine.links), s3)
+        )
         self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()
         await self._http.start()
+        await self._open_s3(s3)
         self._engine.handed.open(self._folder / "files")
         address = await self._open()
         self._engine.start(address)
@@ -154,16 +165,38 @@ class Server:
                 f"cannot listen on {host}:{port} ({why}); stop what listens there, or choose another with --listen"
             ) from error
 
+    async def _open_s3(self, s3: S3) -> None:
+        """S3 on an address of its own, where one is wanted."""
+        if self._config.s3 is None:
+            return
+        host, port = self._config.s3
+        try:
+            listening = tcp_socket(host, port)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot listen on {host}:{port} for S3 ({os.strerror(error.errno or 0)}); stop what listens there, "
+                "choose another with --s3 HOST:PORT, or do without with --s3 none"
+            ) from error
+        self.s3_address = shown(host, listening.getsockname()[1])
+        self._s3 = HttpServer(listening, s3)
+        await self._s3.start()
+
     async def stop(self) -> None:
         """No new connections; calls that run may end within the grace, then everything is closed."""
         self._front.stop_accepting()
         # While workers end, calls are still answered: they report what they have finished.
         await asyncio.to_thread(self._engine.stop)
-        await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop())
+        s3 = [self._s3.stop()] if self._s3 is not None else []
+        await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop(), *s3)
         self._front.close()
         self._engine.handed.close()
         self._bridge.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def shown(host: str, port: int) -> str:
+    """An address as it is written down."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def socket_folder(data: Path) -> Path:

@@ -13,7 +13,7 @@ from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.tables_pfs import branch_provenance, branches, commits, repos
 from trunkline.model.infos import Trigger
-from trunkline.model.names import Branch, Repo
+from trunkline.model.names import USER_REPO, Branch, Repo
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,12 @@ def list_branches(tx: Tx, repo_key: int, oldest_first: bool = False) -> list[Bra
     order = branches.c.id if oldest_first else branches.c.id.desc()
     query = select(*_COLUMNS).select_from(_JOINED).where(branches.c.repo == repo_key).order_by(order)
     return [_branch(row) for row in tx.execute(query).all()]
+
+
+def user_branches(tx: Tx) -> list[tuple[Branch, Micros]]:
+    """Every branch of every user repo, and when it was made."""
+    query = select(*_COLUMNS).select_from(_JOINED).where(repos.c.type == USER_REPO)
+    return [(_branch(row).branch, row.created_us) for row in tx.execute(query).all()]
 
 
 def branches_with_head(tx: Tx, head: int) -> list[BranchRow]:

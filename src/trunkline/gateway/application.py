@@ -9,8 +9,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.gateway.chunks import chunk_route
+from trunkline.gateway.s3.requests import asked_of
+from trunkline.gateway.s3.signing import is_signed
 from trunkline.model.specs.reference.jsonschema import shipped
 
 if TYPE_CHECKING:
@@ -33,6 +36,16 @@ def application(space: Space, links: Links) -> Starlette:
     routes = [Route("/healthz", _healthz), Route("/metrics", metrics), Route("/schemas/pipeline.json", _schema)]
     routes.append(chunk_route(links))
     return Starlette(routes=routes)
+
+
+def beside(application: ASGIApp, s3: ASGIApp) -> ASGIApp:
+    """Both on one address: requests that are signed as S3's are for `s3`."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        signed = scope["type"] == "http" and is_signed(asked_of(Request(scope)))
+        await (s3 if signed else application)(scope, receive, send)
+
+    return either
 
 
 async def _healthz(_request: Request) -> Response:

@@ -16,6 +16,9 @@ MASTER = "master"
 LENT_REPO = "__filesets__"
 """Through a repo of this name clients read file sets, by their ids; none may be made. Source: the public interface."""
 
+PARTS_REPO = "_s3gateway_multipart_"
+"""Where the S3 door keeps parts of objects whose upload has not ended. It is not listed. Source: behaviour E.2."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 _ID = re.compile(r"[0-9a-f]{32}\Z")

@@ -126,6 +126,6 @@ def _told(key: str) -> str:
 
 def _untold(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise Fault("InvalidArgument", "the continuation token is not one of ours") from None

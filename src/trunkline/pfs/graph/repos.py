@@ -16,6 +16,7 @@ from trunkline.model.names import (
     DEFAULT_PROJECT,
     LENT_REPO,
     MASTER,
+    PARTS_REPO,
     USER_REPO,
     Repo,
     check_project,
@@ -95,10 +96,11 @@ def inspect_repo(tx: Tx, repo: Repo) -> RepoInfo:
 
 
 def list_repos(tx: Tx, projects: Sequence[str], type_: str = USER_REPO) -> list[RepoInfo]:
-    """Repos of some projects (none: all), of one type ("": all), newest first."""
+    """Repos of some projects (none: all), of one type ("": all), newest first; not the one that holds parts."""
     for project in projects:
         check_project(project)
-    return [_info(tx, row) for row in repo_rows.list_repos(tx, projects, type_)]
+    rows = repo_rows.list_repos(tx, projects, type_)
+    return [_info(tx, row) for row in rows if row.repo.name != PARTS_REPO]
 
 
 def _info(tx: Tx, row: RepoRow) -> RepoInfo:

@@ -1,0 +1,1 @@
+"""Repos as S3 buckets."""
