@@ -111,6 +111,8 @@ cron_inputs = Table(
     sqlite_autoincrement=True,
 )
 
+_OPEN = text("phase != 'ended'")
+
 jobs = Table(
     "jobs",
     metadata,
@@ -167,11 +169,16 @@ jobs = Table(
     Column("started_us", BigInteger),
     Column("finished_us", BigInteger),
     Column("deadline_us", BigInteger),
+    # An ancestor of the output commit, before which nothing is found to build on: what lies between has ended badly.
+    Column("look_from", BigInteger),
     UniqueConstraint("pipeline", "id", name="jobs_address"),
+    Index("jobs_by_pipeline", "pipeline", "seq"),
+    Index("jobs_by_state", "pipeline", "state", "seq"),
     Index("jobs_by_id", "id"),
     Index("jobs_by_commit", "output_commit"),
     Index("jobs_by_meta_commit", "meta_commit"),
-    Index("jobs_open", "seq", sqlite_where=text("phase != 'ended'"), postgresql_where=text("phase != 'ended'")),
+    Index("jobs_open", "seq", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("jobs_open_of", "pipeline", "seq", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("jobs_by_base", "base"),
     Index("jobs_by_phase", "phase", "seq"),
     sqlite_autoincrement=True,

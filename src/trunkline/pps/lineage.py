@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from trunkline.catalog import commits as commit_rows
@@ -20,7 +21,7 @@ from trunkline.pps import events as ev
 from trunkline.pps.decide import JobCore, Phase
 from trunkline.pps.events import Ending, JobEvent
 
-PAGE = 50
+FIRST_PAGE, PAGE = 4, 50
 BLAMED = 3
 """How many causes a job that cannot run names."""
 
@@ -89,7 +90,11 @@ def choose_base(tx: Tx, row: JobRow, gen: int, older_than: int | None) -> ev.Bas
     nothing = ev.BaseChosen(gen, None)
     if not spec_of(tx, row.pipeline, row.version).skips:
         return nothing
-    for job in older_jobs(tx, row):
+    passed = True
+    for job in older_jobs(tx, row, leap=True):
+        if passed and _hopeful(job):
+            passed = False  # whoever stands on this job need not look at those between again
+            job_rows.set_values(tx, row.seq, look_from=job.output_commit)
         if older_than is not None and job.seq >= older_than:
             continue
         if job.salt != row.salt:
@@ -104,25 +109,37 @@ def choose_base(tx: Tx, row: JobRow, gen: int, older_than: int | None) -> ev.Bas
     return nothing
 
 
-def older_jobs(tx: Tx, row: JobRow) -> list[JobRow]:
+def _hopeful(job: JobRow) -> bool:
+    """Whether a job has ended well, or may still."""
+    return not job.ended or job.state == JobState.SUCCESS.value
+
+
+def older_jobs(tx: Tx, row: JobRow, *, leap: bool = False) -> Iterator[JobRow]:
     """Jobs whose output commits are ancestors of this job's, nearest first, back to the nearest good one.
 
-    Not those whose output was forgotten: there is nothing left to build on.
+    Not those whose output was forgotten: there is nothing left to build on. leap: some of those that ended badly are
+    left out, as an earlier search has passed them: a thousand failures in a row are not looked at by each new job.
     """
-    found: list[JobRow] = []
     start: int | None = row.output_commit
+    limit = FIRST_PAGE
     while start is not None:
-        line = commit_rows.line(tx, start, PAGE)
+        line = commit_rows.line(tx, start, limit)
+        start, limit = line[-1].parent if len(line) == limit else None, PAGE
         jobs = job_rows.by_commits(tx, [commit.seq for commit in line])
         for commit in line:
             job = jobs.get(commit.seq)
             if job is None or job.seq == row.seq or commit.forgotten:
                 continue
-            found.append(job)
+            yield job
             if job.state == JobState.SUCCESS.value and job.ended:
-                return found
-        start = line[-1].parent if len(line) == PAGE else None
-    return found
+                return
+            if leap and not _hopeful(job) and job.look_from is not None and _is_there(tx, job.look_from):
+                start = job.look_from
+                break
+
+
+def _is_there(tx: Tx, commit: int) -> bool:
+    return commit_rows.get_commit(tx, commit) is not None
 
 
 def adoption_source(tx: Tx, row: JobRow) -> JobRow | None:

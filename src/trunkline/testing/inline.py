@@ -91,6 +91,28 @@ class InlineCatalog(Catalog):
         """A look at the rows beside all transactions, also at those of the dead."""
         return list(self._raw.execute(query, values).fetchall())
 
+    def counted(self, deed: Callable[[], object]) -> tuple[int, int]:
+        """Do something; how many statements that took, and how many steps of SQLite's machine: they grow with rows."""
+        statements, steps = 0, 0
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        def statement(_text: str) -> None:
+            nonlocal statements
+            statements += 1
+
+        self._raw.set_progress_handler(step, 1)
+        self._raw.set_trace_callback(statement)
+        try:
+            deed()
+        finally:
+            self._raw.set_progress_handler(None, 1)
+            self._raw.set_trace_callback(None)
+        return statements, steps
+
     @property
     def folder(self) -> Path:
         return self._folder

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select, true
 
 from trunkline.catalog.collection.chunks import Key, revive
 from trunkline.catalog.collection.sessions import SESSION, require_open
@@ -98,17 +98,25 @@ def share(tx: Tx, fileset_id: str, kind: str, key: str) -> None:
 def share_all(tx: Tx, ids: Sequence[str], kind: str, key: str) -> None:
     """Add a holder to each of some file sets. One that it holds already stays. Raises Aborted when one is not held."""
     wanted = list(dict.fromkeys(ids))
-    rows = holders_of(tx, wanted)
-    gone = [fileset_id for fileset_id in wanted if fileset_id not in rows]
+    mine = _held_by_any(tx, wanted, and_(holders.c.kind == kind, holders.c.key == key))
+    others = [fileset_id for fileset_id in wanted if fileset_id not in mine]
+    alive = _held_by_any(tx, others, true())
+    gone = [fileset_id for fileset_id in others if fileset_id not in alive]
     if gone:
         raise Aborted(f"file set {gone[0]} was deleted while it was in use; try again")
-    new = [
-        {"fileset_id": fileset_id, "kind": kind, "key": key}
-        for fileset_id in wanted
-        if (kind, key) not in rows[fileset_id]
-    ]
-    if new:
-        tx.execute(insert(holders), new)
+    if others:
+        tx.execute(insert(holders), [{"fileset_id": fileset_id, "kind": kind, "key": key} for fileset_id in others])
+
+
+def _held_by_any(tx: Tx, ids: Sequence[str], which: ColumnElement[bool]) -> set[str]:
+    """Those of some file sets that one of these holders holds. Commits by the thousand may: they are not all read."""
+    held: set[str] = set()
+    is_held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id, which).exists()
+    for some in slices(ids):
+        # On PostgreSQL these rows must be locked, so that a file set cannot go beside us.
+        query = select(filesets.c.id).where(filesets.c.id.in_(some), is_held).with_for_update(read=True)
+        held.update(tx.execute(query).scalars())
+    return held
 
 
 def hold(tx: Tx, gen: int, ids: Sequence[str]) -> None:
@@ -146,8 +154,7 @@ def holders_of(tx: Tx, ids: Sequence[str]) -> dict[str, set[tuple[str, str]]]:
     """Kind and key of every holder, by file set. One that nothing holds is absent."""
     answer: dict[str, set[tuple[str, str]]] = {}
     for some in slices(ids):
-        # On PostgreSQL these rows must be locked, so that the last holder cannot go beside us.
-        for row in tx.execute(select(holders).where(holders.c.fileset_id.in_(some)).with_for_update(read=True)):
+        for row in tx.execute(select(holders).where(holders.c.fileset_id.in_(some))):
             answer.setdefault(row.fileset_id, set()).add((row.kind, row.key))
     return answer
 

@@ -328,6 +328,7 @@ CREATE TABLE jobs (
 	started_us BIGINT,
 	finished_us BIGINT,
 	deadline_us BIGINT,
+	look_from BIGINT,
 	CONSTRAINT jobs_address UNIQUE (pipeline, id),
 	CONSTRAINT fk_jobs_pipeline FOREIGN KEY(pipeline) REFERENCES pipelines ("key")
 );
@@ -342,7 +343,13 @@ CREATE INDEX jobs_by_meta_commit ON jobs (meta_commit);
 
 CREATE INDEX jobs_by_phase ON jobs (phase, seq);
 
+CREATE INDEX jobs_by_pipeline ON jobs (pipeline, seq);
+
+CREATE INDEX jobs_by_state ON jobs (pipeline, state, seq);
+
 CREATE INDEX jobs_open ON jobs (seq) WHERE phase != 'ended';
+
+CREATE INDEX jobs_open_of ON jobs (pipeline, seq) WHERE phase != 'ended';
 
 CREATE TABLE lease_layers (
 	lease VARCHAR(32) NOT NULL,

@@ -7,11 +7,23 @@ give it meaning live in the pipeline system.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, case, delete, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    case,
+    delete,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.tx import AnyRow, Tx
@@ -52,7 +64,8 @@ class JobRow:
 
     datums: the file sets of its datum table, None while there is none; table_gen: the generation that made it.
     adopted: file sets with output taken over from jobs that failed. timeout_us, parallelism: 0 for no bound.
-    set_datums, set_bytes, sets_per_worker: how datums are handed out, as the spec says; 0: it does not say.
+    set_datums, set_bytes, sets_per_worker: how datums are handed out, as the spec says; 0: it does not say. look_from:
+    where the search for a job to build on goes on behind this one; None: at its parent.
     """
 
     seq: int
@@ -77,6 +90,7 @@ class JobRow:
     started_us: Micros | None
     finished_us: Micros | None
     deadline_us: Micros | None
+    look_from: int | None = None
 
     @property
     def state(self) -> str:
@@ -102,6 +116,7 @@ class InstructionRow:
     not_before_us: Micros
 
 
+_Query = TypeVar("_Query", bound=Select[Any])
 _COLUMNS = (jobs, pipelines.c.project, pipelines.c.name)
 _JOINED = jobs.join(pipelines, pipelines.c.key == jobs.c.pipeline)
 
@@ -179,36 +194,65 @@ def list_jobs(
     limit: int = 1000,
 ) -> list[JobRow]:
     """A page of jobs by seq, newest first; `above` and `below` are exclusive."""
-    query = select(*_COLUMNS).select_from(_JOINED).limit(limit)
-    query = query.order_by(jobs.c.seq if oldest_first else jobs.c.seq.desc())
+    query = select(*_COLUMNS).limit(limit).order_by(jobs.c.seq if oldest_first else jobs.c.seq.desc())
+    query = query.where(*_wanted(jobs, pipeline, version_from, states, below, above))
     if projects:
-        query = query.where(pipelines.c.project.in_(list(projects)))
-    if pipeline is not None:
-        query = query.where(jobs.c.pipeline == pipeline)
-    if version_from is not None:
-        query = query.where(jobs.c.version >= version_from)
-    if states:
-        query = query.where(jobs.c.state.in_(list(states)))
-    if below is not None:
-        query = query.where(jobs.c.seq < below)
-    if above is not None:
-        query = query.where(jobs.c.seq > above)
+        some = jobs.alias("some")
+        page = select(some.c.seq).where(*_wanted(some, None, version_from, states, below, above))
+        page = page.order_by(some.c.seq if oldest_first else some.c.seq.desc()).limit(limit)
+        query = _among(projects, query, page, some)
+    else:
+        query = query.select_from(_JOINED)
     return [_job(row) for row in tx.execute(query).all()]
+
+
+def _wanted(
+    of: FromClause,
+    pipeline: int | None,
+    version_from: int | None,
+    states: Sequence[str],
+    below: int | None,
+    above: int | None,
+) -> Iterator[ColumnElement[bool]]:
+    if pipeline is not None:
+        yield of.c.pipeline == pipeline
+    if version_from is not None:
+        yield of.c.version >= version_from
+    if states:
+        yield of.c.state.in_(list(states))
+    if below is not None:
+        yield of.c.seq < below
+    if above is not None:
+        yield of.c.seq > above
+
+
+def _among(projects: Sequence[str], query: _Query, page: Select[tuple[int]], some: FromClause) -> _Query:
+    """Of each pipeline of these projects the jobs in its own page: nobody reads all jobs of a project."""
+    page = page.where(some.c.pipeline == pipelines.c.key).correlate(pipelines)
+    return query.select_from(pipelines.join(jobs, jobs.c.seq.in_(page))).where(pipelines.c.project.in_(list(projects)))
 
 
 def list_sets(tx: Tx, projects: Sequence[str], below: int | None, limit: int) -> list[tuple[str, int]]:
     """Ids of job sets, newest first, each with its newest seq; below: exclusive."""
-    # Jobs that are the newest of their set, from `below` on: grouping all jobs would read all of them for each page.
-    other, its = jobs.alias(), pipelines.alias()
-    newer = select(other.c.seq).select_from(other.join(its, its.c.key == other.c.pipeline))
-    newer = newer.where(other.c.id == jobs.c.id, other.c.seq > jobs.c.seq)
-    query = select(jobs.c.id, jobs.c.seq).select_from(_JOINED).order_by(jobs.c.seq.desc()).limit(limit)
+    query = select(jobs.c.id, jobs.c.seq).order_by(jobs.c.seq.desc()).limit(limit)
     if projects:
-        query = query.where(pipelines.c.project.in_(list(projects)))
-        newer = newer.where(its.c.project.in_(list(projects)))
+        some = jobs.alias("some")
+        page = select(some.c.seq).where(*_newest(some, projects, below)).order_by(some.c.seq.desc()).limit(limit)
+        query = _among(projects, query, page, some)
+    else:
+        query = query.select_from(_JOINED).where(*_newest(jobs, projects, below))
+    return [(row[0], row[1]) for row in tx.execute(query).all()]
+
+
+def _newest(of: FromClause, projects: Sequence[str], below: int | None) -> Iterator[ColumnElement[bool]]:
+    """Jobs that are the newest of their set within some projects (none: all)."""
+    later, its = jobs.alias(), pipelines.alias()
+    newer = select(later.c.seq).where(later.c.id == of.c.id, later.c.seq > of.c.seq)
+    if projects:
+        newer = newer.where(later.c.pipeline == its.c.key, its.c.project.in_(list(projects)))
+    yield ~newer.correlate(of).exists()
     if below is not None:
-        query = query.where(jobs.c.seq < below)
-    return [(row[0], row[1]) for row in tx.execute(query.where(~newer.exists())).all()]
+        yield of.c.seq < below
 
 
 def last_job(tx: Tx, pipeline: int) -> JobRow | None:
@@ -340,4 +384,5 @@ def _job(row: AnyRow) -> JobRow:
         started_us=row.started_us,
         finished_us=row.finished_us,
         deadline_us=row.deadline_us,
+        look_from=row.look_from,
     )
