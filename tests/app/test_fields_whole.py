@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +84,28 @@ def test_what_has_no_effect_here_is_kept_and_shown(site: Site) -> None:
     whole = {"pfs": {"repo": "plain", "glob": "/"}}
     spec = {"pipeline": {"name": "served"}, "transform": COPY, "service": service, "input": whole}
     assert "10.0.0.1" in site.pachctl("create", "pipeline", "--dry-run", stdin=json.dumps(spec).encode())
+
+
+def test_rows_reach_a_database_as_the_spec_says(site: Site, tmp_path: Path) -> None:
+    place = tmp_path / "rows.db"
+    with sqlite3.connect(place) as database:
+        database.execute("create table days (note text, total integer)")
+    site.pachctl("create", "repo", "rows")
+    secret = {"kind": "Secret", "apiVersion": "v1", "type": "Opaque", "metadata": {"name": "db"}}
+    data = {"password": base64.b64encode(b"hidden").decode()}
+    site.pachctl("create", "secret", "-f", "-", stdin=json.dumps(secret | {"data": data}).encode())
+    wanted = {
+        "url": f"sqlite:///{place}",
+        "file_format": {"type": "CSV", "columns": ["total", "note"]},
+        "secret": {"name": "db", "key": "password"},
+    }
+    code = {"cmd": ["sh"], "stdin": ["mkdir /pfs/out/days; cp /pfs/rows/* /pfs/out/days"]}
+    rows = {"pfs": {"repo": "rows", "glob": "/*"}}
+    site.create("tables", code, input=rows, egress={"sql_database": wanted})
+    site.put("rows", a="total,note\n1,x\n", b="note,total\ny,2\n")
+    assert site.counts("tables") == ("success", 2, 0)
+    assert sorted(database.execute("select note, total from days")) == [("x", 1), ("y", 2)]
+    database.close()
+    unknown = wanted | {"secret": {"name": "db", "key": "nothing"}}
+    body = {"pipeline": {"name": "no"}, "transform": COPY, "input": rows, "egress": {"sql_database": unknown}}
+    assert "nothing" in site.refused("create", "pipeline", stdin=json.dumps(body).encode())

@@ -139,6 +139,18 @@ def test_a_spout_makes_commits_that_pipelines_behind_it_process(site: Site) -> N
         site.pachctl("delete", "pipeline", name)
 
 
+def test_a_spout_may_serve_a_port(site: Site) -> None:
+    inner, outer = free_port(), free_port()
+    code = f"mkdir -p /tmp/page; echo hello > /tmp/page/a; cd /tmp/page; {SERVE.partition('&& ')[2].format(port=inner)}"
+    service = {"internal_port": inner, "external_port": outer, "type": "ClusterIP"}
+    body = {"pipeline": {"name": "hook"}, "transform": {"cmd": ["sh"], "stdin": [code]}, "spout": {"service": service}}
+    site.pachctl("create", "pipeline", "-f", "-", stdin=json.dumps(body).encode())
+    assert until(site, lambda: answer(outer, "a")) == "hello\n"
+    assert pipeline(site, "hook")["type"] == "PIPELINE_TYPE_SPOUT"
+    site.pachctl("delete", "pipeline", "hook")
+    until(site, lambda: not answer(outer, "a"))
+
+
 def test_a_commit_that_a_spout_left_open_is_closed_with_an_error(site: Site) -> None:
     code = "pachctl start commit leaves@master; echo out of luck; exit 1"
     body = {"pipeline": {"name": "leaves"}, "transform": {"cmd": ["sh"], "stdin": [code]}, "spout": {}}

@@ -19,6 +19,8 @@ READ = "test_values_arrive_where_they_belong"
 SECRETS = "test_code_is_given_its_secrets_and_nothing_else_shows_them"
 SERVED = "test_a_service_answers_on_its_port_and_starts_again_with_newer_data"
 FOUND = "test_what_code_finds_around_it"
+PLACE = "test_a_spec_names_the_place_in_either_way"
+ROWS = "test_rows_reach_a_database_as_the_spec_says"
 
 TESTED: dict[str, dict[str, str]] = {
     "spec": {
@@ -26,7 +28,7 @@ TESTED: dict[str, dict[str, str]] = {
         "tf_job": CHECKED,
         "transform": FOUND,
         "parallelism_spec": "test_pipelines_take_turns_and_keep_to_their_bound",
-        "egress": CHECKED,
+        "egress": "test_the_whole_output_is_sent_by_each_job_before_it_ends",
         "update": "test_what_is_about_the_call_is_not_kept",
         "output_branch": "test_another_output_branch_takes_over",
         "s3_out": "test_with_s3_out_every_datum_runs_in_every_job_and_nothing_of_the_last_one_stays",
@@ -79,12 +81,17 @@ TESTED: dict[str, dict[str, str]] = {
     },
     "secret": dict.fromkeys(("name", "key", "mount_path", "env_var"), SECRETS),
     "parallelism_spec": {"constant": "test_pipelines_take_turns_and_keep_to_their_bound"},
-    "egress": dict.fromkeys(("URL", "object_storage", "sql_database"), CHECKED),
-    "object_storage": {"url": CHECKED},
-    "sql_database": dict.fromkeys(("url", "file_format", "secret"), CHECKED),
-    "file_format": {"type": CHECKED, "columns": READ},
-    "sql_secret": dict.fromkeys(("name", "key"), CHECKED),
-    "resources": dict.fromkeys(("cpu", "memory", "gpu", "disk"), SILENT),
+    "egress": {"URL": PLACE, "object_storage": PLACE, "sql_database": ROWS},
+    "object_storage": {"url": PLACE},
+    "sql_database": dict.fromkeys(("url", "file_format", "secret"), ROWS),
+    "file_format": dict.fromkeys(("type", "columns"), ROWS),
+    "sql_secret": dict.fromkeys(("name", "key"), ROWS),
+    "resources": {
+        "cpu": "test_a_share_of_the_processors",
+        "memory": "test_the_reason_names_the_limit_and_the_worker_lives_on",
+        "gpu": "test_what_is_not_held_to_is_said",
+        "disk": "test_no_file_grows_beyond_the_limit_of_disk",
+    },
     "gpu": dict.fromkeys(("type", "number"), SILENT),
     "input": {
         "pfs": "test_only_what_is_new_runs",
@@ -113,7 +120,7 @@ TESTED: dict[str, dict[str, str]] = {
         "reference": SILENT,
     },
     "cron": {
-        "name": READ,
+        "name": "test_ticks_are_made_once_however_often_the_server_is_killed",
         "repo": "test_a_repo_that_was_there_before_takes_ticks_and_stays",
         "commit": CHECKED,
         "spec": "test_a_tick_is_an_empty_file_named_by_its_hour",
@@ -136,7 +143,7 @@ TESTED: dict[str, dict[str, str]] = {
         "ip": SILENT,
         "type": SERVED,
     },
-    "spout": {"service": CHECKED},
+    "spout": {"service": "test_a_spout_may_serve_a_port"},
     "datum_set_spec": dict.fromkeys(
         ("number", "size_bytes", "per_worker"), "test_a_worker_takes_as_many_datums_as_the_spec_says"
     ),

@@ -16,6 +16,7 @@ from pps_world import World, copy, glob
 from test_crashes import Doomed, Killed
 
 from trunkline.errors import Unavailable
+from trunkline.model.specs import read_spec
 from trunkline.model.specs.spec import Egress, SqlEgress
 from trunkline.pps import machine
 from trunkline.pps.egress import pushing
@@ -80,6 +81,16 @@ def test_the_whole_output_is_sent_by_each_job_before_it_ends(world: World, store
     assert sent(store) == {"out/a": b"1", "out/c": b"3", "out/d/b": b"2"}
     assert world.content("edges") == {"/a": b"1", "/c": b"3"}
     assert world.last("edges").reason == ""
+
+
+@pytest.mark.parametrize("form", [{"URL": OUT.url}, {"object_storage": {"url": OUT.url}}])
+def test_a_spec_names_the_place_in_either_way(world: World, store: MemoryStore, form: dict[str, object]) -> None:
+    spec = {"pipeline": {"name": "edges"}, "transform": {"cmd": ["true"]}, "egress": form}
+    spec["input"] = {"pfs": {"repo": "data", "glob": "/*"}}
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"), egress=read_spec(spec).spec.egress)
+    world.pump()
+    assert sent(store) == {"out/a": b"1"}
 
 
 def test_it_is_tried_until_it_works_also_over_restarts(

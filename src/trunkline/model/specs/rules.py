@@ -20,7 +20,7 @@ SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 STORES = ("s3", "gs", "gcs", "wasb", "wasbs", "as")
 DATABASES = ("postgres", "postgresql", "mysql", "snowflake", "sqlite")
 NODE_PORTS = range(30000, 32768)
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s]+)([^\s]*)\Z")
+_URL = re.compile(r"(?:([a-z][a-z0-9+.-]*)://[^/?#\s]+|(sqlite)://(?=/))[^\s]*\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?\Z")
 _VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*\Z")
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
@@ -226,7 +226,7 @@ class _Rules:
     def url(self, path: Path, url: str, schemes: tuple[str, ...]) -> None:
         """A URL of one of some kinds."""
         found = _URL.match(url)
-        if not found or found[1] not in schemes:
+        if not found or (found[1] or found[2]) not in schemes:
             self.complain(path, f"expected a URL that starts with one of {', '.join(schemes)}, found {quoted(url)}")
 
     def numbers(self) -> None:
