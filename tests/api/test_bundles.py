@@ -116,9 +116,9 @@ def test_what_is_not_finished_or_derived_is_told(source: Site, target: Site, tmp
     source.client.pfs.StartCommit(pfs.StartCommitRequest(branch=pfs.Branch(repo=out, name="open")))
     told = source.export(tmp_path / "b", repo=out)
     assert sorted(told.notes) == [
-        "1 commits are not finished, and are left out",
         "branch master is derived from others, and will be one of its own",
         "branch open has no finished commit, and is left out",
+        "commits that are not finished are left out: 1",
     ]
     answer = target.take(tmp_path / "b")
     assert list(answer.notes) == list(told.notes)

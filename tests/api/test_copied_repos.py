@@ -140,7 +140,7 @@ def test_what_is_derived_or_open_is_told(source: Site, target: Site, copy: Copie
     (done,) = copy("out")
     assert done.commits == 1
     assert [note.split(",")[0] for note in done.notes] == [
-        "1 commits are not finished there",
+        "commits that are not finished there are left out: 1",
         "branch master is derived from others there",
     ]
     assert target.commits(out)[0].metadata["provenance"] == f"default/data@{up.id}"
@@ -158,6 +158,9 @@ def test_nothing_is_copied_over_what_went_on_here(source: Site, target: Site, co
         copy()
     with pytest.raises(NotFound, match="no repo nowhere"):
         copy("nowhere")
+    source.client.pfs.CreateProject(pfs.CreateProjectRequest(project=pfs.Project(name="empty")))
+    with pytest.raises(NotFound, match="project empty of the source has no repos"):
+        copying.repos_of(copy.client, "empty", [])
 
 
 def test_a_copy_that_differs_is_told(source: Site, target: Site, copy: Copier) -> None:

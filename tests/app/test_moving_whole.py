@@ -53,13 +53,13 @@ def test_every_line_of_the_page_works(old: PachdProcess, tmp_path: Path) -> None
         assert empty.pachctl("get", "file", "data@master:/a") == "1"
     with PachdProcess(tmp_path / "other", ["--workers", "0"]) as other:
         said = typed(importing, other, folder).splitlines()
-        assert said[0].startswith("default/data: 3 commits, 1 branches, 0 tags, ")
-        assert said[1].startswith("default/twin: 3 commits, 1 branches, 0 tags, 0 chunks")
+        assert said[0].startswith("default/data: 3 commits, 1 branch, 0 tags, ")
+        assert said[1].startswith("default/twin: 3 commits, 1 branch, 0 tags, 0 chunks")
         assert len(said) == 3 + 3
         assert other.pachctl("get", "file", "twin@master:/a") == "1"
         said = typed(copying.replace("old.example:30650", old.address), other, folder).splitlines()
         assert [line.split(",")[0] for line in said] == [
-            "default/data: 0 commits (3 were here)", "default/more: 1 commits",
+            "default/data: 0 commits (3 were here)", "default/more: 1 commit",
             "default/data: 0 commits (3 were here)", "default/more: 0 commits (1 were here)",
         ]  # fmt: skip
         assert "No errors found" in other.pachctl("fsck")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from trunkline.catalog.collection.sessions import require_open
 from trunkline.catalog.engine import Catalog, Tx, slices
@@ -134,6 +134,12 @@ def missing(tx: Tx, keys: Sequence[Key]) -> list[Key]:
         found = tx.execute(select(chunks.c.hash, chunks.c.gen).where(is_one_of(some)))
         there.update((row.hash, row.gen) for row in found)
     return [key for key in keys if key not in there]
+
+
+def stored_bytes(tx: Tx, keys: Sequence[Key]) -> int:
+    """How many bytes the blobs of these incarnations have; those without a row do not count."""
+    total = func.coalesce(func.sum(chunks.c.stored_bytes), 0)
+    return sum(int(tx.execute(select(total).where(is_one_of(some))).one()[0]) for some in slices(keys))
 
 
 def mark_damaged(tx: Tx, keys: Iterable[Key]) -> None:

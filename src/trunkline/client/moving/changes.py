@@ -105,7 +105,7 @@ def _changed(client: Client, info: pfs.CommitInfo, changes: Changes) -> Iterator
                 yield path, size, data
         return
     for folder in changes.folders:
-        yield from _whole(client, info.commit, folder)
+        yield from _whole(client, info.commit, folder.rstrip("/"))
     yield from _each(client, info.commit, changes.files)
 
 

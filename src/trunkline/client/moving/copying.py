@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from trunkline.client.connection import Client
 from trunkline.client.moving.changes import Told, at, edits_of
 from trunkline.errors import DataLoss, FailedPrecondition, NotFound, TrunklineError
+from trunkline.wire import nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
 
@@ -39,6 +40,8 @@ def repos_of(source: Client, project: str, names: Sequence[str]) -> list[pfs.Rep
     if lacking:
         where = f"project {project} of the source" if project else "the source"
         raise NotFound(f"{where} has no repo {', '.join(sorted(lacking))}")
+    if not found:
+        raise NotFound(f"{f'project {project} of the source' if project else 'the source'} has no repos to copy")
     return sorted(found, key=lambda info: (info.repo.project.name, info.repo.name))
 
 
@@ -62,7 +65,7 @@ class Copying:
         self._must_follow(info.repo, branches, theirs)
         unfinished = [one for one in theirs.values() if not one.HasField("finished")]
         if unfinished:
-            done.notes.append(f"{len(unfinished)} commits are not finished there, and are left out")
+            done.notes.append(f"commits that are not finished there are left out: {len(unfinished)}")
         order = [one for one in _oldest_first(theirs) if one.HasField("finished")]
         new = [one for one in order if one.commit.id not in mine]
         done.had = len(order) - len(new)
@@ -102,7 +105,7 @@ class Copying:
         parent = _nearest(info, theirs, lambda one: one.HasField("finished"))
         base = _nearest(info, theirs, lambda one: one.HasField("finished") and not one.error)
         metadata = dict(info.metadata)
-        above = [f"{up.repo.project.name}/{up.repo.name}@{up.id}" for up in info.direct_provenance]
+        above = [f"{nouns.repo_of(up.repo)}@{up.id}" for up in info.direct_provenance]
         if above:
             metadata.setdefault(PROVENANCE, " ".join(sorted(above)))
         commit = own.AdoptedCommit(

@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from trunkline import __version__
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog.collection import chunks as chunk_rows
 from trunkline.catalog.copies import repos as rows
 from trunkline.catalog.copies.notes import Notes
 from trunkline.catalog.engine import Tx
@@ -29,6 +32,7 @@ from trunkline.storage import ChunkKey, Sealed
 AT_ONCE = 4
 """Blobs that are read at once; so many are in memory."""
 LIST_ENTRY = 40
+PAGE = 1000
 
 
 @dataclass(slots=True)
@@ -86,12 +90,12 @@ class Exporting:
         outline = self.outline
         outline.chunks = outline.known_chunks = 0
         outline.size_bytes = self._path("commits").stat().st_size + self._path("filesets").stat().st_size
-        for key in self._chunks():
-            if key.hash.hex() in self._known:
-                outline.known_chunks += 1
-            else:
-                outline.chunks += 1
-                outline.size_bytes += self._files.store.blobs.size(key.blob)
+        keys = self._chunks()
+        while some := list(islice(keys, PAGE)):
+            new = [(key.hash, key.gen) for key in some if key.hash.hex() not in self._known]
+            outline.known_chunks += len(some) - len(new)
+            outline.chunks += len(new)
+            outline.size_bytes += self._files.catalog.read(partial(chunk_rows.stored_bytes, keys=new))
         return outline
 
     def pieces(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[bytes]:
@@ -138,7 +142,7 @@ class Exporting:
     def _read_refs(self, tx: Tx, row: RepoRow) -> bytes:
         notes = self.outline.notes
         if open_commits := rows.unfinished(tx, row.key):
-            notes.append(f"{open_commits} commits are not finished, and are left out")
+            notes.append(f"commits that are not finished are left out: {open_commits}")
         branches: list[rows.Values] = []
         for one in rows.branch_values(tx, row.key):
             head = _finished(tx, one["head"])

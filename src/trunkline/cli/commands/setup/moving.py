@@ -41,7 +41,7 @@ def export(session: Session, repo: str, target: str, since: str, bar: bool | Non
             return stack.enter_context(progress.bytes_bar("export", figures.size_bytes, bar))
 
         figures = bundles.export(session.client_outside, named, Path(target), since, begun)
-    told = f"{_counted(figures.commits, figures.branches, figures.tags)}, {figures.chunks} chunks"
+    told = f"{_counted(figures.commits, figures.branches, figures.tags)}, {_some(figures.chunks, 'chunk')}"
     if since:
         told += f", {figures.known_chunks} more are in {since}"
     click.echo(f"{target}: {units.size(Path(target).stat().st_size)}, {told}")
@@ -100,7 +100,7 @@ def _read(session: Session, sources: tuple[str, ...], wanted: pfs.Repo, bar: boo
     known = f", {done.known_chunks} were here" if done.known_chunks else ""
     click.echo(
         f"{done.repo.project.name}/{done.repo.name}: {_counted(done.commits, done.branches, done.tags)}, "
-        f"{done.chunks} chunks ({units.size(done.chunk_bytes)}){known}"
+        f"{_some(done.chunks, 'chunk')} ({units.size(done.chunk_bytes)}){known}"
     )
     for note in done.notes:
         session.note(note)
@@ -115,7 +115,8 @@ def _copy(session: Session, place: str, token: str, project: str, named: tuple[s
                 done = copying.Copying(source, session.client_outside, told).copy(info)
             had = f" ({done.had} were here)" if done.had else ""
             click.echo(
-                f"{info.repo.project.name}/{info.repo.name}: {done.commits} commits{had}, {done.branches} branches, "
+                f"{info.repo.project.name}/{info.repo.name}: {_some(done.commits, 'commit')}{had}, "
+                f"{_some(done.branches, 'branch')}, "
                 f"{units.size(done.size_bytes)}"
             )
             for note in done.notes:
@@ -123,4 +124,9 @@ def _copy(session: Session, place: str, token: str, project: str, named: tuple[s
 
 
 def _counted(commits: int, branches: int, tags: int) -> str:
-    return f"{commits} commits, {branches} branches, {tags} tags"
+    return f"{_some(commits, 'commit')}, {_some(branches, 'branch')}, {_some(tags, 'tag')}"
+
+
+def _some(count: int, noun: str) -> str:
+    many = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count} {noun if count == 1 else many}"
