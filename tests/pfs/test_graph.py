@@ -8,6 +8,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState, Origin
 from trunkline.model.names import Branch, Repo
+from trunkline.pfs import fsck
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, repos
 
@@ -72,6 +73,17 @@ def test_a_commit_is_ready_when_all_above_it_is_finished(dag):
     assert head(dag, MONTAGE).state is CommitState.STARTED
     finish(dag, EDGES, force=True)
     assert head(dag, MONTAGE).state is CommitState.READY
+
+
+def test_a_commit_waits_for_nothing_that_was_deleted(dag):
+    finish_all_outputs(dag)
+    start(dag, DATA)
+    dag.change(lambda change: repos.delete_repo(change, DATA, force=True))
+    assert head(dag, EDGES).state is CommitState.READY
+    assert head(dag, MONTAGE).state is CommitState.STARTED  # edges is still to come
+    dag.change(lambda change: repos.delete_repo(change, EDGES, force=True))
+    assert head(dag, MONTAGE).state is CommitState.READY
+    assert list(fsck.violations(dag)) == []
 
 
 def test_each_output_commit_is_told_of_once_in_its_own_transaction(dag, told):

@@ -32,10 +32,12 @@ def drop_repo_commits(tx: Tx, repo_key: int) -> None:
 def drop_commits(tx: Tx, seqs: Sequence[int]) -> None:
     """Remove commits and let their file sets go. Children lose their parent; who composed on them loses the base.
 
-    Who waits for one of them hears of it, and so does who makes an open commit from one.
+    Who waits for one of them hears of it, and so does who makes an open commit from one, which waits for it no more.
     """
     rows = commit_rows.get_commits(tx, seqs)
     below = commit_rows.downstream_of(tx, seqs)
+    for seq in (seq for seq, row in rows.items() if not row.finished):
+        commit_rows.input_finished(tx, seq)
     for seq in seqs:
         filesets.drop_holder(tx, DIFF_HOLDER, str(seq))
         filesets.drop_holder(tx, RUNS_HOLDER, str(seq))
