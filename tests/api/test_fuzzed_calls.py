@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from trunkline.ambient import chance
 from trunkline.testing.calls import add, edits, on
-from trunkline.testing.fuzzing.calls import Fuzzed, fuzzed
+from trunkline.testing.fuzzing.calls import WAITING, Fuzzed, fuzzed
+from trunkline.testing.fuzzing.valid import NEVER, valid
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import transaction_v2_pb2 as transactions
 
@@ -20,6 +22,14 @@ SEED = int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1)
 FUZZ = settings(
     deadline=None, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck), derandomize=False
 )
+
+
+RICH = ("CreatePipeline", "CreatePipelineV2", "Forecast", "ModifyFile", "BulkPut", "CreateImage", "CreateBranch")
+"""Calls whose requests say the most."""
+
+
+UNSETTLING = ("Delete", "Stop", "Rerun", "Run", "Set", "Create", "Update", "Squash", "Drop")
+"""Calls after which what others name may be gone or new."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +67,44 @@ def test_anything_sent_for_long(server: Fuzzed) -> None:
 
     calls()
     server.must_be_sound()
+
+
+def test_there_is_a_request_for_every_call_that_is_done(server: Fuzzed) -> None:
+    luck = chance(3)
+    for method in sorted(server.methods, key=lambda each: each.name.startswith(UNSETTLING)):
+        done = {grpc.StatusCode.OK} | ({grpc.StatusCode.DEADLINE_EXCEEDED} if method.name in WAITING else set())
+        for _ in range(1 if method.full_name in NEVER else 5):  # what it is about may have gone by a call before
+            sent = valid(method, server.pool, luck)
+            code = server.call(method, sent)
+            if code in done:
+                break
+            server.fill()
+        assert code in done or method.full_name in NEVER, f"{method.full_name}: {code}: {sent}"
+    server.must_be_sound()
+
+
+def play_mutants(server: Fuzzed, first: int, count: int) -> None:
+    """Calls with mutants, each made from a seed; a failure says which."""
+    for number in range(first, first + count):
+        luck = chance(number)
+        method = luck.choice([each for each in server.methods for _ in range(5 if each.name in RICH else 1)])
+        requests = server.mutants(method, luck)
+        try:
+            server.call(method, requests)
+        except BaseException as error:
+            error.add_note(f"seed {number}: {method.full_name}: {requests}"[:4000])
+            raise
+    server.must_be_sound()
+
+
+def test_what_was_right_and_was_changed_is_done_or_refused_in_words(server: Fuzzed) -> None:
+    play_mutants(server, 1, 300)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_what_was_right_and_was_changed_for_long(server: Fuzzed) -> None:
+    play_mutants(server, SEED * 1_000_000, 10_000)
 
 
 def test_bytes_that_are_no_message_are_the_callers_mistake(server: Fuzzed) -> None:

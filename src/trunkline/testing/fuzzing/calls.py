@@ -26,6 +26,8 @@ from trunkline.app.engine import Engine, open_engine
 from trunkline.testing.calls import Client
 from trunkline.testing.doors import serving
 from trunkline.testing.fuzzing.messages import Pool, Slot, class_of, message
+from trunkline.testing.fuzzing.mutants import mutate
+from trunkline.testing.fuzzing.valid import Luck, valid
 from trunkline.testing.fuzzing.world import fill
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
@@ -87,6 +89,10 @@ class Fuzzed:
         """What may be sent."""
         one = message(class_of(method.input_type), self.pool)
         return st.lists(one, max_size=4) if method.client_streaming else one.map(lambda each: [each])
+
+    def mutants(self, method: MethodDescriptor, luck: Luck) -> list[Message]:
+        """What is done, or that with a few things changed."""
+        return mutate(valid(method, self.pool, luck), self.pool, luck)
 
     def metadata(self) -> st.SearchStrategy[list[tuple[str, str]]]:
         """What may be sent beside it: now and then a transaction."""

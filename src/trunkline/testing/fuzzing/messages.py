@@ -180,11 +180,12 @@ def _scalar(each: FieldDescriptor, pool: Pool) -> st.SearchStrategy[Any]:
         return st.sampled_from([*(value.number for value in each.enum_type.values), 9999, -1])
     if each.cpp_type in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
         return st.sampled_from(REAL)
-    low, high = _span(each)
+    low, high = span(each)
     return st.sampled_from([number for number in WHOLE if low <= number <= high])
 
 
-def _span(each: FieldDescriptor) -> tuple[int, int]:
+def span(each: FieldDescriptor) -> tuple[int, int]:
+    """The least and the greatest number that a field takes."""
     bits = 32 if each.cpp_type in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_UINT32) else 64
     if each.cpp_type in (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64):
         return 0, (1 << bits) - 1

@@ -8,13 +8,15 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from trunkline.testing.calls import add, edits, on
 from trunkline.testing.fuzzing.messages import Pool
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
-from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc, transaction_v2_pb2_grpc
+from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc, transaction_v2_pb2_grpc, trunkline_pb2_grpc
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import transaction_v2_pb2 as transactions
+from trunkline.wire.gen import trunkline_pb2 as own
 
 PROJECTS = ("default", "second")
 REPOS = ("one", "two")
@@ -38,8 +40,34 @@ def fill(channel: grpc.Channel, pool: Pool) -> None:
     work.SetClusterDefaults(pps.SetClusterDefaultsRequest(cluster_defaults_json="{}"))
     for name, source in zip(PIPELINES, REPOS, strict=True):
         _made(files, work, name, source)
+    _kept(channel, files, work, pool)
     _nouns(files, work, pool)
     _lent(channel, files, pool)
+
+
+def _kept(channel: grpc.Channel, files: Any, work: Any, pool: Pool) -> None:
+    """What calls need that name more than repos, branches and pipelines."""
+    repos = {name: pfs.Repo(name=name, type="user", project=pfs.Project(name="default")) for name in ("open", "line")}
+    for repo in repos.values():
+        _try(files.CreateRepo, pfs.CreateRepoRequest(repo=repo))
+    _try(files.StartCommit, pfs.StartCommitRequest(branch=pfs.Branch(repo=repos["open"], name="master")))
+    for _ in range(2):  # of which the older one can be squashed and the newer one dropped
+        _try(files.ModifyFile, edits(on(repos["line"]), FILES))
+    with suppress(grpc.RpcError):
+        line = list(files.ListCommit(pfs.ListCommitRequest(repo=repos["line"], number=2)))
+        files.InspectCommit(pfs.InspectCommitRequest(commit=line[0].commit, wait=pfs.FINISHED))
+        pool.things["line"] = [info.commit.id for info in line]
+    text = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kept"}, "data": {"k": "dg=="}}
+    _try(work.CreateSecret, pps.CreateSecretRequest(file=json.dumps(text).encode()))
+    images, versions = trunkline_pb2_grpc.ImagesStub(channel), trunkline_pb2_grpc.VersionsStub(channel)
+    _try(images.CreateImage, iter([own.CreateImageRequest(image=own.ImageSpec(name="kept"))]))
+    one = pfs.Repo(name="one", type="user", project=pfs.Project(name="default"))
+    _try(versions.CreateTag, own.CreateTagRequest(tag=own.Tag(repo=one, name="kept"), commit=on(one)))
+    _try(files.CreateBranch, pfs.CreateBranchRequest(branch=pfs.Branch(repo=one, name="other"), head=on(one)))
+    clock = {"cron": {"name": "clock", "spec": "@yearly"}}
+    spec = json.loads(_spec("tick", "one")) | {"input": clock}
+    _try(work.CreatePipelineV2, pps.CreatePipelineV2Request(create_pipeline_request_json=json.dumps(spec)))
+    pool.things |= {"secret": ["kept"], "image": ["kept"]}
 
 
 def _nouns(files: Any, work: Any, pool: Pool) -> None:
@@ -76,6 +104,8 @@ def _lent(channel: grpc.Channel, files: Any, pool: Pool) -> None:
     """File sets and transactions."""
     with suppress(grpc.RpcError):
         pool.things["fileset"] = [files.CreateFileSet(iter([add("/f", b"f")])).file_set_id]
+        held = pool.things["fileset"]
+        files.PutCache(pfs.PutCacheRequest(key="kept", value=AnyMessage(type_url="x/y"), file_set_ids=held))
     with suppress(grpc.RpcError):
         api = transaction_v2_pb2_grpc.APIStub(channel)
         listed = api.ListTransaction(transactions.ListTransactionRequest()).transaction_info
