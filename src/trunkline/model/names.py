@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from trunkline.errors import InvalidArgument
+from trunkline.model.paths import quoted
 
 DEFAULT_PROJECT = "default"
 USER_REPO = "user"
@@ -117,11 +118,11 @@ def check_project(name: str) -> str:
     if not name:
         raise InvalidArgument("a project needs a name")
     if len(name) > 51:
-        raise InvalidArgument(f'project name "{name}" has {len(name)} characters; at most 51 are allowed')
+        raise InvalidArgument(f"project name {quoted(name)} has {len(name)} characters; at most 51 are allowed")
     if not _PROJECT.match(name):
         raise InvalidArgument(
-            f'project name "{name}" is invalid: only alphanumeric characters, underscores and dashes are allowed, '
-            "and the first must be a letter or a digit"
+            f"project name {quoted(name)} is invalid: only alphanumeric characters, underscores and dashes are "
+            "allowed, and the first must be a letter or a digit"
         )
     return name
 
@@ -134,7 +135,7 @@ def check_repo(name: str) -> str:
 def check_repo_type(kind: str) -> str:
     """`kind`, if there are repos of that type. Raises InvalidArgument."""
     if kind not in REPO_TYPES:
-        raise InvalidArgument(f'repo type "{kind}" does not exist; the types are {", ".join(REPO_TYPES)}')
+        raise InvalidArgument(f"repo type {quoted(kind)} does not exist; the types are {', '.join(REPO_TYPES)}")
     return kind
 
 
@@ -142,7 +143,7 @@ def check_branch(name: str) -> str:
     """`name`, if a branch may be called that. Raises InvalidArgument."""
     _check("branch", name, 255)
     if is_id(name):
-        raise InvalidArgument(f'branch name "{name}" is invalid: it looks like a commit id; choose another name')
+        raise InvalidArgument(f"branch name {quoted(name)} is invalid: it looks like a commit id; choose another name")
     return name
 
 
@@ -150,7 +151,7 @@ def check_tag(name: str) -> str:
     """`name`, if a tag may be called that: as a branch. Raises InvalidArgument."""
     _check("tag", name, 255)
     if is_id(name):
-        raise InvalidArgument(f'tag name "{name}" is invalid: it looks like a commit id; choose another name')
+        raise InvalidArgument(f"tag name {quoted(name)} is invalid: it looks like a commit id; choose another name")
     return name
 
 
@@ -161,10 +162,12 @@ def check_pipeline(name: str, project: str = DEFAULT_PROJECT) -> str:
     """
     _check("pipeline", name, 51)
     if not name[0].isalnum():
-        raise InvalidArgument(f'pipeline name "{name}" is invalid: the first character must be a letter or a digit')
+        raise InvalidArgument(
+            f"pipeline name {quoted(name)} is invalid: the first character must be a letter or a digit"
+        )
     if len(project) + len(name) + len("--v99") > 63:
         raise InvalidArgument(
-            f'pipeline name "{name}" is too long: with the project "{project}" it must fit 58 characters'
+            f'pipeline name {quoted(name)} is too long: with the project "{project}" it must fit 58 characters'
         )
     return name
 
@@ -173,9 +176,9 @@ def _check(noun: str, name: str, limit: int) -> str:
     if not name:
         raise InvalidArgument(f"a {noun} needs a name")
     if len(name) > limit:
-        raise InvalidArgument(f'{noun} name "{name}" has {len(name)} characters; at most {limit} are allowed')
+        raise InvalidArgument(f"{noun} name {quoted(name)} has {len(name)} characters; at most {limit} are allowed")
     if not _NAME.match(name):
         raise InvalidArgument(
-            f'{noun} name "{name}" is invalid: only alphanumeric characters, underscores and dashes are allowed'
+            f"{noun} name {quoted(name)} is invalid: only alphanumeric characters, underscores and dashes are allowed"
         )
     return name

@@ -17,6 +17,9 @@ from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFo
 from trunkline.model.addresses import Ancestry, parse_ancestry
 from trunkline.model.names import Branch, Commit, Repo, Tag, check_project, check_repo, check_repo_type, is_id
 
+SHOWN = 120
+"""How much of a reference an error repeats."""
+
 
 def need_project(tx: Tx, name: str) -> None:
     """Raises NotFound if there is no such project."""
@@ -67,7 +70,7 @@ def need_commit(tx: Tx, repo: Repo, ref: str) -> CommitRow:
     if not ancestry.base:
         raise InvalidArgument(f'"{ref}" names no commit of {repo}: give a branch, a tag or a commit id')
     start = _base(tx, repo, ancestry.base)
-    return _walk(tx, start, ancestry, f"{repo}@{ref}")
+    return _walk(tx, start, ancestry, f"{repo}@{ref if len(ref) <= SHOWN else ref[:SHOWN] + '…'}")
 
 
 def _base(tx: Tx, repo: Repo, name: str) -> CommitRow:
