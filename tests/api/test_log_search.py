@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import grpc
+import pyarrow as pa
 import pytest
 
 from trunkline.ambient import RealAmbient
-from trunkline.api.work.search import parsed
+from trunkline.api.work.logs import LogDoor
+from trunkline.api.work.search import LEVELS, parsed
 from trunkline.app.config import Config
 from trunkline.app.engine import open_engine
 from trunkline.errors import InvalidArgument
+from trunkline.model.infos_pps import LogLine
 from trunkline.model.names import Pipeline
-from trunkline.pps.logs import Pattern
+from trunkline.pps.logs import LogPage, LogQuery, Pattern
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import logs_pb2 as wire
 from trunkline.wire.gen import logs_pb2_grpc, pfs_v2_pb2_grpc, pps_v2_pb2_grpc
@@ -125,3 +130,65 @@ def test_what_is_understood_of_that_language() -> None:
     for wrong in ("", "edges", '{pod="x"}', '{pipelineName=~"e.*"}', '{job="x"} | json'):
         with pytest.raises(InvalidArgument, match=r"understood|labels"):
             parsed(wrong)
+
+
+def test_lines_from_a_level_on() -> None:
+    lines = [
+        "ERROR it broke",
+        '{"level": "error", "msg": "x"}',
+        "[Critical] full",
+        "ts=1 severity=fatal no",
+        "Traceback (most recent call last):",
+        "the job ended: FAILURE, 1 of 5 datums failed",
+        "an error in the middle",
+        "the job ended: SUCCESS",
+        '{"severity":"info"}',
+        "DEBUG looked",
+        "level=debug looked",
+    ]
+    found = {
+        level: [line for line in lines if all(one.mask(pa.array([line]))[0] for one in LEVELS.get(level, ()))]
+        for level in wire.LogLevel.values()
+    }
+    assert found[wire.LOG_LEVEL_ERROR] == lines[:6]
+    assert found[wire.LOG_LEVEL_INFO] == lines[:9]
+    assert found[wire.LOG_LEVEL_UNSET] == found[wire.LOG_LEVEL_DEBUG] == lines
+
+
+def test_a_level_is_asked_for_by_a_call(calls: Calls) -> None:
+    assert calls.lines(wire.UserLogQuery(pipeline=ABOUT), level=wire.LOG_LEVEL_ERROR) == []
+    assert calls.lines(wire.UserLogQuery(pipeline=ABOUT), level=wire.LOG_LEVEL_INFO)
+
+
+class Counted(LogDoor):
+    """A log of given pages, and how many lines a caller was made to keep."""
+
+    pages: ClassVar[list[list[str]]] = []
+
+    def _query(self, request: pps.GetLogsRequest) -> LogQuery:
+        return LogQuery()
+
+    def _page(self, query: LogQuery, after: int) -> LogPage:
+        lines = tuple(LogLine(Pipeline("default", "p"), 1, text) for text in self.pages[after])
+        return LogPage(lines, after + 1, after + 1 < len(self.pages), ended=True)
+
+
+class Straight:
+    """Stands for the bridge."""
+
+    async def unary(self, function: Callable[[], Any]) -> Any:
+        return function()
+
+
+@pytest.mark.parametrize("tail", [1, 2, 7, 19, 20, 21, 1000, 2**62])
+def test_the_last_lines_are_found_without_keeping_them(monkeypatch: pytest.MonkeyPatch, tail: int) -> None:
+    monkeypatch.setattr("trunkline.api.work.logs.STRETCHES", 3)
+    numbers = iter(range(100))
+    Counted.pages = [[f"{next(numbers)}" for _ in range(size)] for size in (3, 0, 1, 5, 0, 2, 4, 1, 3, 1, 0)]
+    door = Counted(None, Straight(), SimpleNamespace(seq=0))  # type: ignore[arg-type]
+
+    async def ask() -> list[str]:
+        return [line.message async for line in door.GetLogs(pps.GetLogsRequest(tail=tail), None)]  # type: ignore[arg-type]
+
+    everything = [line for page in Counted.pages for line in page]
+    assert asyncio.run(ask()) == everything[-tail:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
 from trunkline.errors import InvalidArgument
-from trunkline.model.infos_pps import LogLine
 from trunkline.model.names import Job
 from trunkline.pps import datums as pps_datums
 from trunkline.pps import logs as pps_logs
@@ -20,6 +20,9 @@ from trunkline.pps.logs import LogPage, LogQuery
 from trunkline.wire import infos_pps, nouns
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.times import span_us
+
+STRETCHES = 1000
+"""So many stretches of a log are remembered while its last lines are looked for; then two become one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +39,41 @@ class LogDoor:
         if request.tail < 0:
             raise InvalidArgument(f"tail is how many of the last lines are wanted, 0 meaning all; not {request.tail}")
         query = await self.bridge.unary(partial(self._query, request))
-        kept: deque[LogLine] = deque(maxlen=request.tail or None)
-        after, reading = 0, request.tail > 0
+        after, left_out = await self._tail(query, request.tail) if request.tail else (0, 0)
         while True:
             seq = self.events.seq
             page = await self.bridge.unary(partial(self._page, query, after))
             after = page.after
             for line in page.lines:
-                if reading:
-                    kept.append(line)
+                if left_out:
+                    left_out -= 1
                 else:
                     yield infos_pps.log_message(line)
             if page.more:
                 continue
-            while kept:
-                yield infos_pps.log_message(kept.popleft())
-            reading = False
             if not request.follow or page.ended:
                 return
             await self.events.after(seq)
+
+    async def _tail(self, query: LogQuery, tail: int) -> tuple[int, int]:
+        """Where the last `tail` lines begin: a place in the log, and how many lines after it are not among them.
+
+        Lines are counted and not kept, since somebody may ask for any number of them.
+        """
+        stretches: deque[tuple[int, int]] = deque()
+        count, after, more = 0, 0, True
+        while more:
+            page = await self.bridge.unary(partial(self._page, query, after))
+            if page.lines:
+                stretches.append((after, len(page.lines)))
+                count += len(page.lines)
+            after, more = page.after, page.more
+            while stretches and count - stretches[0][1] >= tail:
+                count -= stretches.popleft()[1]
+            if len(stretches) > STRETCHES:
+                pairs = itertools.zip_longest(*[iter(stretches)] * 2, fillvalue=(0, 0))
+                stretches = deque((first[0], first[1] + second[1]) for first, second in pairs)
+        return (stretches[0][0], max(0, count - tail)) if stretches else (after, 0)
 
     def _page(self, query: LogQuery, after: int) -> LogPage:
         return self.system.files.catalog.read(lambda tx: pps_logs.page(tx, query, after))

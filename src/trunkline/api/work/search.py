@@ -53,6 +53,16 @@ class _Reader:
             await self.events.after(seq)
 
 
+_NAMED = r"""(?i)^[^a-z]*({0})\b|\b(level|severity|lvl)"?\s*[=:]\s*"?({0})\b"""
+LEVELS = {
+    wire.LOG_LEVEL_INFO: (Pattern(_NAMED.format("debug|trace"), negate=True),),
+    wire.LOG_LEVEL_ERROR: (
+        Pattern(_NAMED.format("error|err|fatal|critical|panic|traceback") + "|^the job ended: (FAILURE|UNRUNNABLE)"),
+    ),
+}
+"""Lines from a level on. A line says its level at its beginning, or as `level` or `severity`; else it is information."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogsDoor:
     """logs.API."""
@@ -100,7 +110,11 @@ class LogsDoor:
             since_us=micros(getattr(bounds, "from")) if bounds.HasField("from") else 0,
             until_us=micros(bounds.until) if bounds.HasField("until") else 0,
             user_only=query.user_only or request.filter.user_logs_only,
-            patterns=(*query.patterns, *([Pattern(one.pattern, one.negate)] if one.pattern else [])),
+            patterns=(
+                *query.patterns,
+                *([Pattern(one.pattern, one.negate)] if one.pattern else []),
+                *LEVELS.get(request.filter.level, ()),
+            ),
         )
 
 
