@@ -60,7 +60,7 @@ LEVELS = {
         Pattern(_NAMED.format("error|err|fatal|critical|panic|traceback") + "|^the job ended: (FAILURE|UNRUNNABLE)"),
     ),
 }
-"""Lines from a level on. A line says its level at its beginning, or as `level` or `severity`; else it is information."""
+"""Lines from a level on. A line says its level at its beginning, or as `level` or `severity`; else it is of INFO."""
 
 
 @dataclass(frozen=True, slots=True)
