@@ -93,6 +93,7 @@ def main() -> None:
             continue
         print(f"[{so_far:.0f} s] {row.name}, runs: {runs}, expected: {expected:.0f} s ...", flush=True)
         peers.home.mkdir(parents=True, exist_ok=True)
+        os.environ["XDG_CACHE_HOME"] = str(peers.home / ".cache")  # where pachctl remembers what it has put
         record = measure(row, Bench(folder, runs, scale, peers), commit)
         print(f"   took {record.took_s:.0f} s{'; failed: ' + record.failed if record.failed else ''}", flush=True)
         print("\n".join("   " + line for line in table([row], {row.name: record})[2:]), flush=True)

@@ -14,10 +14,11 @@ ROWS: tuple[Row, ...] = (
     *datums.ROWS,
     *chains.ROWS,
     *unchanged.ROWS,
-    *history.ROWS,
+    *history.ROWS[:-1],
     *space.ROWS,
     *trees.ROWS,
     *inputs.ROWS,
     *restart.ROWS,
     *stream.ROWS,
+    *history.ROWS[-1:],  # the longest
 )
