@@ -20,13 +20,12 @@ def unix_socket(path: Path) -> socket_.socket:
 
 
 def tcp_socket(host: str, port: int) -> socket_.socket:
-    """Bound to an address of this machine; port 0 finds a free one. Raises OSError."""
+    """Bound to an address of this machine; port 0 finds a free one. Nobody is let in yet. Raises OSError."""
     family = socket_.AF_INET6 if ":" in host else socket_.AF_INET
     found = socket_.socket(family, socket_.SOCK_STREAM)
     try:
         found.setsockopt(socket_.SOL_SOCKET, socket_.SO_REUSEADDR, 1)
         found.bind((host, port))
-        found.listen(1024)
     except OSError:
         found.close()
         raise

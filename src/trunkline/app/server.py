@@ -172,6 +172,7 @@ class Server:
         host, port = self._config.s3
         try:
             listening = tcp_socket(host, port)
+            listening.listen()  # two may be bound to one port, and one can listen
         except OSError as error:
             raise Unavailable(
                 f"cannot listen on {host}:{port} for S3 ({os.strerror(error.errno or 0)}); stop what listens there, "

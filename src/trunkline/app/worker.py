@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -210,15 +210,15 @@ def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int, group: G
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
     variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
-    return open_bench(rung, folder, images, ambient, variables, buckets, _containers(settings, port))
+    return open_bench(rung, folder, images, ambient, variables, buckets, _containers(settings, (port, buckets.port)))
 
 
-def _containers(settings: WorkerSettings, port: int) -> Callable[[Scratch], Containers] | None:
+def _containers(settings: WorkerSettings, own: Sequence[int]) -> Callable[[Scratch], Containers] | None:
     """What opens containers, if there is an engine. Code in them reaches the server and this worker on 127.0.0.1."""
     if not settings.containers:
         return None
     outer = parse(settings.address)
-    ports = {outer.port: (outer.host, outer.port), port: ("127.0.0.1", port)}
+    ports = {outer.port: (outer.host, outer.port)} | {port: ("127.0.0.1", port) for port in own}
 
     def begin(scratch: Scratch) -> Containers:
         return Containers(Engine(settings.containers), scratch, settings.server, settings.name, RealAmbient(), ports)

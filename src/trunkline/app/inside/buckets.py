@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ _START_S = 30.0
 
 
 class ServedBuckets:
-    """Fills `worker.ports.Buckets`. uploads: a folder that no code sees.
+    """Fills `worker.ports.Buckets`. uploads: a folder that no code sees. Raises OSError where no port can be had.
 
     Everybody on this machine reaches the port; only who was told the claim's token is let in.
     """
@@ -30,6 +31,10 @@ class ServedBuckets:
         self._storage = storage
         self._uploads = uploads
         self._ambient = ambient
+        # Had now, since a container is told of the port before its code runs; nobody is let in before `begin`.
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
         self._server: _Server | None = None
         self._shop: DatumShop | None = None
         self._out = False
@@ -42,12 +47,12 @@ class ServedBuckets:
         if not self._out and not any(element.s3 for element in first):
             return {}
         if self._server is None:
-            self._server = _Server(self._uploads, self._ambient)
+            self._server = _Server(self._socket, self._uploads, self._ambient)
         self._shop = self._server.shop
         token = secrets.token_hex(16)
         self._shop.admit(token)
         return {
-            "S3_ENDPOINT": f"http://127.0.0.1:{self._server.port}",
+            "S3_ENDPOINT": f"http://127.0.0.1:{self.port}",
             "AWS_ACCESS_KEY_ID": token,
             "AWS_SECRET_ACCESS_KEY": token,
         }
@@ -85,20 +90,19 @@ class ServedBuckets:
         self.end()
         if self._server is not None:
             self._server.close()
+        self._socket.close()
 
 
 class _Server:
-    """The HTTP server, in a thread of its own until `close`. Raises OSError where there is no port to be had."""
+    """The HTTP server, in a thread of its own until `close`."""
 
-    def __init__(self, uploads: Path, ambient: Ambient) -> None:
+    def __init__(self, listening: socket.socket, uploads: Path, ambient: Ambient) -> None:
         # Half a second to import, for the workers of few pipelines.
-        from trunkline.app.http import HttpServer, tcp_socket
+        from trunkline.app.http import HttpServer
         from trunkline.app.inside.shop import DatumShop
         from trunkline.gateway.s3.door import S3
 
         self.shop = DatumShop(uploads, ambient)
-        listening = tcp_socket("127.0.0.1", 0)
-        self.port: int = listening.getsockname()[1]
         http = HttpServer(listening, S3(self.shop, ambient.new_id))
         started: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
