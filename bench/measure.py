@@ -19,6 +19,11 @@ from trunkline.testing.serving import PachdProcess
 ROOM_BYTES = 3 * 1024**3
 """What a row leaves free on the disk."""
 
+PEER_S = 180.0
+"""How long a peer may take for one step; one that needs longer has no figure, and what comes after it is measured."""
+TIMED_OUT = 124
+"""The status of `timeout`."""
+
 GROUPS = {"pfs": "Files", "pps": "Pipelines", "start": "Programs"}
 UNITS = ("s", "B", "B/s", "/s", "cores", "×")
 
@@ -79,10 +84,11 @@ class Bench:
             if before:
                 shell(before, cwd, self.peers.environment)
             with self.timed(name):
-                shell(command, cwd, self.peers.environment)
+                shell(command, cwd, self.peers.environment, PEER_S)
         except subprocess.CalledProcessError as error:
             self.figures.pop(name, None)
-            self.absent[name] = f"failed: {last_line(error)}"
+            late = error.returncode == TIMED_OUT
+            self.absent[name] = f"ended after {PEER_S:g} s" if late else f"failed: {last_line(error)}"
 
     @contextmanager
     def server(self, *flags: str) -> Iterator[PachdProcess]:
@@ -152,9 +158,11 @@ class Row:
     runs: int = 5
 
 
-def shell(command: str, cwd: Path, env: dict[str, str] | None = None) -> None:
-    """Run a peer's command. Raises subprocess.CalledProcessError with what it said."""
-    subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=cwd, check=True, capture_output=True, env=env)
+def shell(command: str, cwd: Path, env: dict[str, str] | None = None, limit_s: float = 0) -> None:
+    """Run a peer's command; for so long at most, if that is not 0. Raises subprocess.CalledProcessError with what it
+    said, and status `TIMED_OUT` where it was too slow."""
+    words = ["timeout", f"{limit_s}", "bash", "-euo", "pipefail", "-c", command]
+    subprocess.run(words, cwd=cwd, check=True, capture_output=True, env=env)
 
 
 def last_line(error: subprocess.CalledProcessError) -> str:

@@ -134,13 +134,15 @@ def test_rows_are_picked_by_name_group_and_what_is_left(tmp_path: Path) -> None:
         picked("a,bogus")
 
 
-def test_a_peer_that_is_not_there_or_fails_is_said(tmp_path: Path) -> None:
+def test_a_peer_that_is_not_there_fails_or_is_slow_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = of("measure").Bench(tmp_path, 1, 1.0, peers(tmp_path))
     (tmp_path / "home").mkdir()
     bench.beside("gone", "no-such-program-anywhere", "true", tmp_path)
     bench.beside("bad", "bash", "echo it broke >&2; false", tmp_path)
     bench.beside("good", "bash", 'test "$HOME" = "$PWD/home"', tmp_path, "true")
-    assert bench.absent == {"gone": "not on this machine", "bad": "failed: it broke"}
+    monkeypatch.setattr(of("measure"), "PEER_S", 0.1)
+    bench.beside("slow", "bash", "while :; do :; done", tmp_path)
+    assert bench.absent == {"gone": "not on this machine", "bad": "failed: it broke", "slow": "ended after 0.1 s"}
     assert list(bench.figures) == ["good"]
 
 
