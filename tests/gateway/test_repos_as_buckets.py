@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,18 @@ def test_ranges_and_conditions(s3: Any, bucket: str) -> None:
     assert code(s3.put_object, Bucket=bucket, Key="b", Body=b"2", IfMatch=etag) == "NotImplemented"
     assert code(s3.put_object, Bucket=bucket, Key="c", Body=b"1", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==") == "BadDigest"
     assert keys(s3, bucket) == ["a", "b"]
+
+
+def test_of_many_that_make_one_object_one_does(s3: Any, bucket: str) -> None:
+    def make(number: int) -> str:
+        try:
+            s3.put_object(Bucket=bucket, Key="lock", Body=str(number).encode(), IfNoneMatch="*")
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "made"
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(make, range(6))) == ["PreconditionFailed"] * 5 + ["made"]
 
 
 def test_copies_and_removals(site: Site, s3: Any, bucket: str) -> None:
@@ -350,6 +363,7 @@ NONSENSE: list[tuple[str, str, dict[str, str], bytes]] = [
     ("POST", "/{bucket}?delete", {}, b"<Delete>"),
     ("POST", "/{bucket}?delete", {}, b"<!DOCTYPE a [<!ENTITY b 'c'>]><Delete>&b;</Delete>"),
     ("POST", "/{bucket}?delete", {}, b"<Delete/>"),
+    ("POST", "/{bucket}?delete", {"origin": "http://a.page"}, b"<Delete><Object><Key>a</Key></Object></Delete>"),
     ("POST", "/{bucket}/a?uploadId=x", {}, b"<CompleteMultipartUpload><Part/></CompleteMultipartUpload>"),
     ("GET", "/{bucket}?list-type=2&max-keys=x", {}, b""),
     ("GET", "/{bucket}?list-type=2&continuation-token=" + "%FF" * 9, {}, b""),

@@ -96,7 +96,7 @@ class Ahead:
         window: list[Datum] = []
         size, limit = 0, _FIRST_DATUMS
         for datum in self._datums:
-            more = sum(element.size_bytes for element in datum.elements if not element.lazy)
+            more = sum(element.size_bytes for element in datum.elements if not (element.lazy or element.s3))
             if window and (len(window) >= limit or size + more > WINDOW_BYTES):
                 yield window
                 window, size, limit = [], 0, min(limit * 4, WINDOW_DATUMS)

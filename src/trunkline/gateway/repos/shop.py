@@ -36,6 +36,7 @@ class RepoShop:
         self._files = files
         self._writes = Writes(files)
         self._parts = RepoParts(files, self._writes)
+        self._lock = threading.Lock()
         self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
     @property
@@ -110,7 +111,8 @@ class RepoShop:
         path = path_of(key)
         if not fresh:
             return self._writes.put(bucket, path, data)
-        lock = self._locks.setdefault(bucket, _Lock())
+        with self._lock:
+            lock = self._locks.setdefault(bucket_of(place_of(bucket).head), _Lock())  # two names may mean one
         return self._writes.put(bucket, path, self._guarded(bucket, key, lock, data), lock.release)
 
     def _guarded(self, bucket: str, key: str, lock: _Lock, data: Iterator[bytes]) -> Iterator[bytes]:

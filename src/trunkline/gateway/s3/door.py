@@ -125,6 +125,9 @@ class S3:
         if signing.is_signed(asked):
             now_us = shop.now_us()
             signed = await self._work.do(lambda: signing.check(asked, shop.secret, now_us))
+        elif shop.anonymous and "origin" in asked.headers and asked.method not in ("GET", "HEAD"):
+            # Whatever page somebody looks at could have the browser on this machine send it.
+            raise Fault("AccessDenied", "a web page's request has to be signed where it changes anything")
         elif shop.anonymous:
             signed = signing.Signed("")
         else:
