@@ -16,7 +16,7 @@ from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pfs_v2_pb2_grpc
 from trunkline.wire.gen import trunkline_pb2 as own
-from trunkline.wire.gen.trunkline_pb2_grpc import VersionsStub
+from trunkline.wire.gen.trunkline_pb2_grpc import PurgesStub, VersionsStub
 
 REPO = pfs.Repo(name="data", type="user", project=pfs.Project(name="default"))
 
@@ -91,3 +91,40 @@ def test_branches_are_merged(channel: grpc.Channel) -> None:
     assert versions.MergeBranch(request).up_to_date
     with pytest.raises(grpc.RpcError, match="cannot be settled by 9"):
         versions.MergeBranch(own.MergeBranchRequest(source=branch("feature"), target=feature, choice=9))
+
+
+def test_a_path_is_purged(channel: grpc.Channel) -> None:
+    purges = PurgesStub(channel)
+    put(channel, "master", "/f", b"1")
+    put(channel, "master", "/g", b"2")
+    request = own.PurgePathRequest(repo=REPO, path="/f", dry_run=True, reason="r")
+    planned = list(purges.PurgePath(request))
+    assert (planned[0].purge.id, planned[0].purge.files, planned[0].purge.commits) == ("", 1, 2)
+    assert [one.commit.paths for one in planned[1:]] == [["/f"], ["/f"]]
+    assert read(channel, "master", "/f") == b"1"
+    request.dry_run = False
+    begun = list(purges.PurgePath(request))
+    id = begun[0].purge.id
+    done = purges.InspectPurge(own.InspectPurgeRequest(id=id, wait=True))
+    assert (done.stage, done.left, done.trouble, done.reason) == (own.PURGE_GONE, 0, "", "r")
+    assert done.gone.seconds >= done.started.seconds
+    assert [one.commit for one in begun[1:]] == list(purges.ListPurgedCommit(own.ListPurgedCommitRequest(purge=id)))
+    assert list(purges.ListPurge(own.ListPurgeRequest(repo=REPO, number=1))) == [done]
+    mark = list(purges.ListPurgedCommit(own.ListPurgedCommitRequest(commit=branch("master"))))
+    assert [(one.purge, one.purged_path) for one in mark] == [(id, "default/data:/f")]
+    with pytest.raises(grpc.RpcError, match="file /f not found"):
+        read(channel, "master", "/f")
+    for wrong, words in (
+        (own.PurgePathRequest(repo=REPO), "nothing to purge: give a path"),
+        (own.PurgePathRequest(repo=REPO, path="/g[", glob=True), "glob"),
+        (own.PurgePathRequest(path="/g"), "repo"),
+        (own.PurgePathRequest(repo=REPO, path="/g", reason="r" * 10_001), "at most 10000"),
+    ):
+        with pytest.raises(grpc.RpcError, match=words) as refused:
+            list(purges.PurgePath(wrong))
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for wrong_list in (own.ListPurgedCommitRequest(), own.ListPurgedCommitRequest(purge=id, commit=branch("master"))):
+        with pytest.raises(grpc.RpcError, match="and not both"):
+            list(purges.ListPurgedCommit(wrong_list))
+    with pytest.raises(grpc.RpcError, match=r"0 \(all\) or more"):
+        list(purges.ListPurge(own.ListPurgeRequest(number=-1)))

@@ -115,6 +115,40 @@ def test_files_go_round(typed):
     assert len(typed.raw("list commit r@master")) == 4
 
 
+def test_a_file_is_purged_from_history_and_from_what_was_made_of_it(typed):
+    typed("create repo r")
+    for name in ("a", "b"):
+        typed(f"put file r@master:/{name}", name.encode() * 9)
+    spec = {"pipeline": {"name": "copy"}, "transform": {"cmd": ["sh"], "stdin": ["cp /pfs/r/* /pfs/out/"]}}
+    typed("create pipeline", json.dumps({**spec, "input": {"pfs": {"repo": "r", "glob": "/*"}}}).encode())
+    typed("wait commit copy@master")
+    dry = typed("purge file r:/a --dry-run")
+    assert "What would go: 2 files (9B), from 3 commits, and the results of 1 datum:" in dry
+    assert f"{typed.project}/copy@" in dry
+    assert typed("get file copy@master:/a") == "a" * 9
+    asked = typed.done("purge file r:/a", b"n\n")
+    assert (asked.status, asked.out.splitlines()[-1]) == (130, "This cannot be undone. Purge it? [y/N]: ")
+    assert typed("get file copy@master:/a") == "a" * 9
+    done = typed.done("purge file r:/a --yes --reason mine")
+    assert done.status == 0, done.err
+    assert "Purged: 2 files from 3 commits. No byte of it is stored any more." in done.err
+    id = done.out.strip()
+    assert typed("list file r@master") + typed("list file copy@master") == "SIZE NAME\n9B   /b\n" * 2
+    assert f"Purged: {typed.project}/r:/a, " in typed("inspect commit r@master")
+    assert [one["id"] for one in typed.raw("list purge r")] == [id]
+    shown = typed.pachctl("inspect", "purge", id, "--commits").out
+    for line in ("Stage: gone", "Files: 2 (9B)", "Reason: mine", "Commits: 3", f"Commit: {typed.project}/copy@"):
+        assert line in shown
+    assert "nothing to purge" in typed.fails("purge file r:/a --yes")
+    assert "without @master" in typed.fails("purge file r@master:/b")
+    assert "names no path" in typed.fails("purge file r")
+    assert "purge the input that they come from" in typed.fails("purge file copy:/b")
+    assert "not found" in typed.pachctl("inspect", "purge", "f" * 32).err
+    assert "every commit is written anew already; it is gone" in typed.pachctl("stop", "purge", id).err
+    assert "is not the id of a purge" in typed.pachctl("inspect", "purge", "x").err
+    assert typed.pachctl("fsck").out == "No errors found.\n"
+
+
 def test_commits_and_branches(typed):
     typed("create repo r -d first")
     id = typed("start commit r@master -m why").strip()
@@ -323,6 +357,7 @@ LINES = {
     "why": f"a@{ID}", "inspect storage": "", "run collection": "", "check status": "",
     "create tag": "a@b --commit c", "list tag": "nowhere", "delete tag": "a@b",
     "merge branch": "a@b into a@c",
+    "purge file": "a:/b", "inspect purge": ID, "list purge": "nowhere", "stop purge": ID,
     "replay": f"a@{ID} d", "loki": "x", "kube-events": "",
 }  # fmt: skip
 """A line for each command that asks the server something, with names that are not there."""

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "trunkline"
-INVARIANTS = 14
+INVARIANTS = 15
 DECISION_LINES = 60
 
 PAGES = sorted(

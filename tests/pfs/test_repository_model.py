@@ -16,16 +16,23 @@ from trunkline.ambient import SimulatedAmbient
 from trunkline.api.transactions.members import Requests, members
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Catalog
+from trunkline.catalog.purging.purges import GONE
 from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.model.names import Branch, Commit, Repo, Tag
-from trunkline.pfs import content, edits, reads
+from trunkline.pfs import content, edits, fsck, reads
+from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.edits import Add, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, removal, repos, tags
 from trunkline.pfs.graph.transactions import Transactions
-from trunkline.pfs.merging.merge import Wish, merge_branch
+from trunkline.pfs.merging.merge import Wish as Merge
+from trunkline.pfs.merging.merge import merge_branch
 from trunkline.pfs.merging.sides import Choice
+from trunkline.pfs.purging.asking import Purging
+from trunkline.pfs.purging.hits import no_lineage
+from trunkline.pfs.purging.purger import Purger
+from trunkline.pfs.purging.survey import Wish
 from trunkline.pps.pipelines import Rules
 from trunkline.storage import Store, entries
 from trunkline.storage.blobs import MemoryBlobs
@@ -78,6 +85,11 @@ def as_edits(changes, source_ref, source):
             yield Delete(path)
         elif value in source:  # a copy of what is not there is refused
             yield Copy(path, REPO, source_ref, value)
+
+
+def without(tree, path):
+    """A tree without a file, or a directory with all below it."""
+    return {name: data for name, data in tree.items() if name != path and not name.startswith(f"{path}/")}
 
 
 class RepoMachine(RuleBasedStateMachine):
@@ -243,13 +255,45 @@ class RepoMachine(RuleBasedStateMachine):
         if self.tags.pop(name, None):
             self.catalog.transact(lambda tx: tags.delete_tag(tx, Tag(REPO, name)))
 
+    @rule(path=st.sampled_from([*PATHS, "/d", "/d/e"]), killed=st.integers(0, 8))
+    def purge(self, path, killed):
+        """Take a path out of all history; the server may be killed on the way, and goes on."""
+        purging = Purging(self.files, no_lineage)
+        wish = Wish(REPO, path, tagged=True)
+        try:
+            id = purging.begin(wish)
+        except NotFound:
+            lost = [
+                tree for commit, tree in self.trees.items() if commit not in self.gone and without(tree, path) != tree
+            ]
+            assert not lost
+            return
+        except FailedPrecondition:
+            assert self.open
+            return
+        assert not self.open
+        key = purging.inspect(id).row.key
+        for number, _ in enumerate(Purger(self.files, no_lineage, Collector(self.files)).steps(key), 1):
+            if number == killed:
+                break
+        for _ in Purger(self.files, no_lineage, Collector(self.files)).steps(key):
+            pass
+        assert purging.inspect(id).row.stage == GONE
+        self.trees = {commit: without(tree, path) for commit, tree in self.trees.items()}
+        assert list(fsck.violations(self.files)) == []
+
+    @rule()
+    def collect(self):
+        """Free what nothing needs."""
+        Collector(self.files).collect()
+
     @rule(target=finished, branch=BRANCHES, other=st.sampled_from(["master", "other", "v1"]))
     def merge(self, branch, other):
         """Bring one line into another; theirs wins, so that what theirs changed since the base is what it says."""
         here, there = self.commit(branch), self.commit(other)
         if here is None or there is None or here.error or there.error or {branch, other} & self.open.keys():
             return ""
-        wish = Wish(REPO, other, Branch(REPO, branch), Choice.THEIRS)
+        wish = Merge(REPO, other, Branch(REPO, branch), Choice.THEIRS)
         answer = merge_branch(self.files, wish)
         finish_waiting(self.files)
         if answer.commit is None:

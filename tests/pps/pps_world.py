@@ -257,6 +257,11 @@ class World:
         source = reads.need_source(self.files, Repo("default", name), ref)
         return {one.path: one.bytes() for one in source.view.contents("/")}
 
+    def content_of_meta(self, name: str, ref: str) -> dict[str, bytes]:
+        """All records of a pipeline's commit."""
+        source = reads.need_source(self.files, Repo("default", name, "meta"), ref)
+        return {one.path: one.bytes() for one in source.view.contents("/")}
+
     def row(self, job: Job) -> job_rows.JobRow:
         """A job's row."""
         found = self.files.catalog.read(lambda tx: job_rows.find_job(tx, job))

@@ -32,6 +32,7 @@ from trunkline.api.space import SpaceDoor
 from trunkline.api.transactions.door import CallRecorder, TransactionDoor
 from trunkline.api.transactions.members import Requests, members
 from trunkline.api.versions.merges import MergeDoor
+from trunkline.api.versions.purges import PurgeDoor
 from trunkline.api.versions.tags import TagDoor
 from trunkline.api.work.datums import DatumDoor
 from trunkline.api.work.defaults import DefaultsDoor
@@ -64,10 +65,13 @@ from trunkline.pfs.graph.repos import ensure_default_project
 from trunkline.pfs.graph.transactions import Transactions
 from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.lent.links import Links
+from trunkline.pfs.purging.asking import Purging
+from trunkline.pfs.purging.purger import Purger
 from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
 from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
+from trunkline.pps.datums.purged import Lineage
 from trunkline.pps.datums.records import Records
 from trunkline.pps.machine import commits_removed, create_job
 from trunkline.pps.pipelines import CAN_LIMIT, Rules
@@ -122,6 +126,8 @@ class Engine:
         self._controller = Controller(self._pps)
         self._ticker = Ticker(self._files, [TriggerSchedules(self._files), CronSchedules(self._files)])
         self._collector = Collector(self._files)
+        self._purging = Purging(self._files, Lineage(self._files, self._pps.tables))
+        self._purger = Purger(self._files, self._purging.lineage, self._collector)
         self.space = Space(self._files, self._collector)
         """What storage holds, for the doors."""
         self.shop = RepoShop(self._files)
@@ -169,6 +175,7 @@ class Engine:
             BulkDoor(files, self.handed),
             TagDoor(files),
             MergeDoor(files, bridge),
+            PurgeDoor(self._purging, bridge, events),
             ImageDoor(files),
             EgressDoor(files, self._pps.vault, bridge),
             FileSetDoor(self._leases, bridge, events),
@@ -204,6 +211,7 @@ class Engine:
         self._upkeep.start()
         self._leases.start()
         self._collector.start()
+        self._purger.start()
         if self._rung is not None:
             self._containers.start(self._files, self._pps.vault)
             server = self._identity.cluster_id
@@ -238,6 +246,7 @@ class Engine:
             self._fleet.stop()
         self._containers.stop()
         self._leases.stop()
+        self._purger.stop()
         self._collector.stop()
         self._upkeep.stop()
         self._ticker.stop()
@@ -254,6 +263,7 @@ class Engine:
             self._finisher.join(JOIN_S)
             self._leveller.join(JOIN_S)
             self._collector.join(JOIN_S)
+            self._purger.join(JOIN_S)
         self._store.close()
         self._catalog.close()
 

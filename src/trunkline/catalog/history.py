@@ -87,6 +87,12 @@ def set_forgotten(tx: Tx, seq: int) -> None:
     tx.execute(update(commits).where(commits.c.seq == seq).values(**values))
 
 
+def set_content(tx: Tx, seq: int, *, size_bytes: int, files: int) -> None:
+    """What a finished commit holds after a purge; its diff and runs are the caller's to exchange."""
+    values = {"size_bytes": size_bytes, "size_upper_bytes": size_bytes, "files": files, "updated_us": tx.now_us}
+    tx.execute(update(commits).where(commits.c.seq == seq).values(**values, version=commits.c.version + 1))
+
+
 def has_layers(tx: Tx, seq: int) -> bool:
     """Whether a commit changed anything."""
     query = select(commit_layers.c.position).where(commit_layers.c.commit_seq == seq).limit(1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         FilesStub,
         ImagesStub,
         MovingStub,
+        PurgesStub,
         SpaceStub,
         VersionsStub,
     )
@@ -180,6 +181,13 @@ class Client:
         from trunkline.wire.gen.trunkline_pb2_grpc import VersionsStub
 
         return VersionsStub(self._calls)
+
+    @cached_property
+    def purges(self) -> PurgesStub:
+        """Files taken out of all history: ours only."""
+        from trunkline.wire.gen.trunkline_pb2_grpc import PurgesStub
+
+        return PurgesStub(self._calls)
 
     @cached_property
     def backups(self) -> BackupsStub:

@@ -25,6 +25,7 @@ from trunkline.storage.reading.content import Content, contents_of
 from trunkline.storage.reading.rendered import RenderedRun
 from trunkline.storage.reading.view import View
 from trunkline.storage.repacking.elsewhere import rows_of_part, settled
+from trunkline.storage.repacking.losses import Loss, Rebuilding, everything_but, lost_of_run, without
 from trunkline.storage.repacking.places import Moves, move
 from trunkline.storage.writing.finish import Finished, Finisher, split
 from trunkline.storage.writing.intake import Intake, Packer, recut_many_small
@@ -181,6 +182,40 @@ class Store:
         if made.rows != sealed.rows or made.size_bytes != sealed.size_bytes:
             raise DataLoss(f"file set {sealed.id} is damaged: it has {made.rows} rows and should have {sealed.rows}")
         return made
+
+    def rebuilt(
+        self,
+        session: WriteSession,
+        ground: Sequence[Sealed],
+        old: View,
+        diff: Sequence[Sealed],
+        loss: Loss,
+        more: pa.Array,
+        since: int,
+    ) -> Finished:
+        """A commit made again on other ground, without what `loss` says: `Rebuilding` has the rest."""
+        under = self.view(ground)
+        writer = self.writer(session)
+        Rebuilding(old, [self._open(one) for one in diff], under, loss, more).write(writer)
+        layers = writer.seal()
+        if not layers:
+            return Finished(None, tuple(ground), under.size_bytes, under.count)
+        return self.finish(session, ground, layers, since)
+
+    def all_but(self, session: WriteSession, old: View, loss: Loss, since: int) -> tuple[Sealed, ...]:
+        """Runs of all that stays of a content."""
+        writer = self.writer(session)
+        everything_but(old, loss, writer)
+        layers = writer.seal()
+        return self.finish(session, (), layers, since).manifest if layers else ()
+
+    def without(self, session: WriteSession, sealed: Sealed, loss: Loss) -> Sealed:
+        """A layer without the rows that go."""
+        return self._sealer(session).seal(without(self.parts(sealed), loss))
+
+    def lost(self, sealed: Sealed, loss: Loss) -> pa.RecordBatch:
+        """The rows of one file set that go, whether anything hides them or not."""
+        return lost_of_run(self._open(sealed), loss)
 
     def parts(self, sealed: Sealed) -> Iterator[pa.RecordBatch]:
         """All rows of one file set as they are, a part at a time."""

@@ -121,6 +121,14 @@ class Catalog:
         """
         self._readers.copy_to(path)
 
+    def fold_log(self) -> None:
+        """Fold the log into the file now, unless a reader stands in the way: rows that were deleted lie in it still.
+
+        Raises as `transact`.
+        """
+        self._writer.fold_next()
+        self.transact(lambda tx: tx.execute("SELECT 1"))
+
     def refuse(self, why: str) -> None:
         """Take no more changes, once what waits is done: `transact` raises Unavailable(why). "": take them again."""
         self._writer.refuse(why)

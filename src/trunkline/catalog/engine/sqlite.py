@@ -97,6 +97,8 @@ def open_writer(engine: Engine, settings: Settings) -> Connection:
     raw.execute("PRAGMA journal_mode = WAL")
     raw.execute(f"PRAGMA journal_size_limit = {settings.wal_limit_bytes}")
     raw.execute("PRAGMA cache_size = -16000")
+    # Rows hold small files: what was deleted shall not stay readable in free pages (I-15).
+    raw.execute("PRAGMA secure_delete = ON")
     return connection
 
 

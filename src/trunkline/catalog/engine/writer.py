@@ -113,6 +113,10 @@ class Writer:
             self._waiting.put(last)
         last.done.wait()
 
+    def fold_next(self) -> None:
+        """Fold the log into the file with the next commit, however small it is."""
+        self._fold_above = 0
+
     def is_mine(self) -> bool:
         """Whether the caller runs on the writer's own thread, inside a function of a transaction."""
         return threading.current_thread() is self._thread

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert
 
 from trunkline.catalog import tables_pfs, tables_pps  # noqa: F401  they enter themselves into `metadata`
 from trunkline.catalog.lent import tables as _lent  # noqa: F401
+from trunkline.catalog.purging import tables as _purging  # noqa: F401
 from trunkline.catalog.tables import collector, metadata, schema_version
 from trunkline.errors import FailedPrecondition
 

@@ -171,6 +171,30 @@ CREATE TABLE projects (
 	CONSTRAINT pk_projects PRIMARY KEY (name)
 );
 
+CREATE TABLE purges (
+	"key" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	id VARCHAR(32) NOT NULL,
+	project VARCHAR(51) NOT NULL,
+	repo VARCHAR(63) NOT NULL,
+	pattern TEXT NOT NULL,
+	shown TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	stage VARCHAR(12) NOT NULL,
+	trouble TEXT NOT NULL,
+	oldest BIGINT NOT NULL,
+	commits BIGINT NOT NULL,
+	files BIGINT NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	datums BIGINT NOT NULL,
+	started_us BIGINT NOT NULL,
+	gone_us BIGINT,
+	digests BLOB,
+	kept_files BIGINT NOT NULL,
+	kept TEXT NOT NULL,
+	ended_leases INTEGER NOT NULL,
+	CONSTRAINT uq_purges_id UNIQUE (id)
+);
+
 CREATE TABLE schema_version (
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_schema_version PRIMARY KEY (version)
@@ -378,6 +402,42 @@ CREATE TABLE pipeline_versions (
 CREATE INDEX pipeline_versions_by_commit ON pipeline_versions (spec_commit);
 
 CREATE INDEX pipeline_versions_without_image ON pipeline_versions (pipeline) WHERE runner = 'container' AND image_digest = '';
+
+CREATE TABLE purge_commits (
+	purge INTEGER NOT NULL,
+	commit_seq BIGINT NOT NULL,
+	project VARCHAR(51) NOT NULL,
+	repo VARCHAR(63) NOT NULL,
+	commit_id VARCHAR(32) NOT NULL,
+	files BIGINT NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	datums BIGINT NOT NULL,
+	paths TEXT NOT NULL,
+	CONSTRAINT pk_purge_commits PRIMARY KEY (purge, commit_seq),
+	CONSTRAINT fk_purge_commits_purge FOREIGN KEY(purge) REFERENCES purges ("key")
+);
+
+CREATE INDEX purge_commits_by_commit ON purge_commits (commit_seq);
+
+CREATE TABLE purge_remains (
+	purge INTEGER NOT NULL,
+	kind VARCHAR(8) NOT NULL,
+	name TEXT NOT NULL,
+	CONSTRAINT pk_purge_remains PRIMARY KEY (purge, kind, name),
+	CONSTRAINT fk_purge_remains_purge FOREIGN KEY(purge) REFERENCES purges ("key")
+)
+ WITHOUT ROWID;
+
+CREATE TABLE purge_repos (
+	purge INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	repo INTEGER NOT NULL,
+	done BIGINT NOT NULL,
+	CONSTRAINT pk_purge_repos PRIMARY KEY (purge, position),
+	CONSTRAINT fk_purge_repos_purge FOREIGN KEY(purge) REFERENCES purges ("key")
+);
+
+CREATE INDEX purge_repos_by_repo ON purge_repos (repo);
 
 CREATE TABLE repos (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from trunkline.catalog.collection import cycle as cycle_rows
 from trunkline.catalog.collection import sessions as session_rows
+from trunkline.catalog.collection.chunks import Key
 from trunkline.errors import Aborted, FailedPrecondition, TrunklineError
 from trunkline.pfs.collection.cycle import Cycle, Figures, would_free
 from trunkline.pfs.collection.leftovers import FOLDERS, sweep
@@ -193,6 +194,21 @@ class Collector:
         if not dry:
             self.total.add(figures)
         return figures
+
+    def empty(self, chunks: Sequence[Key]) -> None:
+        """Pack these chunks anew where any of their bytes are dead, and collect all that can be now, leftovers too.
+
+        Raises FailedPrecondition while a backup is being restored, DataLoss, Aborted when the server stops.
+        """
+        figures = Figures()
+        with self._working:
+            if self._still:
+                raise FailedPrecondition("a backup is being made or restored; collection goes on when that has ended")
+            self._exhaust(self._repacker.empty(chunks, figures))
+            self._cycles(figures)
+            for folder in FOLDERS:
+                self._exhaust(sweep(self._files, folder, figures))
+        self.total.add(figures)
 
     def _cycles(self, figures: Figures) -> None:
         for _ in range(AT_ONCE):

@@ -20,6 +20,7 @@ from trunkline.catalog.collection import exchange as exchange_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.collection import packs as pack_rows
 from trunkline.catalog.collection.chunks import Key
+from trunkline.catalog.purging import remains as remain_rows
 from trunkline.errors import Aborted, DataLoss
 from trunkline.pfs.collection.cycle import Figures
 from trunkline.pfs.collection.marking import Lists, entries_of
@@ -58,6 +59,19 @@ class Repacker:
                 yield from self._repack(batch, figures)
             except DataLoss as error:
                 log.warning("packs could not be repacked: %s", error)
+
+    def empty(self, keys: Sequence[Key], figures: Figures) -> Iterator[None]:
+        """Count, then repack those of some chunks that have any dead byte, however much of them lives."""
+        yield from self.count()
+        rows = self._files.catalog.read(lambda tx: remain_rows.partly_dead(tx, keys))
+        while rows:
+            sums = np.cumsum([row.live_bytes for row in rows[:BATCH_PACKS]])
+            many = max(1, int(np.searchsorted(sums, BATCH_BYTES, side="right")))
+            try:
+                yield from self._repack([(row.hash, row.gen) for row in rows[:many]], figures)
+            except DataLoss as error:
+                log.warning("packs could not be repacked: %s", error)
+            rows = rows[many:]
 
     def count(self) -> Iterator[None]:
         """Note for each chunk how many of its bytes the held file sets point to."""

@@ -18,6 +18,7 @@ from trunkline.catalog.collection import checks
 from trunkline.catalog.collection.chunks import Key
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.versions import tags as tag_rows
 from trunkline.catalog.work import checks as job_checks
 from trunkline.errors import TrunklineError
@@ -38,6 +39,7 @@ def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
     yield from _in_pages(files, _commit_page)
     yield from files.catalog.read(lambda tx: list(_branches(tx)))
     yield from files.catalog.read(tag_rows.violations)
+    yield from files.catalog.read(purge_rows.violations)
     after = ""
     with files.reading.begin() as reading:
         while page := files.catalog.read(partial(_held_page, after)):

@@ -18,6 +18,7 @@ from trunkline.catalog.repos import RepoRow
 from trunkline.errors import FailedPrecondition, Internal
 from trunkline.model.infos import Origin
 from trunkline.model.names import SPEC_REPO, USER_REPO, Branch, Commit
+from trunkline.pfs.graph.refs import refuse_purging
 
 COMMIT_TOPIC = "commit"
 """Events of this topic: {"seq", "id", "repo_key", "state"}; sent when a commit reaches a state, or is gone.
@@ -93,7 +94,9 @@ class Change:
         upstream: Sequence[int] = (),
         description: str = "",
     ) -> int:
-        """An open commit of this change's set; its seq. Raises FailedPrecondition for a second one in a repo."""
+        """An open commit of this change's set; its seq. Raises FailedPrecondition for a second one in a repo, Aborted
+        while the history of the repo, or of what it is made from, is being written anew."""
+        refuse_purging(self.tx, [repo.key], upstream)
         if self._taken(repo):
             raise FailedPrecondition(
                 f"inconsistent commit: {repo.repo} would get two commits in one transaction, and a commit set has at "

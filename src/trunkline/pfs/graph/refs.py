@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
@@ -10,6 +11,7 @@ from trunkline.catalog import repos as repo_rows
 from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.repos import RepoRow
 from trunkline.catalog.transactions import has_transaction
 from trunkline.catalog.versions import tags as tag_rows
@@ -139,6 +141,16 @@ def refuse_forgotten(row: CommitRow) -> None:
         raise FailedPrecondition(
             f"commit {row.commit} was forgotten: its record is kept, its files are not; run the pipeline "
             f"{row.commit.repo.name} on its inputs to have them again"
+        )
+
+
+def refuse_purging(tx: Tx, repo_keys: Iterable[int], seqs: Iterable[int] = ()) -> None:
+    """Refuse to add commits to repos, or to take some away, whose history is just being written anew."""
+    purge = purge_rows.locked(tx, repo_keys, seqs)
+    if purge is not None:
+        raise Aborted(
+            f"{purge.repo}:{purge.shown} is being purged, and with it what was made from it; try again when its "
+            f"history is written anew (`pachctl inspect purge {purge.id}` shows how far that is)"
         )
 
 

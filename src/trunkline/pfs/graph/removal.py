@@ -22,7 +22,7 @@ from trunkline.model.names import SPEC_REPO, Commit, Repo, is_id
 from trunkline.pfs.graph import history
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_row
+from trunkline.pfs.graph.refs import need_commit, need_row, refuse_purging
 
 NAMED = 3
 """How many commits a refusal names."""
@@ -147,6 +147,7 @@ def _short(commit: Commit) -> str:
 def _squash(change: Change, rows: Sequence[CommitRow]) -> list[int]:
     tx = change.tx
     seqs = {row.seq for row in rows}
+    refuse_purging(tx, {row.repo_key for row in rows})
     _refuse_versions(rows, "squash")
     _refuse_tagged(tx, rows, "squash")
     for seq in sorted(history_rows.loose_ends(tx, seqs)):
@@ -225,6 +226,7 @@ def _remove(change: Change, rows: Sequence[CommitRow]) -> None:
 def _drop(change: Change, rows: Sequence[CommitRow]) -> None:
     tx = change.tx
     seqs = {row.seq for row in rows}
+    refuse_purging(tx, {row.repo_key for row in rows})
     _refuse_versions(rows, "delete")
     _refuse_tagged(tx, rows, "delete")
     standing = set(history_rows.standing_on(tx, seqs)) - seqs
@@ -290,6 +292,7 @@ def forget_commit(change: Change, repo: Repo, ref: str) -> None:
             f"cannot forget {row.commit}: it is not the output of a pipeline, so that nothing could make its files "
             "again; remove it with `pachctl delete commit` or `pachctl squash commit`"
         )
+    refuse_purging(tx, [row.repo_key])
     rows = commit_rows.get_commits(tx, _with_twins(tx, {row.seq}))
     seqs = {seq for seq, one in rows.items() if not one.forgotten}
     _refuse_tagged(tx, rows.values(), "forget")

@@ -25,7 +25,7 @@ from trunkline.model.names import (
 )
 from trunkline.pfs.graph import history
 from trunkline.pfs.graph.changes import Change
-from trunkline.pfs.graph.refs import need_project, need_repo
+from trunkline.pfs.graph.refs import need_project, need_repo, refuse_purging
 
 
 def create_project(tx: Tx, name: str, description: str = "", *, update: bool = False, by: str = "") -> None:
@@ -131,6 +131,7 @@ def delete_repo(change: Change, repo: Repo, *, force: bool = False, owner: bool 
         rows = [row for row in rows if row.repo == repo]
     if not any(row.repo == repo for row in rows):
         return False
+    refuse_purging(tx, [row.key for row in rows])
     if not owner and any(row.repo.type != USER_REPO for row in rows):
         raise FailedPrecondition(
             f"cannot delete repo {repo}: it belongs to the pipeline {repo.project}/{repo.name}; "

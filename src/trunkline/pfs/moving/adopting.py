@@ -18,7 +18,7 @@ from trunkline.pfs.edits import Edit, fold
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits as commit_rules
 from trunkline.pfs.graph.history import DIFF_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_repo
+from trunkline.pfs.graph.refs import need_commit, need_repo, refuse_purging
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
 
@@ -89,6 +89,7 @@ def _write(tx: Tx, session: Session, adopted: Adopted, sealed: Sequence[Sealed])
     if _content(tx, adopted) is None:  # somebody else was quicker
         return False
     repo = need_repo(tx, adopted.commit.repo)
+    refuse_purging(tx, [repo.key])
     parent = need_commit(tx, adopted.commit.repo, adopted.parent) if adopted.parent else None
     seq = commit_rows.insert_commit(
         tx,

@@ -228,13 +228,14 @@ def _hides(diff: pa.RecordBatch, wide: pa.Array, survivors: pa.RecordBatch) -> t
     # In a run a row decides its whole path, so a hide of one datum goes when another's content stays.
     single = keep(rows, ~mine | ((ops(rows) == DEL) & ~_in(rows, survivors)))
     for_all = replace(single, datum=pa.nulls(single.num_rows, pa.string()))
-    for_all = in_order(joined([for_all, _hide_rows(_distinct(wide))]))
+    for_all = in_order(joined([for_all, hide_rows(_distinct(wide))]))
     same = same_as_before(for_all.column("path"))
     same[1:] &= ops(for_all)[1:] == ops(for_all)[:-1]
     return keep(for_all, ~same), False
 
 
-def _hide_rows(paths: pa.Array) -> pa.RecordBatch:
+def hide_rows(paths: pa.Array) -> pa.RecordBatch:
+    """Rows that hide everybody's content at these paths."""
     count = len(paths)
     columns = {
         "path": paths,

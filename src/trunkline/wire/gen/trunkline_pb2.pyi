@@ -101,6 +101,39 @@ DATUM_WAITS: DatumFate.ValueType  # 4
 """Decided when the job before ends."""
 Global___DatumFate: _TypeAlias = DatumFate  # noqa: Y015
 
+class _PurgeStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PurgeStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PurgeStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PURGE_STAGE_UNKNOWN: _PurgeStage.ValueType  # 0
+    PURGE_REWRITING: _PurgeStage.ValueType  # 1
+    """Commits are being written anew without it. Nobody adds commits to these repos, or takes some away."""
+    PURGE_RELEASING: _PurgeStage.ValueType  # 2
+    """It is found out who else has the same content; what had it is being let go."""
+    PURGE_COLLECTING: _PurgeStage.ValueType  # 3
+    """No commit has it any more; its bytes are being deleted, as soon as no read or write that runs may need them."""
+    PURGE_GONE: _PurgeStage.ValueType  # 4
+    """No blob with bytes of it is stored, but where other files have the same."""
+    PURGE_STOPPED: _PurgeStage.ValueType  # 5
+    """Somebody stopped it while it was rewriting."""
+
+class PurgeStage(_PurgeStage, metaclass=_PurgeStageEnumTypeWrapper): ...
+
+PURGE_STAGE_UNKNOWN: PurgeStage.ValueType  # 0
+PURGE_REWRITING: PurgeStage.ValueType  # 1
+"""Commits are being written anew without it. Nobody adds commits to these repos, or takes some away."""
+PURGE_RELEASING: PurgeStage.ValueType  # 2
+"""It is found out who else has the same content; what had it is being let go."""
+PURGE_COLLECTING: PurgeStage.ValueType  # 3
+"""No commit has it any more; its bytes are being deleted, as soon as no read or write that runs may need them."""
+PURGE_GONE: PurgeStage.ValueType  # 4
+"""No blob with bytes of it is stored, but where other files have the same."""
+PURGE_STOPPED: PurgeStage.ValueType  # 5
+"""Somebody stopped it while it was rewriting."""
+Global___PurgeStage: _TypeAlias = PurgeStage  # noqa: Y015
+
 @_typing.final
 class CheckFilesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -2148,3 +2181,299 @@ class AdoptCommitResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdoptCommitResponse: _TypeAlias = AdoptCommitResponse  # noqa: Y015
+
+@_typing.final
+class PurgePathRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    GLOB_FIELD_NUMBER: _builtins.int
+    TAGGED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """One file, or a directory with all below it; with `glob`, all that matches."""
+    glob: _builtins.bool
+    tagged: _builtins.bool
+    """Also from commits that carry a tag, which stays on what is left."""
+    reason: _builtins.str
+    """Kept with the record, for people."""
+    dry_run: _builtins.bool
+    """Change nothing."""
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo: ...
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        path: _builtins.str = ...,
+        glob: _builtins.bool = ...,
+        tagged: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "glob", b"glob", "path", b"path", "reason", b"reason", "repo", b"repo", "tagged", b"tagged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgePathRequest: _TypeAlias = PurgePathRequest  # noqa: Y015
+
+@_typing.final
+class PurgePathResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURGE_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def purge(self) -> Global___PurgeInfo:
+        """Without id in a dry run."""
+
+    @_builtins.property
+    def commit(self) -> Global___PurgedCommit: ...
+    def __init__(
+        self,
+        *,
+        purge: Global___PurgeInfo | None = ...,
+        commit: Global___PurgedCommit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "commit", b"commit", "purge", b"purge"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "commit", b"commit", "purge", b"purge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["purge", "commit"]  # noqa: Y015
+    _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
+
+Global___PurgePathResponse: _TypeAlias = PurgePathResponse  # noqa: Y015
+
+@_typing.final
+class PurgeInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REPO_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    DATUMS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    KEPT_FILES_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    ENDED_FILESETS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    path: _builtins.str
+    reason: _builtins.str
+    stage: Global___PurgeStage.ValueType
+    trouble: _builtins.str
+    """Why it does not get on, and is tried again; empty: it does."""
+    commits: _builtins.int
+    """Commits that lose something."""
+    files: _builtins.int
+    """Files, by repo and path; bytes, of equal ones once."""
+    size_bytes: _builtins.int
+    datums: _builtins.int
+    """Results of datums, of all jobs together."""
+    left: _builtins.int
+    """Chunks, file sets and their blobs that had bytes of it, or lay beside it, and were not seen to be gone yet."""
+    kept_files: _builtins.int
+    """Files of commits that have the same bytes, or some, and keep them; REPO@COMMIT:PATH, the first hundred."""
+    ended_filesets: _builtins.int
+    """Temporary file sets that had to end."""
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo: ...
+    @_builtins.property
+    def started(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def gone(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        path: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        stage: Global___PurgeStage.ValueType = ...,
+        trouble: _builtins.str = ...,
+        started: _timestamp_pb2.Timestamp | None = ...,
+        gone: _timestamp_pb2.Timestamp | None = ...,
+        commits: _builtins.int = ...,
+        files: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        datums: _builtins.int = ...,
+        left: _builtins.int = ...,
+        kept_files: _builtins.int = ...,
+        kept: _abc.Iterable[_builtins.str] | None = ...,
+        ended_filesets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gone", b"gone", "repo", b"repo", "started", b"started"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "datums", b"datums", "ended_filesets", b"ended_filesets", "files", b"files", "gone", b"gone", "id", b"id", "kept", b"kept", "kept_files", b"kept_files", "left", b"left", "path", b"path", "reason", b"reason", "repo", b"repo", "size_bytes", b"size_bytes", "stage", b"stage", "started", b"started", "trouble", b"trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeInfo: _TypeAlias = PurgeInfo  # noqa: Y015
+
+@_typing.final
+class PurgedCommit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMIT_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    DATUMS_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    PURGE_FIELD_NUMBER: _builtins.int
+    PURGED_PATH_FIELD_NUMBER: _builtins.int
+    PURGED_FIELD_NUMBER: _builtins.int
+    files: _builtins.int
+    size_bytes: _builtins.int
+    datums: _builtins.int
+    """Results of datums of the job that made the commit."""
+    purge: _builtins.str
+    """The purge; unset in a dry run."""
+    purged_path: _builtins.str
+    """What that was of."""
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit: ...
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first twenty."""
+
+    @_builtins.property
+    def purged(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+        files: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        datums: _builtins.int = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        purge: _builtins.str = ...,
+        purged_path: _builtins.str = ...,
+        purged: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "purged", b"purged"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "datums", b"datums", "files", b"files", "paths", b"paths", "purge", b"purge", "purged", b"purged", "purged_path", b"purged_path", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgedCommit: _TypeAlias = PurgedCommit  # noqa: Y015
+
+@_typing.final
+class InspectPurgeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    wait: _builtins.bool
+    """Answer when it is gone, or does not get on."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        wait: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectPurgeRequest: _TypeAlias = InspectPurgeRequest  # noqa: Y015
+
+@_typing.final
+class StopPurgeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopPurgeRequest: _TypeAlias = StopPurgeRequest  # noqa: Y015
+
+@_typing.final
+class StopPurgeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopPurgeResponse: _TypeAlias = StopPurgeResponse  # noqa: Y015
+
+@_typing.final
+class ListPurgeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPO_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """At most so many; 0: all."""
+    @_builtins.property
+    def repo(self) -> _pfs_v2_pb2.Repo:
+        """Unset: of all repos."""
+
+    def __init__(
+        self,
+        *,
+        repo: _pfs_v2_pb2.Repo | None = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "repo", b"repo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPurgeRequest: _TypeAlias = ListPurgeRequest  # noqa: Y015
+
+@_typing.final
+class ListPurgedCommitRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURGE_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    purge: _builtins.str
+    @_builtins.property
+    def commit(self) -> _pfs_v2_pb2.Commit: ...
+    def __init__(
+        self,
+        *,
+        purge: _builtins.str = ...,
+        commit: _pfs_v2_pb2.Commit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "purge", b"purge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPurgedCommitRequest: _TypeAlias = ListPurgedCommitRequest  # noqa: Y015

@@ -1394,3 +1394,256 @@ class Moving:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class PurgesStub:
+    """Files taken out of all history, with everything that was made from them: docs/purge.md.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PurgePath = channel.unary_stream(
+                '/trunkline.v1.Purges/PurgePath',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgePathRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgePathResponse.FromString,
+                _registered_method=True)
+        self.InspectPurge = channel.unary_unary(
+                '/trunkline.v1.Purges/InspectPurge',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectPurgeRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgeInfo.FromString,
+                _registered_method=True)
+        self.StopPurge = channel.unary_unary(
+                '/trunkline.v1.Purges/StopPurge',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StopPurgeRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StopPurgeResponse.FromString,
+                _registered_method=True)
+        self.ListPurge = channel.unary_stream(
+                '/trunkline.v1.Purges/ListPurge',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListPurgeRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgeInfo.FromString,
+                _registered_method=True)
+        self.ListPurgedCommit = channel.unary_stream(
+                '/trunkline.v1.Purges/ListPurgedCommit',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListPurgedCommitRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgedCommit.FromString,
+                _registered_method=True)
+
+
+class PurgesServicer:
+    """Files taken out of all history, with everything that was made from them: docs/purge.md.
+    """
+
+    def PurgePath(self, request, context):
+        """The purge first, then what each commit loses, oldest commit first. Without `dry_run` the purge has begun when the
+        answer comes, and goes on whatever becomes of the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectPurge(self, request, context):
+        """How far it is; once `stage` is PURGE_GONE, every blob that had bytes of it has been looked for and is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopPurge(self, request, context):
+        """While history is written anew: what is done stays done, the rest is left as it is, and the repos are open again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPurge(self, request, context):
+        """Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPurgedCommit(self, request, context):
+        """What each commit lost by a purge, oldest first; or what one commit lost by all purges.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PurgesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PurgePath': grpc.unary_stream_rpc_method_handler(
+                    servicer.PurgePath,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgePathRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgePathResponse.SerializeToString,
+            ),
+            'InspectPurge': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectPurge,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectPurgeRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgeInfo.SerializeToString,
+            ),
+            'StopPurge': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopPurge,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StopPurgeRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StopPurgeResponse.SerializeToString,
+            ),
+            'ListPurge': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListPurge,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListPurgeRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgeInfo.SerializeToString,
+            ),
+            'ListPurgedCommit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListPurgedCommit,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListPurgedCommitRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgedCommit.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trunkline.v1.Purges', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trunkline.v1.Purges', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Purges:
+    """Files taken out of all history, with everything that was made from them: docs/purge.md.
+    """
+
+    @staticmethod
+    def PurgePath(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Purges/PurgePath',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgePathRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgePathResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectPurge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Purges/InspectPurge',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.InspectPurgeRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgeInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopPurge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Purges/StopPurge',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StopPurgeRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.StopPurgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPurge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Purges/ListPurge',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListPurgeRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgeInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPurgedCommit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Purges/ListPurgedCommit',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.ListPurgedCommitRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.PurgedCommit.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

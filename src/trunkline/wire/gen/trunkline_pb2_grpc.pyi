@@ -506,3 +506,88 @@ class MovingServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_MovingServicer_to_server(servicer: MovingServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class PurgesStub:
+    """Files taken out of all history, with everything that was made from them: docs/purge.md."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PurgesAsyncStub: ...
+    PurgePath: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.PurgePathRequest, _trunkline_pb2.PurgePathResponse]
+    """The purge first, then what each commit loses, oldest commit first. Without `dry_run` the purge has begun when the
+    answer comes, and goes on whatever becomes of the caller.
+    """
+    InspectPurge: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.InspectPurgeRequest, _trunkline_pb2.PurgeInfo]
+    """How far it is; once `stage` is PURGE_GONE, every blob that had bytes of it has been looked for and is not there."""
+    StopPurge: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.StopPurgeRequest, _trunkline_pb2.StopPurgeResponse]
+    """While history is written anew: what is done stays done, the rest is left as it is, and the repos are open again."""
+    ListPurge: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.ListPurgeRequest, _trunkline_pb2.PurgeInfo]
+    """Newest first."""
+    ListPurgedCommit: _grpc.UnaryStreamMultiCallable[_trunkline_pb2.ListPurgedCommitRequest, _trunkline_pb2.PurgedCommit]
+    """What each commit lost by a purge, oldest first; or what one commit lost by all purges."""
+
+@_typing.type_check_only
+class PurgesAsyncStub(PurgesStub):
+    """Files taken out of all history, with everything that was made from them: docs/purge.md."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    PurgePath: _aio.UnaryStreamMultiCallable[_trunkline_pb2.PurgePathRequest, _trunkline_pb2.PurgePathResponse]  # type: ignore[assignment]
+    """The purge first, then what each commit loses, oldest commit first. Without `dry_run` the purge has begun when the
+    answer comes, and goes on whatever becomes of the caller.
+    """
+    InspectPurge: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.InspectPurgeRequest, _trunkline_pb2.PurgeInfo]  # type: ignore[assignment]
+    """How far it is; once `stage` is PURGE_GONE, every blob that had bytes of it has been looked for and is not there."""
+    StopPurge: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.StopPurgeRequest, _trunkline_pb2.StopPurgeResponse]  # type: ignore[assignment]
+    """While history is written anew: what is done stays done, the rest is left as it is, and the repos are open again."""
+    ListPurge: _aio.UnaryStreamMultiCallable[_trunkline_pb2.ListPurgeRequest, _trunkline_pb2.PurgeInfo]  # type: ignore[assignment]
+    """Newest first."""
+    ListPurgedCommit: _aio.UnaryStreamMultiCallable[_trunkline_pb2.ListPurgedCommitRequest, _trunkline_pb2.PurgedCommit]  # type: ignore[assignment]
+    """What each commit lost by a purge, oldest first; or what one commit lost by all purges."""
+
+class PurgesServicer(metaclass=_abc_1.ABCMeta):
+    """Files taken out of all history, with everything that was made from them: docs/purge.md."""
+
+    @_abc_1.abstractmethod
+    def PurgePath(
+        self,
+        request: _trunkline_pb2.PurgePathRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.PurgePathResponse], _abc.AsyncIterator[_trunkline_pb2.PurgePathResponse]]:
+        """The purge first, then what each commit loses, oldest commit first. Without `dry_run` the purge has begun when the
+        answer comes, and goes on whatever becomes of the caller.
+        """
+
+    @_abc_1.abstractmethod
+    def InspectPurge(
+        self,
+        request: _trunkline_pb2.InspectPurgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.PurgeInfo, _abc.Awaitable[_trunkline_pb2.PurgeInfo]]:
+        """How far it is; once `stage` is PURGE_GONE, every blob that had bytes of it has been looked for and is not there."""
+
+    @_abc_1.abstractmethod
+    def StopPurge(
+        self,
+        request: _trunkline_pb2.StopPurgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.StopPurgeResponse, _abc.Awaitable[_trunkline_pb2.StopPurgeResponse]]:
+        """While history is written anew: what is done stays done, the rest is left as it is, and the repos are open again."""
+
+    @_abc_1.abstractmethod
+    def ListPurge(
+        self,
+        request: _trunkline_pb2.ListPurgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.PurgeInfo], _abc.AsyncIterator[_trunkline_pb2.PurgeInfo]]:
+        """Newest first."""
+
+    @_abc_1.abstractmethod
+    def ListPurgedCommit(
+        self,
+        request: _trunkline_pb2.ListPurgedCommitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.PurgedCommit], _abc.AsyncIterator[_trunkline_pb2.PurgedCommit]]:
+        """What each commit lost by a purge, oldest first; or what one commit lost by all purges."""
+
+def add_PurgesServicer_to_server(servicer: PurgesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -62,7 +62,8 @@ def inspect(session: Session, commit: str, project: str | None, raw: str, full: 
     if raw:
         session.raw([info], raw)
     else:
-        session.details([*commit_view.commit_details(info, session.when(full)), *_tags(session, info.commit)])
+        pairs = commit_view.commit_details(info, session.when(full))
+        session.details([*pairs, *_tags(session, info.commit), *_purges(session, info.commit, full)])
 
 
 def _tags(session: Session, commit: pfs.Commit) -> list[tuple[str, str]]:
@@ -72,6 +73,16 @@ def _tags(session: Session, commit: pfs.Commit) -> list[tuple[str, str]]:
     except Unimplemented:
         return []
     return [("Tags", " ".join(found))] if found else []
+
+
+def _purges(session: Session, commit: pfs.Commit, full: bool) -> list[tuple[str, str]]:
+    """What was taken out of a commit; nothing where the server has no such thing."""
+    try:
+        marks = list(session.client.purges.ListPurgedCommit(own.ListPurgedCommitRequest(commit=commit)))
+    except Unimplemented:
+        return []
+    when = session.when(full)
+    return [("Purged", f"{one.purged_path}, {when(one.purged)} ({one.purge})") for one in marks]
 
 
 @command()

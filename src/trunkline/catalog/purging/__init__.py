@@ -1,0 +1,1 @@
+"""What is being taken out of history, what was, and what of it is still stored."""
