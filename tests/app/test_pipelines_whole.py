@@ -190,3 +190,21 @@ def test_wrong_specs_are_refused_before_anything_is_written(site: Site) -> None:
     text = text.replace('"nope"', '"nope", "glob": "/*"')
     assert "nope" in site.refused("create", "pipeline", "-f", "-", stdin=text.encode())
     assert "not found" in site.refused("inspect", "repo", "x")
+
+
+def test_of_several_specs_all_are_made_or_none(site: Site) -> None:
+    site.pachctl("create", "repo", "many-in")
+    specs = [
+        {"pipeline": {"name": name}, "transform": {"cmd": ["true"]}, "input": {"pfs": {"repo": repo, "glob": "/*"}}}
+        for name, repo in (("many-a", "many-in"), ("many-b", "many-a"), ("many-c", "many-nope"))
+    ]
+    text = "\n".join(map(json.dumps, specs))
+    said = site.refused("create", "pipeline", "-f", "-", stdin=text.encode())
+    assert "spec 3 of 3" in said
+    assert "many-nope" in said
+    assert "none of them went in" in said
+    assert "not found" in site.refused("inspect", "pipeline", "many-a")
+    site.pachctl("create", "pipeline", "-f", "-", stdin=json.dumps(specs[:2]).encode())
+    assert "many-in" in site.pachctl("inspect", "pipeline", "many-a")
+    assert "many-a" in site.pachctl("inspect", "pipeline", "many-b")
+    assert site.pachctl("list", "transaction").splitlines()[1:] == []

@@ -15,6 +15,7 @@ from google.protobuf.empty_pb2 import Empty
 from trunkline.errors import NotFound
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
 from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.notes import note
 
@@ -169,15 +170,26 @@ def test_a_spec_is_sent(pachctl, server, context, tmp_path, verb):
     assert server.only("pps.CreatePipelineV2").request.update is (verb == "update")
 
 
+def in_transactions(server):
+    """The server knows transactions."""
+    server.script["transactions.StartTransaction"] = transactions.Transaction(id="5" * 32)
+    server.script["transactions.FinishTransaction"] = transactions.TransactionInfo()
+    server.script["transactions.DeleteTransaction"] = Empty()
+
+
 def test_several_specs_in_any_form(pachctl, server, context):
     server.script["pps.CreatePipelineV2"] = pps.CreatePipelineV2Response()
+    in_transactions(server)
     one, two = json.dumps(SPEC), json.dumps({**SPEC, "pipeline": {"name": "b", "project": {"name": "p"}}})
     yaml = "pipeline: {name: c}\ntransform:\n  cmd: [sh]\n  stdin: ['echo 010']\ninput: {pfs: {repo: a, glob: /}}\n"
     for text in (f"[{one}, {two}]", f"{one}\n{two}", f"---\n{yaml}---\n{yaml}"):
         assert pachctl("update", "pipeline", "--reprocess", stdin=text.encode()).status == 0
     assert [spec["pipeline"]["name"] for spec in sent(server)] == ["edges", "b", "edges", "b", "c", "c"]
     assert sent(server)[1]["pipeline"]["project"] == {"name": "p"}
-    assert all(call.request.reprocess for call in server.calls)
+    assert all(call.request.reprocess for call in server.named("pps.CreatePipelineV2"))
+    assert all(call.metadata["pach-transaction"] == "5" * 32 for call in server.named("pps.CreatePipelineV2"))
+    assert len(server.named("transactions.FinishTransaction")) == 3
+    assert not server.named("transactions.DeleteTransaction")
 
 
 def test_of_several_specs_the_one_that_is_refused_is_named(pachctl, server, context):
@@ -187,10 +199,13 @@ def test_of_several_specs_the_one_that_is_refused_is_named(pachctl, server, cont
         return pps.CreatePipelineV2Response()
 
     server.script["pps.CreatePipelineV2"] = answer
+    in_transactions(server)
     two = {**SPEC, "pipeline": {"name": "b"}}
     done = pachctl("create", "pipeline", stdin=json.dumps([SPEC, two]).encode())
     assert done.status == 1
-    assert "spec 2 of 2: repo default/nope not found; the 1 before it in the file went in" in done.err
+    assert "spec 2 of 2: repo default/nope not found; none of them went in" in done.err
+    assert server.only("transactions.DeleteTransaction").request.transaction.id == "5" * 32
+    assert not server.named("transactions.FinishTransaction")
 
 
 def test_project_of_a_spec(pachctl, server, context):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.work import specfile
-from trunkline.cli.late import json_format, names, own, pps
+from trunkline.cli.late import json_format, names, own, pps, transactions
 from trunkline.cli.options import command, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, TrunklineError
+
+if TYPE_CHECKING:
+    from trunkline.client import Client
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +48,7 @@ def create(
     """Create the pipelines that a spec describes.
 
     A file may hold several specs: an array, a stream of JSON objects, or YAML documents. All are checked before any is
-    sent; each complaint says where.
+    sent; each complaint says where. They are made together, or not at all.
     """
     found = _specs(session, source, jsonnet, arguments, project)
     _send(session, found, update=False, reprocess=False, dry_run=dry_run, raw=raw)
@@ -85,24 +88,45 @@ def _specs(
 def _send(
     session: Session, found: list[specfile.Spec], *, update: bool, reprocess: bool, dry_run: bool, raw: str
 ) -> None:
-    for number, spec in enumerate(found):
-        request = pps.CreatePipelineV2Request(
-            create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
-        )
-        foreseen = _foreseen(session, request) if update and not dry_run else ""
-        try:
-            answer = session.client.pps.CreatePipelineV2(request)
-        except TrunklineError as error:
-            if len(found) == 1:
-                raise
-            left = f"; the {number} before it in the file went in, those after it were not sent" if number else ""
-            raise type(error)(f"spec {number + 1} of {len(found)}: {error}{left}") from None
-        if foreseen:
-            session.note(f"{spec.get('pipeline', {}).get('name', '')}: {foreseen}")
-        if dry_run:
-            _print(answer.effective_create_pipeline_request_json, raw)
+    several = len(found) > 1 and not dry_run and not session.context.transaction
+    with _together(session) if several else contextlib.nullcontext(session.client) as client:
+        for number, spec in enumerate(found):
+            request = pps.CreatePipelineV2Request(
+                create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
+            )
+            foreseen = _foreseen(session, request) if update and not dry_run else ""
+            try:
+                answer = client.pps.CreatePipelineV2(request)
+            except TrunklineError as error:
+                if len(found) == 1:
+                    raise
+                left = "none of them went in" if several else "those before it are in the transaction"
+                raise type(error)(
+                    f"spec {number + 1} of {len(found)}: {error}{'' if dry_run else f'; {left}'}"
+                ) from None
+            if foreseen:
+                session.note(f"{spec.get('pipeline', {}).get('name', '')}: {foreseen}")
+            if dry_run:
+                _print(answer.effective_create_pipeline_request_json, raw)
     if not dry_run:
         session.added_to_transaction()
+
+
+@contextlib.contextmanager
+def _together(session: Session) -> Iterator[Client]:
+    """A client in a transaction of its own, which is finished in the end, or dropped with everything in it."""
+    calls = session.client.transactions
+    opened = calls.StartTransaction(transactions.StartTransactionRequest())
+    inside = session.connect(opened.id)
+    try:
+        yield inside
+        calls.FinishTransaction(transactions.FinishTransactionRequest(transaction=opened))
+    except BaseException:
+        with contextlib.suppress(TrunklineError):  # nothing has happened either way
+            calls.DeleteTransaction(transactions.DeleteTransactionRequest(transaction=opened))
+        raise
+    finally:
+        inside.close()
 
 
 def _foreseen(session: Session, request: pps.CreatePipelineV2Request) -> str:
