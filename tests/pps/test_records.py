@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from pps_world import World, copy, cross, glob
+from pps_world import Failed, Inputs, World, copy, cross, glob
 
 from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.model.names import MASTER, Pipeline, Repo
+from trunkline.model.specs.spec import Combination, Own
 from trunkline.pfs import content, edits, reads
 from trunkline.pfs.edits import Add, Copy, Target
 from trunkline.pfs.reads import Source
@@ -81,6 +82,40 @@ def test_the_record_says_what_is_known(world: World) -> None:
     assert found["inputs"][0]["sizeBytes"] == "1"
     assert len(found["hash"]) == len(found["inputs"][0]["hash"]) == 64
     assert found["stats"]["processTime"] == "0.000005s"
+
+
+def test_sums_of_records_are_known_without_making_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever they hold: letters that are escaped, several inputs, keys, folders, reasons."""
+    names = ["/a_1", '/b"_1', "/c\\_22", "/日本_1", "/d_333/x", "/d_333/y"]
+    world.put({name: b"x" * 3**number for number, name in enumerate(names)})
+    world.repo("other")
+    world.put({"/e_1": b"2", "/f_333": b"3"}, repo="other")
+    members = [glob("/*_(*)", join_on="$1"), glob("/*_(*)", "other", join_on="$1")]
+
+    def code(inputs: Inputs) -> dict[str, bytes]:
+        if '/b"_1' in inputs.get("data", ()):
+            raise Failed('no "b"\nat all ⏎')
+        return copy(inputs)
+
+    grouped = Combination("group", (glob("/*_(*)", group_by="$1"), glob("/*", "other", group_by='a"b')))
+    for name, more in {
+        "edges": {"input": Combination("join", tuple(members)), "own": Own(on_failure="skip")},
+        "whole": {"input": glob("/")},
+        "groups": {"input": grouped, "own": Own(on_failure="skip")},
+    }.items():
+        world.pipeline(name, code if name != "whole" else copy, **more)  # type: ignore[arg-type]
+        world.pump()
+        source = opened(world, pipeline=Pipeline("default", name))
+        whole = reads.inspect_file(source, "/meta")
+        files = [info for info in reads.walk_file(source, "/meta") if not info.is_dir]
+        assert files
+        assert (whole.size_bytes, reads.inspect_file(source, "/meta").is_dir) == (
+            sum(info.size_bytes for info in files),
+            True,
+        )
+    monkeypatch.setattr("trunkline.pps.datums.records.text_of", lambda *_: pytest.fail("a record was made"))
+    source = opened(world)
+    assert [info.path for info in reads.list_file(source, "/")] == ["/meta/", "/pfs/"]
 
 
 def test_a_record_stays_as_it_is_while_its_datum_is_skipped(world: World) -> None:

@@ -8,10 +8,8 @@ A record does not change while its datum is skipped, so that pipelines that read
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +22,12 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.model.datums import Element
 from trunkline.model.infos import CommitState
-from trunkline.model.jobs import DatumState
-from trunkline.model.names import META_REPO, Commit, Job, Repo
-from trunkline.model.results import STATES
+from trunkline.model.names import META_REPO, Commit
 from trunkline.pfs import outputs
 from trunkline.pfs.files import Files, load
 from trunkline.pps.assemble import Harvest, full_table, gather, made_by
 from trunkline.pps.datums.listing import by_id
+from trunkline.pps.datums.texts import text_of, total_size
 from trunkline.pps.tables import JobTable, Tables
 from trunkline.storage import RenderedRun, View, directory_row, text_rows, with_directories
 
@@ -125,7 +122,7 @@ class _Pages:
             number -= len(metas)
             return with_directories(self.seen(seen[number - 1]), 2) if number else self.head(PFS, name)
 
-        return RenderedRun(name, spans, render)
+        return RenderedRun(name, spans, render, [0, 1, *[2] * len(metas), 1, *[2] * len(seen)])
 
     def _slices(self, size: int) -> list[np.ndarray]:
         return [self.order[start : start + size] for start in range(0, len(self.order), size)]
@@ -135,10 +132,10 @@ class _Pages:
         return f"{folder}{ids[int(rows[0])].as_py().hex()}/", f"{folder}{ids[int(rows[-1])].as_py().hex()}0"
 
     def head(self, path: str, name: str) -> pa.RecordBatch:
-        """One of the topmost directories. Its hash changes with the job's results; its sums are those of records."""
+        """One of the topmost directories. Its hash changes with the job's results; no record is made for its sums."""
         size, count = 0, len(self.order)
         if path != PFS:
-            size += sum(int(pc.sum(self.records(rows)["size"]).as_py()) for rows in self._slices(META_PART))
+            size += total_size(self.harvest.job.job, self.table)
         if path != META:
             written = pc.sum(self.table.rows["upload_bytes"]).as_py() or 0
             size += int(pc.sum(self.table.datums.sizes).as_py() or 0) + int(written)
@@ -158,8 +155,7 @@ class _Pages:
         texts, ids = [], []
         for one, datum, digest in zip(known, elements, hashes, strict=True):
             ran = jobs[one["source"]].job if one["source"] in jobs else here
-            body = record(ran, one, datum, digest)
-            texts.append(json.dumps(body, ensure_ascii=False, indent=1).encode() + b"\n")
+            texts.append(text_of(ran, one, datum, digest))
             ids.append(one["id"].hex())
         return text_rows([f"{META}{each}/meta" for each in ids], texts, ids)
 
@@ -210,43 +206,3 @@ def _moved(batch: pa.RecordBatch, folder: pa.Array, datum: pa.Array) -> pa.Recor
 def _emptied(batch: pa.RecordBatch) -> pa.RecordBatch:
     paths, datums = batch.column("path").to_pylist(), batch.column("datum").to_pylist()
     return text_rows(paths, [b""] * len(paths), datums)
-
-
-def record(job: Job, known: dict[str, Any], datum: Sequence[Element], digest: bytes) -> dict[str, Any]:
-    """A datum's record as it is shown. job: the one that ran it; digest: what its result depends on."""
-    state = STATES[known["state"]]
-    return {
-        "job": {"pipeline": {"project": {"name": job.pipeline.project}, "name": job.pipeline.name}, "id": job.id},
-        "inputs": [_input(element) for element in datum],
-        "hash": digest.hex(),
-        "index": known["index"],
-        "state": (DatumState.SUCCESS if state is DatumState.SKIPPED else state).value,
-        "reason": known["reason"],
-        "stats": {
-            "downloadTime": f"{known['download_us'] / 1e6:.6f}s",
-            "processTime": f"{known['process_us'] / 1e6:.6f}s",
-            "uploadTime": f"{known['upload_us'] / 1e6:.6f}s",
-            "downloadBytes": str(known["download_bytes"]),
-            "uploadBytes": str(known["upload_bytes"]),
-        },
-        "tries": known["tries"],
-        "imageId": known["image"],
-        "code": known["code"],
-    }
-
-
-def _input(element: Element) -> dict[str, Any]:
-    slot = element.slot
-    repo: Repo = slot.source
-    return {
-        "name": slot.name,
-        "file": {
-            "repo": {"project": {"name": repo.project}, "name": repo.name, "type": repo.type},
-            "branch": slot.branch,
-            "path": f"{element.path.rstrip('/')}/" if element.is_dir else element.path,
-        },
-        "sizeBytes": str(element.size_bytes),
-        "hash": element.hash.hex(),
-        **({"joinOn": element.join_on} if element.join_on else {}),
-        **({"groupBy": element.group_by} if element.group_by else {}),
-    }

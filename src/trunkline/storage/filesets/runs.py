@@ -46,6 +46,10 @@ class Run:
         """Whether a part may have subtree hides."""
         return True
 
+    def upto(self, depth: int) -> Run:
+        """A run with all rows that lie no deeper, and perhaps others: where that saves reading parts."""
+        return self
+
     def between(self, low: str, high: str | None) -> pa.RecordBatch:
         """Rows from path `low` to before `high` (None: to the end); columns of `CACHED`."""
         found = []

@@ -25,11 +25,19 @@ Span = tuple[str, str]
 class RenderedRun(Run):
     """A run whose parts are made by `render`, from their numbers. name: equal names, equal content.
 
-    spans: of each part, ascending. The last few parts are kept.
+    spans: of each part, ascending. depths: of the rows in each part that lie least deep, where that is known. The last
+    few parts are kept.
     """
 
-    def __init__(self, name: str, spans: Sequence[Span], render: Callable[[int], pa.RecordBatch]) -> None:
+    def __init__(
+        self,
+        name: str,
+        spans: Sequence[Span],
+        render: Callable[[int], pa.RecordBatch],
+        depths: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(name, len(spans))
+        self._depths = depths or [0] * len(spans)
         self._spans = spans
         self._render = render
         self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
@@ -51,6 +59,14 @@ class RenderedRun(Run):
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
         return known
+
+    def upto(self, depth: int) -> Run:
+        """See `Run`."""
+        numbers = [number for number, least in enumerate(self._depths) if least <= depth]
+        if len(numbers) == len(self._spans):
+            return self
+        spans = [self._spans[number] for number in numbers]
+        return RenderedRun(f"{self.name} to {depth}", spans, lambda number: self._render(numbers[number]))
 
     def has_trees(self, number: int) -> bool:
         """See `Run`: nothing is hidden."""

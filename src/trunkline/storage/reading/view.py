@@ -87,7 +87,10 @@ class View:
         """What lies directly in a directory. after: begin beyond this entry (before it when in reverse)."""
         folder = _folder(directory)
         level = folder.count("/") if folder != "/" else 1
-        return self._pages((folder, subtree_end(folder)), at_depth(level), after, limit, reverse)
+        runs = [run.upto(level) for run in self.runs]
+        same = all(one is other for one, other in zip(runs, self.runs, strict=True))
+        view = self if same else View(lambda: runs, self._reader, self)
+        return view._pages((folder, subtree_end(folder)), at_depth(level), after, limit, reverse)
 
     def walk(
         self,
