@@ -116,7 +116,7 @@ class InstructionRow:
     not_before_us: Micros
 
 
-_Query = TypeVar("_Query", bound=Select[Any])
+_Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
 _COLUMNS = (jobs, pipelines.c.project, pipelines.c.name)
 _JOINED = jobs.join(pipelines, pipelines.c.key == jobs.c.pipeline)
 
