@@ -65,7 +65,7 @@ def test_help_leaves_out_what_this_server_lacks(pachctl):
 def test_a_bare_verb_prints_its_help(pachctl):
     done = pachctl("list")
     assert done.status == 0
-    assert "List the repos of a project." in done.out
+    assert "List the repos of a project, newest first." in done.out
 
 
 @pytest.mark.parametrize("plural", sorted(SYNONYMS))

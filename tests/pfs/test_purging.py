@@ -143,6 +143,9 @@ def test_small_files_and_files_of_many_chunks_go_too(place: Place) -> None:
     small, large = secret(1, 1000), secret(2, 9 << 20)
     place.put(("/small", small), ("/large", large), ("/keep", b"1"), *((f"/{n}", secret(n + 10)) for n in range(9)))
     place.put(("/other", b"2"))
+    place.files.catalog.fold_log()
+    assert place.stored(small[:300])
+    assert place.stored(large[:300])
     for path in ("/small", "/large"):
         assert place.stage(place.purge(path)) == GONE
     assert not place.stored(small[:300])
