@@ -122,9 +122,13 @@ def _head(pool: Pool, luck: Luck) -> pfs.Branch:
     return pfs.Branch(repo=repo("two"), name=fresh(luck))
 
 
+def _line(pool: Pool) -> list[str]:
+    return pool.things.get("line") or [""]
+
+
 def _datum(pool: Pool) -> pps.Datum:
-    found: pps.Datum = pool.things["Datum"][0]
-    return found
+    known: list[pps.Datum] = pool.things["Datum"]
+    return known[0] if known else pps.Datum()
 
 
 def _recorded(pool: Pool) -> transactions.Transaction:
@@ -184,7 +188,7 @@ SPECIAL: Mapping[str, Builder] = {
     ],
     "pfs_v2.API.DropCommit": lambda pool, luck: [pfs.DropCommitRequest(commit=on(repo(LINE)), recursive=True)],
     "pfs_v2.API.DropCommitSet": lambda pool, luck: [
-        pfs.DropCommitSetRequest(commit_set=pfs.CommitSet(id=pool.things["line"][0]))
+        pfs.DropCommitSetRequest(commit_set=pfs.CommitSet(id=_line(pool)[0]))
     ],
     "pfs_v2.API.FindCommits": lambda pool, luck: [pfs.FindCommitsRequest(start=on(repo("one")), file_path="/a")],
     "pfs_v2.API.FinishCommit": lambda pool, luck: [
@@ -205,7 +209,7 @@ SPECIAL: Mapping[str, Builder] = {
         pfs.SquashCommitRequest(commit=pfs.Commit(repo=repo(LINE), id="master^"), recursive=True)
     ],
     "pfs_v2.API.SquashCommitSet": lambda pool, luck: [
-        pfs.SquashCommitSetRequest(commit_set=pfs.CommitSet(id=pool.things["line"][1]))
+        pfs.SquashCommitSetRequest(commit_set=pfs.CommitSet(id=_line(pool)[-1]))
     ],
     "pfs_v2.API.StartCommit": lambda pool, luck: [
         pfs.StartCommitRequest(branch=_head(pool, luck), parent=on(repo("two")), description="d")
@@ -225,7 +229,7 @@ SPECIAL: Mapping[str, Builder] = {
     "pfs_v2.API.DeleteProject": lambda pool, luck: [pfs.DeleteProjectRequest(project=pfs.Project(name="second"))],
     "pps_v2.API.QueryLoki": lambda pool, luck: [pps.LokiRequest(query='{pipelineName="pipe"} |= "word"')],
     "pps_v2.API.UpdateJobState": lambda pool, luck: [
-        pps.UpdateJobStateRequest(job=luck.choice(pool.things["Job"]), state=pps.JOB_RUNNING, reason="why")
+        pps.UpdateJobStateRequest(job=luck.choice(pool.things["Job"] or [None]), state=pps.JOB_RUNNING, reason="why")
     ],
     "pps_v2.API.CreateDatum": lambda pool, luck: [
         pps.CreateDatumRequest(
