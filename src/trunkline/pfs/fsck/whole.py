@@ -18,6 +18,7 @@ from trunkline.catalog.collection import checks
 from trunkline.catalog.collection.chunks import Key
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine.damage import damages
 from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.versions import tags as tag_rows
 from trunkline.catalog.work import checks as job_checks
@@ -34,6 +35,9 @@ PAGE = 200
 
 def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
     """Everything found wrong. read_bytes: also read every held file and compare it with its hash (slow)."""
+    if broken := files.catalog.read(lambda tx: list(damages(tx, thorough=read_bytes))):
+        yield from broken
+        return  # what else would be found may be untrue
     yield from files.catalog.read(lambda tx: list(checks.violations(tx)))
     yield from files.catalog.read(lambda tx: list(job_checks.violations(tx)))
     yield from _in_pages(files, _commit_page)
