@@ -309,6 +309,9 @@ SPECIAL: Mapping[str, Builder] = {
     "trunkline.v1.Images.DeleteImage": lambda pool, luck: [own.DeleteImageRequest(name=KEPT)],
     "trunkline.v1.Images.GetImage": lambda pool, luck: [own.InspectImageRequest(name=KEPT)],
     "trunkline.v1.Images.InspectImage": lambda pool, luck: [own.InspectImageRequest(name=KEPT)],
+    "trunkline.v1.Purges.PurgePath": lambda pool, luck: [
+        own.PurgePathRequest(repo=repo(LINE), path="/d/b", reason="why", tagged=True, dry_run=True)
+    ],
     "trunkline.v1.Versions.CreateTag": lambda pool, luck: [
         own.CreateTagRequest(tag=own.Tag(repo=repo("one"), name=fresh(luck)), commit=on(repo("one")), force=True)
     ],
@@ -330,6 +333,9 @@ NEVER: Mapping[str, str] = {
     "pps_v2.API.RunPipeline": "there is none any more",
     "pps_v2.API.RestartDatum": "is for datums that somebody works on",
     "trunkline.v1.Backups.Restore": "is for an empty server",
+    "trunkline.v1.Purges.InspectPurge": "is of a purge, and all here are dry runs",
+    "trunkline.v1.Purges.ListPurgedCommit": "is of a purge, and all here are dry runs",
+    "trunkline.v1.Purges.StopPurge": "is of a purge, and all here are dry runs",
     "trunkline.v1.Moving.ImportRepo": "takes what ExportRepo gives",
     "trunkline.v1.Moving.AdoptCommit": "takes what another server has",
 }
