@@ -109,3 +109,15 @@ def test_rows_reach_a_database_as_the_spec_says(site: Site, tmp_path: Path) -> N
     unknown = wanted | {"secret": {"name": "db", "key": "nothing"}}
     body = {"pipeline": {"name": "no"}, "transform": COPY, "input": rows, "egress": {"sql_database": unknown}}
     assert "nothing" in site.refused("create", "pipeline", stdin=json.dumps(body).encode())
+
+
+def test_what_code_writes_lies_in_memory_where_the_spec_says_so(site: Site) -> None:
+    site.pachctl("create", "repo", "light")
+    site.put("light", a="1")
+    code = {"cmd": ["sh"], "stdin": ["stat -f -c %T /pfs/out > /pfs/out/kind"]}
+    whole = {"pfs": {"repo": "light", "glob": "/"}}
+    for name, where in (("memory", {"memory_volume": True}), ("disk", {})):
+        site.create(name, code | where, input=whole, resource_limits={"memory": "64Mi"})
+        assert site.counts(name) == ("success", 1, 0)
+    assert site.tree("memory")["/kind"].strip() == "tmpfs"
+    assert "not used" not in site.pachctl("inspect", "pipeline", "memory")

@@ -76,7 +76,7 @@ TESTED: dict[str, dict[str, str]] = {
         "user": "test_code_of_another_user_writes_what_only_it_may_read",
         "working_dir": FOUND,
         "dockerfile": SILENT,
-        "memory_volume": "test_it_is_memory_and_works_as_a_disk_does",
+        "memory_volume": "test_what_code_writes_lies_in_memory_where_the_spec_says_so",
         "datum_batching": "test_one_process_does_all_datums_of_a_range",
     },
     "secret": dict.fromkeys(("name", "key", "mount_path", "env_var"), SECRETS),
