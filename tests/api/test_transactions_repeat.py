@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from trunkline.pps import machine
 from trunkline.pps.pipelines import Rules
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
+from trunkline.testing.catalogs import counted_statements
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import transaction_v2_pb2 as wire
@@ -87,3 +89,23 @@ def test_a_transaction_has_a_size(transactions: Transactions) -> None:
         transactions.append(id, create_repo("b", description="x" * (MOST_BYTES // 2)))
     transactions.append(id, create_repo("b"))
     assert len(transactions.finish(id).requests) == 2
+
+
+def test_an_append_costs_what_the_requests_before_it_cost_and_no_more(transactions: Transactions) -> None:
+    """docs/decisions/0011-an-append-tries-all-that-is-recorded.md says why not less."""
+    id = transactions.start().id
+    costs = []
+    for number in range(30):
+        with counted_statements() as count:
+            transactions.append(id, create_repo(f"r{number}"))
+            costs.append(count())
+    steps = [after - before for before, after in pairwise(costs)]
+    with counted_statements() as count:
+        transactions.batch([create_repo("alone")])
+        alone = count()
+    assert max(steps) <= alone
+    assert max(steps[-10:]) <= max(steps[:10])
+    # A batch of as many carries each out once.
+    with counted_statements() as count:
+        transactions.batch([create_repo(f"b{number}") for number in range(30)])
+        assert count() <= 30 * alone

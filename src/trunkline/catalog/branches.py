@@ -50,8 +50,12 @@ def find_branch(tx: Tx, branch: Branch) -> BranchRow | None:
         repos.c.type == branch.repo.type,
         branches.c.name == branch.name,
     )
-    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
-    return _branch(row) if row else None
+
+    def look() -> BranchRow | None:
+        row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+        return _branch(row) if row else None
+
+    return tx.row((branches, repos), branch, look)
 
 
 def get_branches(tx: Tx, keys: Iterable[int]) -> dict[int, BranchRow]:
@@ -135,9 +139,12 @@ def delete_branch(tx: Tx, key: int) -> None:
 def set_provenance(tx: Tx, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
     """Replace a branch's direct provenance. upstream: (branch key, whether its commits alone start nothing)."""
     tx.execute(delete(branch_provenance).where(branch_provenance.c.branch == key))
-    for position, (up, never) in enumerate(upstream):
-        values = {"branch": key, "upstream": up, "position": position, "never": never}
-        tx.execute(insert(branch_provenance).values(**values))
+    rows = [
+        {"branch": key, "upstream": up, "position": position, "never": never}
+        for position, (up, never) in enumerate(upstream)
+    ]
+    if rows:
+        tx.execute(insert(branch_provenance), rows)
 
 
 def direct_provenance(tx: Tx, key: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, exists, func, insert, literal, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import AnyRow, Tx
@@ -93,8 +93,9 @@ def insert_commit(
 
 def add_provenance(tx: Tx, seq: int, upstream: Sequence[int]) -> None:
     """Write down what a new commit is derived from."""
-    for up in dict.fromkeys(upstream):
-        tx.execute(insert(commit_provenance).values(commit_seq=seq, upstream=up))
+    rows = [{"commit_seq": seq, "upstream": up} for up in dict.fromkeys(upstream)]
+    if rows:
+        tx.execute(insert(commit_provenance), rows)
 
 
 def replace_provenance(tx: Tx, seq: int, upstream: Sequence[int]) -> None:
@@ -123,14 +124,20 @@ def find_commit(tx: Tx, commit: Commit) -> CommitRow | None:
         repos.c.name == repo.name,
         repos.c.type == repo.type,
     )
-    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
-    return _commit(row) if row else None
+    return _one(tx, commit, where)
 
 
 def get_commit(tx: Tx, seq: int) -> CommitRow | None:
     """One commit by seq."""
-    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(commits.c.seq == seq)).first()
-    return _commit(row) if row else None
+    return _one(tx, seq, commits.c.seq == seq)
+
+
+def _one(tx: Tx, key: Commit | int, where: ColumnElement[bool]) -> CommitRow | None:
+    def look() -> CommitRow | None:
+        row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+        return _commit(row) if row else None
+
+    return tx.row((commits, repos), key, look)
 
 
 def get_commits(tx: Tx, seqs: Iterable[int]) -> dict[int, CommitRow]:

@@ -35,8 +35,12 @@ def insert_project(tx: Tx, name: str, description: str, created_by: str) -> None
 
 def find_project(tx: Tx, name: str) -> ProjectInfo | None:
     """One project."""
-    row = tx.execute(select(projects).where(projects.c.name == name)).first()
-    return _project(row) if row else None
+
+    def look() -> ProjectInfo | None:
+        row = tx.execute(select(projects).where(projects.c.name == name)).first()
+        return _project(row) if row else None
+
+    return tx.row((projects,), name, look)
 
 
 def list_projects(tx: Tx) -> list[ProjectInfo]:
@@ -64,9 +68,13 @@ def insert_repo(tx: Tx, repo: Repo, description: str) -> RepoRow:
 
 def find_repo(tx: Tx, repo: Repo) -> RepoRow | None:
     """One repo."""
-    where = and_(repos.c.project == repo.project, repos.c.name == repo.name, repos.c.type == repo.type)
-    row = tx.execute(select(repos).where(where)).first()
-    return _repo(row) if row else None
+
+    def look() -> RepoRow | None:
+        where = and_(repos.c.project == repo.project, repos.c.name == repo.name, repos.c.type == repo.type)
+        row = tx.execute(select(repos).where(where)).first()
+        return _repo(row) if row else None
+
+    return tx.row((repos,), repo, look)
 
 
 def get_repos(tx: Tx, keys: Iterable[int]) -> dict[int, RepoRow]:

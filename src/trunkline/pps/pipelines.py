@@ -139,7 +139,7 @@ def create_pipeline(
         _end_jobs(tx, known, f"the pipeline was updated to version {row.version}")
         close_open_commit(tx, known, f"the spout was updated to version {row.version}")
         _leave_old_branch(change, known, spec)
-    repos.create_repo(tx, pipeline.output, spec.description, update=True)
+        repos.create_repo(tx, pipeline.output, spec.description, update=True)
     if known.stopped:
         _set_provenance(change, spec, [])
     else:

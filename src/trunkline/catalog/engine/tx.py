@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Row, insert, text
+from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, insert, text
 
 from trunkline.ambient import Ambient, Micros, chance, id_from
 from trunkline.catalog.tables import events
@@ -87,6 +87,21 @@ class Scope:
     is_write: bool
     events: list[dict[str, Any]]
     ended: bool = False
+    known: dict[tuple[Table, ...], dict[Hashable, Any]] = field(default_factory=dict)
+
+    def changed(self, executable: Executable) -> None:
+        """Forget the rows that a statement may have changed."""
+        if not isinstance(executable, UpdateBase):
+            if not isinstance(executable, SelectBase):
+                self.known.clear()  # plain text can do anything
+            return
+        # New rows leave old ones as they are; an insert of a dialect's own may be more than that.
+        adds = type(executable) is Insert
+        for tables, rows in self.known.items():
+            if executable.table in tables:
+                kept = {key: row for key, row in rows.items() if row is not None} if adds else {}
+                rows.clear()
+                rows.update(kept)
 
 
 class Tx:
@@ -125,6 +140,18 @@ class Tx:
         """The same transaction under another seed, for a recorded request that keeps its own."""
         return Tx(self._scope, seed)
 
+    def row(self, tables: tuple[Table, ...], key: Hashable, look: Callable[[], T | None]) -> T | None:
+        """The one row of that key, None where there is none; `look` reads it, from these tables and nothing else.
+
+        It is read again only after a change of one of them in this transaction: nobody else changes anything in the
+        meantime. What is answered belongs to all who ask.
+        """
+        known = self._scope.known.setdefault(tables, {})
+        if key not in known:
+            known[key] = look()
+        found: T | None = known[key]
+        return found
+
     def execute(self, statement: Executable | str, params: Params | None = None) -> Rows:
         """Run one statement. `params`: its named values, or several sets of them to run it once for each.
 
@@ -137,6 +164,8 @@ class Tx:
             # Going on would write outside of any transaction.
             raise Internal("the transaction was ended by an earlier error that its function kept to itself")
         executable = text(statement) if isinstance(statement, str) else statement
+        if scope.is_write:
+            scope.changed(executable)
         result = scope.connection.execute(executable, params)
         if result.returns_rows:
             rows = result.all()

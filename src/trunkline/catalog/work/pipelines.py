@@ -66,8 +66,12 @@ def insert_version(tx: Tx, row: VersionRow) -> None:
 def find_pipeline(tx: Tx, pipeline: Pipeline) -> PipelineRow | None:
     """One pipeline by its address."""
     where = and_(pipelines.c.project == pipeline.project, pipelines.c.name == pipeline.name)
-    row = tx.execute(select(pipelines).where(where)).first()
-    return _pipeline(row) if row else None
+
+    def look() -> PipelineRow | None:
+        row = tx.execute(select(pipelines).where(where)).first()
+        return _pipeline(row) if row else None
+
+    return tx.row((pipelines,), pipeline, look)
 
 
 def get_pipelines(tx: Tx, keys: Iterable[int]) -> dict[int, PipelineRow]:
@@ -103,8 +107,12 @@ def similar_names(tx: Tx, pipeline: Pipeline) -> list[str]:
 def get_version(tx: Tx, key: int, version: int) -> VersionRow | None:
     """One version of a pipeline."""
     where = and_(pipeline_versions.c.pipeline == key, pipeline_versions.c.version == version)
-    row = tx.execute(select(pipeline_versions).where(where)).first()
-    return _version(row) if row else None
+
+    def look() -> VersionRow | None:
+        row = tx.execute(select(pipeline_versions).where(where)).first()
+        return _version(row) if row else None
+
+    return tx.row((pipeline_versions,), (key, version), look)
 
 
 def list_versions(tx: Tx, key: int, oldest: int = 1) -> list[VersionRow]:
