@@ -57,6 +57,18 @@ def test_a_finished_prefix_is_reported_while_the_rest_runs(world: World) -> None
     assert server.reports[-1] == ("claim-1", 2)
 
 
+def test_what_code_wrote_can_be_read_when_its_datum_counts(world: World) -> None:
+    """Whoever waits for a job reads its log next."""
+    logs = []
+
+    def watch(server: FakeServer, worker: Worker) -> None:
+        server.on_report = lambda: logs.append(world.storage.log())
+
+    world.run(claim(Step(("sh", "-c", "echo told by the code")), [datum(0, element("/1.txt"))]), during=watch)
+    assert len(logs) == 1
+    assert "told by the code" in logs[0]
+
+
 def test_a_tail_given_to_another_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "REPORT_BYTES", 1)  # a report for each datum
     step = Step(("sh", "-c", "cp /pfs/images/* /pfs/out"))

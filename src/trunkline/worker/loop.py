@@ -23,6 +23,9 @@ REPORT_BYTES = 4 << 20
 IDLE_S = 5.0
 BEAT_S = 1.0
 _KILL_S = 0.05
+LINES_S = 1.0
+"""How long a report waits at most for the log lines of what it reports."""
+
 _RETRY_S = 1.0
 _MAX_RETRY_S = 15.0
 
@@ -200,7 +203,11 @@ class Worker:
             if work.over:
                 continue
             try:
+                # Who waits for a job reads its log next; but results do not wait long for a log that nobody takes.
+                lines = threading.Thread(target=work.journal.flush, name="lines", daemon=True)
+                lines.start()
                 sealed = part.output.seal(part.results)
+                lines.join(LINES_S)
                 _, last = self._report(part, sealed)
                 work.last = min(work.last, last)
                 work.reported = part.done
