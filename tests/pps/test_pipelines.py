@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pps_world import World, copy, cross, glob
+from pps_world import DATA, World, copy, cross, glob
 
 from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState
 from trunkline.model.jobs import JobState, PipelineState
-from trunkline.model.names import MASTER, Pipeline, Repo
+from trunkline.model.names import MASTER, Branch, Pipeline, Repo
 from trunkline.model.specs import PipelineSpec, Transform
 from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs import images
@@ -259,3 +259,19 @@ def test_specs_in_the_catalog_are_read_back_as_they_were(world: World) -> None:
     assert (spec.datum_tries, spec.job_timeout_us, spec.salt) == (5, 7_000_000, inspect(world).salt)
     assert spec.input == glob("/*")
     assert Repo("default", "edges") == spec.pipeline.output
+
+
+def test_an_update_may_read_another_branch_of_the_same_repo(world: World) -> None:
+    world.put({"/a": b"1"})
+    kept = Branch(DATA, "kept")
+    world.files.change(lambda change: branches.create_branch(change, kept, head=(DATA, "master")))
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump()
+    world.put({"/b": b"2"})
+    world.pump()
+    world.pipeline("edges", copy, glob("/*", branch="kept"), update=True)
+    world.pump()
+    assert world.content("edges") == {"/a": b"1"}
+    world.pipeline("edges", copy, glob("/*"), update=True)
+    world.pump()
+    assert world.content("edges") == {"/a": b"1", "/b": b"2"}

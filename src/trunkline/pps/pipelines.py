@@ -248,13 +248,13 @@ def _spec_commit(change: Change, pipeline: Pipeline) -> None:
 
 
 def _set_provenance(change: Change, spec: PipelineSpec, inputs: Sequence[tuple[Branch, bool]]) -> None:
-    pipeline = spec.pipeline
-    provenance = [branch for branch, _ in inputs]
-    never = [branch for branch, quiet in inputs if quiet]
-    if provenance:
-        provenance.append(Branch(pipeline.spec, MASTER))
-    for repo in _outputs(change.tx, pipeline):
-        branches.create_branch(change, Branch(repo, spec.output_branch), provenance=provenance, never=never)
+    provenance = [*(up for up, _ in inputs), *([Branch(spec.pipeline.spec, MASTER)] if inputs else [])]
+    written = [Branch(repo, spec.output_branch) for repo in _outputs(change.tx, spec.pipeline)]
+    for branch in written:  # else one's old provenance would tie another branch of the same repo to another's new one
+        if branch_rows.find_branch(change.tx, branch) is not None:
+            branches.create_branch(change, branch, provenance=())
+    for branch in written:
+        branches.create_branch(change, branch, provenance=provenance, never=[up for up, quiet in inputs if quiet])
 
 
 def _outputs(tx: Tx, pipeline: Pipeline) -> list[Repo]:
