@@ -1,7 +1,8 @@
 """`make soak`: run the tests marked `soak` again and again, each round from the next seed, and keep what came out.
 
-SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun, TESTS=tests which tests they are of. Writes
-soak/RESULT.md. A failed round ends it: its seed replays it (`SEED=n MINUTES=0 make soak`).
+SEED=1 is the first round's seed, MINUTES=20 how long new rounds are begun, and how long workers are killed and stopped
+in each; TESTS=tests which tests they are of. Writes soak/RESULT.md.
+A failed round ends it: its seed replays it (`SEED=n MINUTES=0 make soak`).
 """
 
 from __future__ import annotations

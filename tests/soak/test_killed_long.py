@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.testing.killing import Killing
+from trunkline.testing.killing import Harming, Killing
 from trunkline.testing.serving import PachdProcess
 
 pytestmark = pytest.mark.soak
@@ -18,3 +18,14 @@ def test_nothing_is_lost_and_nothing_counted_twice(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     with PachdProcess(tmp_path / "server", ("--workers", "2")) as server:
         Killing(server, tmp_path / "files", seed).play(kills=30)
+
+
+@pytest.mark.timeout(7200)
+def test_workers_that_are_killed_or_stopped_past_their_lease_lose_nothing_either(tmp_path: Path) -> None:
+    seed = int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1)
+    minutes = float(os.environ.get("MINUTES") or 20)
+    (tmp_path / "files").mkdir()
+    with PachdProcess(tmp_path / "server", ("--workers", "2")) as server:
+        story = Harming(server, tmp_path / "files", seed, sizes=(10, 5000, 200_000))
+        story.play_for(min(max(minutes, 1), 60))
+        assert story.done
