@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import HealthCheck, settings
+import contextlib
 
-# Random tests take as long as they take: the machine may be busy with something else.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
+import pytest
+
+with contextlib.suppress(ImportError):  # the public clients' own environments have none
+    from hypothesis import HealthCheck, settings
+
+    # Random tests take as long as they take: the machine may be busy with something else.
+    settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("unhurried")
 
 collect_ignore = ["clients"]  # run by the public clients' own environments: see tests/engines/test_clients.py
 

@@ -193,18 +193,18 @@ def test_wrong_specs_are_refused_before_anything_is_written(site: Site) -> None:
 
 
 def test_of_several_specs_all_are_made_or_none(site: Site) -> None:
-    site.pachctl("create", "repo", "many-in")
+    site.pachctl("create", "repo", "several-in")
     specs = [
         {"pipeline": {"name": name}, "transform": {"cmd": ["true"]}, "input": {"pfs": {"repo": repo, "glob": "/*"}}}
-        for name, repo in (("many-a", "many-in"), ("many-b", "many-a"), ("many-c", "many-nope"))
+        for name, repo in (("several-a", "several-in"), ("several-b", "several-a"), ("several-c", "several-nope"))
     ]
     text = "\n".join(map(json.dumps, specs))
     said = site.refused("create", "pipeline", "-f", "-", stdin=text.encode())
     assert "spec 3 of 3" in said
-    assert "many-nope" in said
+    assert "several-nope" in said
     assert "none of them went in" in said
-    assert "not found" in site.refused("inspect", "pipeline", "many-a")
+    assert "not found" in site.refused("inspect", "pipeline", "several-a")
     site.pachctl("create", "pipeline", "-f", "-", stdin=json.dumps(specs[:2]).encode())
-    assert "many-in" in site.pachctl("inspect", "pipeline", "many-a")
-    assert "many-a" in site.pachctl("inspect", "pipeline", "many-b")
+    assert "several-in" in site.pachctl("inspect", "pipeline", "several-a")
+    assert "several-a" in site.pachctl("inspect", "pipeline", "several-b")
     assert site.pachctl("list", "transaction").splitlines()[1:] == []

@@ -170,9 +170,9 @@ def order(argv: Sequence[str]) -> bytes:
 
 
 def until(connection: socket.socket, kind: int) -> frames.Fields:
-    """The next frame of a kind."""
+    """The next frame of a kind. Byte by byte, so that what comes after it stays for the next call."""
     incoming = frames.Incoming()
-    while data := connection.recv(1 << 16):
+    while data := connection.recv(1):
         for found, _, fields in incoming.feed(data):
             if found == kind:
                 return fields
