@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_code_runs_in_its_group_and_the_agent_does_not(group: Group, held: World
     server = held.one("cat /proc/self/cgroup > /pfs/out/in", limits=LIMITS)
     ((_, said, _),) = server.rows
     assert isinstance(said, bytes)
-    assert f"/trunkline-{os.getpid()}\n" in said.decode()
+    assert re.search(rf"/trunkline-\d+-{os.getpid()}\n", said.decode())
     assert Path(group.entrances[0]).read_text() == ""
 
 
@@ -127,10 +128,16 @@ def test_a_datum_that_is_not_wanted_any_more_waits_for_nothing() -> None:
 
 def test_what_a_killed_worker_left_goes(group: Group) -> None:
     here = Path(group.entrances[0]).parent
-    left = here.parent / "trunkline-4194999"  # no process has such a number
-    left.mkdir()
-    open_group()
-    assert not left.exists()
+    left = here.parent / f"{here.name.rpartition('-')[0]}-4194999"  # no process has such a number
+    others = here.parent / "trunkline-1-4194999"  # of another pid namespace: its worker may well live
+    for each in (left, others):
+        each.mkdir()
+    try:
+        open_group()
+        assert not left.exists()
+        assert others.exists()
+    finally:
+        others.rmdir()
 
 
 def tree(folder: Path, *lines: tuple[str, str, str, str]) -> Path:

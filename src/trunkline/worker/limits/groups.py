@@ -1,7 +1,7 @@
 """A control group of the kernel for the code of one worker: version 2, or the hierarchies of version 1.
 
 It lies below the worker's own group where that works, else at the top of what this machine shows. Its name holds the
-worker's process id: what a killed worker left is removed by the next one that starts.
+worker's process id, and in which pid namespace: what a killed worker left is removed by the next one that starts.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _part(version: int, wanted: frozenset[str], places: list[Path]) -> Part | No
     best: Part | None = None
     for place in places:
         _clean(place)
-        folder = place / f"{_PREFIX}{os.getpid()}"
+        folder = place / f"{_PREFIX}{_namespace()}-{os.getpid()}"
         try:
             folder.mkdir(exist_ok=True)
         except OSError:
@@ -189,10 +189,18 @@ def _set_cpu(part: Part, share: float) -> None:
 
 
 def _clean(place: Path) -> None:
-    """Remove groups of workers that are no more."""
+    """Remove groups of workers that are no more. Of those in another pid namespace nobody here can tell."""
     with contextlib.suppress(OSError):
-        for entry in place.glob(f"{_PREFIX}*"):
-            number = entry.name.removeprefix(_PREFIX)
+        for entry in place.glob(f"{_PREFIX}{_namespace()}-*"):
+            number = entry.name.rpartition("-")[2]
             if number.isdigit() and not os.path.exists(f"/proc/{number}"):
                 with contextlib.suppress(OSError):
                     entry.rmdir()
+
+
+def _namespace() -> str:
+    """The number of the pid namespace: one machine can have several worker processes of one number."""
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]") or "0"
+    except OSError:
+        return "0"
