@@ -1,0 +1,110 @@
+"""Why a pod does not run, in words that somebody can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trunkline.fleet.kubernetes.pods import STORAGE, USER
+
+_CODE = {
+    "ErrImagePull": "its image cannot be pulled",
+    "ImagePullBackOff": "its image cannot be pulled",
+    "ErrImageNeverPull": "its image is not on the node, and may not be pulled",
+    "InvalidImageName": "its image has a name that cannot be",
+    "ImageInspectError": "its image cannot be read",
+    "RegistryUnavailable": "the registry of its image does not answer",
+    "CreateContainerConfigError": "its container cannot be made",
+    "CreateContainerError": "its container cannot be made",
+    "RunContainerError": "its container cannot be started",
+    "StartError": "its container cannot be started",
+}
+_OUT_OF_MEMORY = "OOMKilled"
+_WORDS = 400
+
+
+def trouble(pod: Mapping[str, Any]) -> str:
+    """Why a pod does not run, in a sentence without its end; "" if it does, or may be on its way."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    told = _of_pod(status) or next(filter(None, map(_of_container, _containers(status))), "")
+    return f"pod {name}: {told}" if told else ""
+
+
+def worst(pods: Iterable[Mapping[str, Any]]) -> str:
+    """The trouble of the first of these pods that has one, by name; ""."""
+    return next(filter(None, (trouble(pod) for pod in sorted(pods, key=lambda each: each["metadata"]["name"]))), "")
+
+
+def refused(one: Mapping[str, Any]) -> str:
+    """Why a ReplicaSet gets no pods at all, which the cluster says of it; ""."""
+    for condition in (one.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return f"the cluster refuses its pods: {_brief(condition.get('message', ''))}"
+    return ""
+
+
+def ready(pod: Mapping[str, Any]) -> bool:
+    """Whether all containers of a pod run."""
+    status = pod.get("status") or {}
+    found = status.get("containerStatuses") or ()
+    return status.get("phase") == "Running" and len(found) > 1 and all("running" in each["state"] for each in found)
+
+
+def gone(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod has ended for good, or is about to."""
+    phase = (pod.get("status") or {}).get("phase")
+    return phase in ("Failed", "Succeeded") or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def ending(pod: Mapping[str, Any]) -> str:
+    """How a pod ended, for who asks about its datums."""
+    status = pod.get("status") or {}
+    return _of_pod(status) or "its pod was deleted"
+
+
+def _of_pod(status: Mapping[str, Any]) -> str:
+    reason, message = status.get("reason", ""), _brief(status.get("message", ""))
+    if reason == "Evicted":
+        return f"it was evicted from its node: {message}"
+    if reason == "NodeLost":
+        return "its node is lost"
+    if status.get("phase") == "Failed" and reason:
+        return f"the node refuses it ({reason}): {message}"
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return f"no node can take it: {_brief(condition.get('message', ''))}"
+    return ""
+
+
+def _containers(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _of_container(status: Mapping[str, Any]) -> str:
+    whose = {USER: "the code", STORAGE: "the worker"}.get(status.get("name", ""), "the worker's start")
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), _brief(waiting.get("message", ""))
+    if reason in _CODE:
+        image = f' ("{status.get("image")}")' if "mage" in reason else ""
+        return f"{whose} cannot start: {_CODE[reason]}{image}" + (f": {message}" if message else "")
+    ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff" or (ended and (status.get("state") or {}).get("terminated")):
+        if not ended or (ended.get("reason") == "Completed" and status.get("name") not in (USER, STORAGE)):
+            return f"{whose} ends again and again" if reason else ""
+        return f"{whose} ended and is started again: {_ended(ended)}"
+    return ""
+
+
+def _ended(ended: Mapping[str, Any]) -> str:
+    if ended.get("reason") == _OUT_OF_MEMORY:
+        return "its memory limit was exceeded, and the kernel killed the container"
+    message = _brief(ended.get("message", ""))
+    if ended.get("signal"):
+        return f"it was killed by signal {ended['signal']}" + (f": {message}" if message else "")
+    return f"exit {ended.get('exitCode')}" + (f": {message}" if message else "")
+
+
+def _brief(text: str) -> str:
+    """A message in one line, not longer than a person reads."""
+    line = " ".join(text.split())
+    return line if len(line) <= _WORDS else f"{line[:_WORDS]}…"
