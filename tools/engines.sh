@@ -47,6 +47,7 @@ if [ -z "${DOCKER_HOST:-}" ]; then
         need dockerd docker.io
         need iptables iptables
         need ip iproute2
+        need docker-registry docker-registry
         folder=$(mktemp -d /var/tmp/trunkline-engine-XXXXXX)
         setsid tests/engines/dockerd.sh "$folder" </dev/null >"$folder/starter.log" 2>&1 &
         docker=($!)

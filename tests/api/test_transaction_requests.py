@@ -9,7 +9,7 @@ import pytest
 from transaction_things import NOWHERE, Rooms, branch_request, named, pipeline_request, refused, spec, within
 
 from trunkline.api.transactions.members import members
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.testing.calls import on
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps

@@ -17,7 +17,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.graph import repos
 from trunkline.pfs.graph.transactions import MOST_BYTES, Transactions
 from trunkline.pps import machine
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.catalogs import counted_statements

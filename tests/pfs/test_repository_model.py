@@ -33,7 +33,7 @@ from trunkline.pfs.purging.asking import Purging
 from trunkline.pfs.purging.hits import no_lineage
 from trunkline.pfs.purging.purger import Purger
 from trunkline.pfs.purging.survey import Wish
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.storage import Store, entries
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.catalogs import assert_sound

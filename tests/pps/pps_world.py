@@ -27,6 +27,7 @@ from trunkline.pps import claims, jobs, machine, pipelines
 from trunkline.pps.claims import Handed, Report
 from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums.records import Records
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
@@ -199,7 +200,7 @@ class World:
         """Make a pipeline that runs a function."""
         self.code[name] = code
         reprocess = bool(more.pop("reprocess", False))
-        rules = more.pop("rules", pipelines.Rules())
+        rules = more.pop("rules", Rules())
         spec = PipelineSpec(Pipeline("default", name), Transform(cmd=("run", name)), input)
         spec = replace(spec, **more)  # type: ignore[arg-type]
         self.files.change(

@@ -14,7 +14,7 @@ from trunkline.model.names import Pipeline
 from trunkline.model.specs.defaults import read_defaults
 from trunkline.pfs.graph import repos
 from trunkline.pps import jobs
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.specs import defaults, requests
 from trunkline.pps.specs.defaults import CLUSTER, EMPTY, Outcome, Wish
 from trunkline.pps.specs.requests import Request

@@ -16,9 +16,9 @@ from trunkline.errors import FailedPrecondition
 from trunkline.model.names import Pipeline
 from trunkline.model.specs import Transform
 from trunkline.pps import pipelines
-from trunkline.pps.images.keeper import Found, Keeper, credentials_in, registry_of
+from trunkline.pps.images.keeper import Found, Keeper, credentials_in
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.images.where import image_of
-from trunkline.pps.pipelines import Rules
 from trunkline.pps.secrets import changes
 
 
@@ -159,20 +159,6 @@ def test_an_image_is_pulled_with_the_secret_that_the_spec_names(
     assert keeper.step()
     assert engine.pulled == [("here:5000/mine:1", {"username": "me", "password": "word"})]
     assert "word" not in row(world).reason
-
-
-@pytest.mark.parametrize(
-    ("image", "registry"),
-    [
-        ("ubuntu", "index.docker.io"),
-        ("pachyderm/opencv:1", "index.docker.io"),
-        ("localhost/x", "localhost"),
-        ("localhost:5000/x:1", "localhost:5000"),
-        ("ghcr.io/a/b@sha256:00", "ghcr.io"),
-    ],
-)
-def test_the_registry_of_an_image(image: str, registry: str) -> None:
-    assert registry_of(image) == registry
 
 
 def test_credentials_are_read_as_docker_login_writes_them() -> None:

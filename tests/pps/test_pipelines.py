@@ -14,7 +14,7 @@ from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs import images
 from trunkline.pfs.graph import branches, commits, repos
 from trunkline.pps import jobs, pipelines
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules, resolve
 
 EDGES = Pipeline("default", "edges")
 
@@ -214,30 +214,30 @@ def test_the_output_of_a_deleted_pipeline_may_stay(world: World) -> None:
 
 def test_where_code_runs_is_decided_and_said(world: World) -> None:
     catalog = world.files.catalog
-    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", Rules()))
+    where = catalog.read(lambda tx: resolve(tx, "alpine", Rules()))
     assert where.runner == "host"
     assert "not registered here" in where.note
     with pytest.raises(FailedPrecondition, match="create image alpine"):
-        catalog.read(lambda tx: pipelines.resolve(tx, "alpine", Rules(strict_images=True)))
+        catalog.read(lambda tx: resolve(tx, "alpine", Rules(strict_images=True)))
     docker = Rules(engine="Docker 20.10")
-    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", docker))
+    where = catalog.read(lambda tx: resolve(tx, "alpine", docker))
     assert (where.runner, where.note) == ("container", 'runs in a container of image "alpine" (Docker 20.10)')
-    assert catalog.read(lambda tx: pipelines.resolve(tx, DEFAULT_IMAGE, docker)).runner == "host"
+    assert catalog.read(lambda tx: resolve(tx, DEFAULT_IMAGE, docker)).runner == "host"
     made = images.create_image(world.files, "alpine", images.ImageSpec(), [])
-    where = catalog.read(lambda tx: pipelines.resolve(tx, "alpine", docker))
+    where = catalog.read(lambda tx: resolve(tx, "alpine", docker))
     assert (where.runner, where.digest) == ("image", made.digest)
 
 
 def test_a_spec_may_insist_on_where_its_code_runs(world: World) -> None:
-    def resolve(runner: str, engine: str = "Docker 20.10") -> str:
+    def runner(wanted: str, engine: str = "Docker 20.10") -> str:
         rules = Rules(engine=engine)
-        return world.files.catalog.read(lambda tx: pipelines.resolve(tx, "alpine", rules, runner)).runner
+        return world.files.catalog.read(lambda tx: resolve(tx, "alpine", rules, wanted)).runner
 
-    assert (resolve("process"), resolve("container"), resolve("")) == ("host", "container", "container")
+    assert (runner("process"), runner("container"), runner("")) == ("host", "container", "container")
     with pytest.raises(FailedPrecondition, match="no container engine answers here; start Docker or Podman"):
-        resolve("container", engine="")
+        runner("container", engine="")
     images.create_image(world.files, "alpine", images.ImageSpec(), [])
-    assert (resolve("process"), resolve("container"), resolve("")) == ("image", "container", "image")
+    assert (runner("process"), runner("container"), runner("")) == ("image", "container", "image")
 
 
 def test_a_pipeline_pins_the_image_it_was_made_with(world: World) -> None:

@@ -15,7 +15,7 @@ from trunkline.model.names import Repo
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import repos
 from trunkline.pps import machine
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.specs import requests
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs

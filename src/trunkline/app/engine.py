@@ -73,8 +73,8 @@ from trunkline.pps.controller import Controller, Pps
 from trunkline.pps.datums import with_progress
 from trunkline.pps.datums.purged import Lineage
 from trunkline.pps.datums.records import Records
+from trunkline.pps.images.resolving import CAN_LIMIT, Rules
 from trunkline.pps.machine import commits_removed, create_job
-from trunkline.pps.pipelines import CAN_LIMIT, Rules
 from trunkline.pps.schedules.ticks import CronSchedules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store

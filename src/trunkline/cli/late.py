@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from trunkline.client import tar as tars
     from trunkline.client.known import cache as put_cache
     from trunkline.client.moving import bundles, copying
+    from trunkline.client.pushing import credentials
+    from trunkline.client.pushing import workbench as workbenches
+    from trunkline.model import image_names
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import metadata_pb2 as metadata
@@ -81,6 +84,9 @@ else:
     worker_calls = _Late("trunkline.wire.gen.pachyderm_worker_pb2_grpc")
     worker_messages = _Late("trunkline.wire.gen.pachyderm_worker_pb2")
     versions = _Late("trunkline.wire.gen.versionpb_v2_pb2")
+    credentials = _Late("trunkline.client.pushing.credentials")
+    workbenches = _Late("trunkline.client.pushing.workbench")
+    image_names = _Late("trunkline.model.image_names")
     defaults = _Late("trunkline.model.specs.defaults")
     writing = _Late("trunkline.model.specs.writing")
 
@@ -92,10 +98,12 @@ __all__ = [
     "bundles",
     "commit_view",
     "copying",
+    "credentials",
     "dag",
     "defaults",
     "diffs",
     "downloads",
+    "image_names",
     "images",
     "job_view",
     "json_format",
@@ -113,6 +121,7 @@ __all__ = [
     "transactions",
     "uploads",
     "versions",
+    "workbenches",
     "worker_calls",
     "worker_messages",
     "writing",

@@ -32,6 +32,29 @@ def bytes_bar(title: str, total: int | None, wanted: bool | None) -> Iterator[Ca
 
 
 @contextmanager
+def layers(title: str) -> Iterator[Callable[[str, str, int, int], None]]:
+    """A bar for each layer of an image: gives the function to call with its id, what is done, bytes done and in all."""
+    if not sys.stderr.isatty():
+        yield lambda layer, what, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bars.console.print(title, highlight=False, markup=False)
+
+        def told(layer: str, what: str, done: int, total: int) -> None:
+            text = f"{layer[:12]} {what.lower()}"
+            if layer not in tasks:
+                tasks[layer] = bars.add_task(text, total=total or None)
+            bars.update(tasks[layer], description=text, completed=done, total=max(total, done) or None)
+
+        yield told
+
+
+@contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show on a terminal that something is being waited for, and for how long; on stderr, gone in the end."""
     if not sys.stderr.isatty():

@@ -68,8 +68,8 @@ class Session:
         """The same server, but outside the open transaction: for what transactions do not cover."""
         return self.connect("") if self.context.transaction else self.client
 
-    def connect(self, transaction: str) -> Client:
-        """A client of the active context's server, in `transaction` unless that is empty."""
+    def connect(self, transaction: str, *, quiet: bool = False) -> Client:
+        """A client of the active context's server, in `transaction` unless that is empty. quiet: shows no notes."""
         from trunkline.client import connect
 
         context = self.context
@@ -79,7 +79,7 @@ class Session:
             transaction=transaction,
             root_certificates=context.root_certificates,
             on_call=self._called if self.verbose else None,
-            on_note=self.note,
+            on_note=None if quiet else self.note,
         )
 
     def project(self, given: str | None) -> str:

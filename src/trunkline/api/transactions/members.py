@@ -16,7 +16,7 @@ from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.model.specs.writing import read_spec
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.transactions import Played
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Request
 from trunkline.wire import nouns, specs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from trunkline.api.rpc.call import Call
 from trunkline.catalog.engine import Tx
 from trunkline.pfs.files import Files
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.specs import defaults, templates
 from trunkline.pps.specs.defaults import CLUSTER, Outcome, Wish
 from trunkline.wire import nouns, specs

@@ -16,7 +16,7 @@ from trunkline.pps.datums.listing import list_failures
 from trunkline.pps.datums.reasons import DatumReason, why
 from trunkline.pps.datums.replay import replay
 from trunkline.pps.datums.usage import DatumUsage, datum_usage, job_usage
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.specs import requests
 from trunkline.wire import infos_pps, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs

@@ -19,7 +19,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Made, Request

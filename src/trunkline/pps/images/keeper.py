@@ -21,6 +21,7 @@ from trunkline.catalog.work import containers
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.containers import ContainerImage, Waiting
 from trunkline.errors import TrunklineError
+from trunkline.model.image_names import parse_image
 from trunkline.model.jobs import PipelineState
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs.files import Files
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
 IDLE_S = 60.0
-_REGISTRY = "index.docker.io"
 _KEYS = (".dockerconfigjson", ".dockercfg")
 
 
@@ -147,7 +147,7 @@ class Keeper:
 
     def _credentials(self, spec: PipelineSpec) -> Mapping[str, str] | None:
         """Username and password for the image's registry, from the secrets that the spec names; None: it names none."""
-        registry = registry_of(spec.transform.image)
+        registry = parse_image(spec.transform.image).host
         for name in spec.transform.image_pull_secrets:
             for key in _KEYS:
                 try:
@@ -171,12 +171,6 @@ class Keeper:
             now_s = self._files.ambient.ticks_s()
             due_s = min((each.at_s - now_s for each in self._tries.values()), default=IDLE_S)
             wake.wait(seen, max(0.5, min(due_s, IDLE_S)))
-
-
-def registry_of(image: str) -> str:
-    """The registry that an image's name names: what comes before the first slash, if it looks like a host."""
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else _REGISTRY
 
 
 def credentials_in(document: bytes, registry: str) -> Mapping[str, str] | None:

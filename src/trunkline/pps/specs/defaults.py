@@ -25,7 +25,7 @@ from trunkline.model.specs.writing import read_spec
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project
 from trunkline.pps import pipelines
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import Rules
 
 EMPTY = '{"createPipelineRequest": {}}'
 """What is shown where no defaults were ever set."""

@@ -15,7 +15,7 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.model.specs.writing import Written, read_spec, warnings
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import pipelines
-from trunkline.pps.pipelines import Rules
+from trunkline.pps.images.resolving import HOST, Rules, note_on_tag
 from trunkline.pps.specs import defaults
 from trunkline.pps.specs.unused import note_on_limits, note_on_unused
 
@@ -86,8 +86,10 @@ def read(tx: Tx, source: str | Mapping[str, Any], rules: Rules) -> Written:
 
 def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec, rules: Rules) -> list[str]:
     notes = warnings(spec)
-    if row.runner == pipelines.HOST:
+    if row.runner == HOST:
         notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
+    if floating := note_on_tag(spec, row.runner):
+        notes.append(floating)
     if unused := note_on_unused(spec):
         notes.append(unused)
     if loose := note_on_limits(spec, rules.can_limit):

@@ -7,11 +7,12 @@ import platform
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError, Unavailable
+from trunkline.model.image_names import parse_image
 from trunkline.worker.shim.program import machine_of
 
 OURS = "trunkline.server"
@@ -99,7 +100,7 @@ class Engine:
 
         with self._api() as api:
             try:
-                told = api.inspect_image(image)
+                told = api.inspect_image(_asked(image))
             except docker.errors.ImageNotFound:
                 return None
             mine = api.version().get("Arch", "")
@@ -115,10 +116,11 @@ class Engine:
         """Fetch an image from its registry. credentials: username and password. Raises EngineFailed with the reason."""
         import docker.errors
 
-        repository, tag = split(image)
+        name = parse_image(image)
         with self._api(_PULL_S) as api:
             try:
-                api.pull(repository, tag=tag, auth_config=dict(credentials) if credentials else None)
+                tag = name.digest or name.tag or "latest"
+                api.pull(name.repository, tag=tag, auth_config=dict(credentials) if credentials else None)
             except docker.errors.APIError as error:
                 raise EngineFailed(f'image "{image}" cannot be pulled: {_told(error)}') from None
         held = self.look(image)
@@ -240,15 +242,10 @@ def remove_leftovers(engine: Engine, server: str, worker: str = "", tell: Callab
     return len(found)
 
 
-def split(image: str) -> tuple[str, str]:
-    """Repository and tag of an image's name, or repository and digest; a name without either means `latest`."""
-    if "@" in image:
-        repository, _, digest = image.partition("@")
-        return repository, digest
-    head, colon, tag = image.rpartition(":")
-    if not colon or "/" in tag:  # the colon is that of a port
-        return image, "latest"
-    return head, tag
+def _asked(image: str) -> str:
+    """The name to look for: a digest says more than the tag beside it, and not every engine takes both."""
+    name = parse_image(image)
+    return str(replace(name, tag="")) if name.digest and name.path else image
 
 
 def _held(told: Mapping[str, Any]) -> HeldImage:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.commands.work import specfile
+from trunkline.cli.commands.work.sources import pushes, specfile
+from trunkline.cli.commands.work.sources.pushes import Wish, image_options
 from trunkline.cli.late import json_format, names, own, pps, transactions
 from trunkline.cli.options import command, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
@@ -38,11 +39,12 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @command()
 @spec_options
+@image_options
 @project_option
 @raw_options
 @pass_session
 def create(
-    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], dry_run: bool,
+    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], dry_run: bool, wish: Wish,
     project: str | None, raw: str,
 ) -> None:  # fmt: skip
     """Create the pipelines that a spec describes.
@@ -51,17 +53,19 @@ def create(
     sent; each complaint says where. They are made together, or not at all.
     """
     found = _specs(session, source, jsonnet, arguments, project)
+    _prepare(session, found, wish, source or jsonnet, update=False)
     _send(session, found, update=False, reprocess=False, dry_run=dry_run, raw=raw)
 
 
 @command()
 @spec_options
+@image_options
 @click.option("--reprocess", is_flag=True, help="Run every datum again, also those that were processed before.")
 @project_option
 @raw_options
 @pass_session
 def update(
-    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], dry_run: bool,
+    session: Session, source: str | None, jsonnet: str | None, arguments: tuple[str, ...], dry_run: bool, wish: Wish,
     reprocess: bool, project: str | None, raw: str,
 ) -> None:  # fmt: skip
     """Change pipelines to what a spec describes; those that are not there are created.
@@ -70,6 +74,7 @@ def update(
     --reprocess runs them.
     """
     found = _specs(session, source, jsonnet, arguments, project)
+    _prepare(session, found, wish, source or jsonnet, update=True)
     _send(session, found, update=True, reprocess=reprocess, dry_run=dry_run, raw=raw)
 
 
@@ -83,6 +88,18 @@ def _specs(
     if arguments:
         raise click.UsageError("--arg is for templates; add --jsonnet TEMPLATE")
     return specfile.read_specs(session, source, project)
+
+
+def _prepare(session: Session, found: list[specfile.Spec], wish: Wish, source: str | None, *, update: bool) -> None:
+    """Build and push images where that is wished, once the server would take the spec as it is."""
+    if not wish:
+        return
+    if len(found) == 1 and not session.context.transaction:  # of several, one may read what another makes
+        text = specfile.as_json(found[0])
+        request = pps.CreatePipelineV2Request(create_pipeline_request_json=text, dry_run=True, update=update)
+        with contextlib.closing(session.connect("", quiet=True)) as asking:
+            asking.pps.CreatePipelineV2(request)
+    pushes.prepare(session, found, wish, source)
 
 
 def _send(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.commands.work import specfile
+from trunkline.cli.commands.work.sources import specfile
 from trunkline.cli.late import names, own
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session

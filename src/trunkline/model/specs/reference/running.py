@@ -126,7 +126,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "Who the code runs as: a name or a number, and a group after a colon.", "1000:1000", "the image's user"
         ),
         "working_dir": Field("Where the code starts.", "/app", "the image's working directory"),
-        "dockerfile": Field("For people and tools that build images: where the recipe lies.", "docker/edges"),
+        "dockerfile": Field(
+            "What `pachctl create pipeline --build` builds the image from: a Dockerfile or its folder, seen from the "
+            "spec's file.",
+            "docker/edges",
+        ),
         "memory_volume": Field(
             "`/pfs/out` lies in memory and holds as much as the memory limit, or half of the machine's.",
             True,
