@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from trunkline.api.rpc.events import Events
-from trunkline.catalog.engine import Wake
+from trunkline.api.rpc.events import KEPT, Events
+from trunkline.catalog.engine import Wake, thing
 
 
 def test_what_happens_between_look_and_wait_is_not_lost() -> None:
@@ -46,6 +46,42 @@ def test_one_who_leaves_takes_nobody_along() -> None:
         return await asyncio.wait_for(staying, 30)
 
     assert asyncio.run(run()) == 1
+
+
+def test_who_waits_for_one_thing_is_woken_by_nothing_else() -> None:
+    async def run() -> list[int]:
+        wake = Wake(0)
+        events = Events(wake, asyncio.get_running_loop())
+        one = asyncio.ensure_future(events.after(0, thing("commit", 7)))
+        some = asyncio.ensure_future(events.after(0, "commit", "job"))
+        await asyncio.sleep(0)
+        wake.set(1, {"log"})
+        wake.set(2, {"commit", thing("commit", 8)})
+        found = [await asyncio.wait_for(some, 30)]
+        assert not one.done()
+        wake.set(3, {"commit", thing("commit", 7)})
+        found.append(await asyncio.wait_for(one, 30))
+        found.append(await asyncio.wait_for(events.after(2, thing("commit", 7)), 30))  # it was before the wait
+        leaving = asyncio.ensure_future(events.after(3, thing("commit", 7)))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert not events._waiting
+        return found
+
+    assert asyncio.run(run()) == [2, 3, 3]
+
+
+def test_what_nobody_remembers_is_looked_at_again() -> None:
+    async def run() -> int:
+        wake = Wake(0)
+        events = Events(wake, asyncio.get_running_loop())
+        for seq in range(1, KEPT + 2):
+            wake.set(seq, {"log"})
+        await asyncio.sleep(0)
+        return await asyncio.wait_for(events.after(0, "commit"), 30)
+
+    assert asyncio.run(run()) == KEPT + 1
 
 
 def test_a_closed_loop_is_told_nothing() -> None:

@@ -159,9 +159,9 @@ class Deeds(Cast):
         controller, files = self.world.controller, self.world.files
         what = self.chance.randrange(4)
         if what == 0:
-            return f"news {controller._listen()}"
+            return f"news {not controller._listen()}"
         if what < 3:
-            return f"labour {controller._labour()}"
+            return f"labour {not controller._labour()}"
         seqs = [row[0] for row in self.world.rows("SELECT seq FROM commits WHERE state = 'FINISHING' ORDER BY seq")]
         for seq in seqs[:1]:
             finish_one(files, seq)

@@ -139,8 +139,8 @@ class Cast:
     def serve(self) -> bool:
         """The server does something of everything that it has to do; whether there was anything."""
         controller = self.world.controller
-        moved = controller._listen()
-        while self.world.rows("SELECT 1 FROM instructions LIMIT 1") and controller._labour():
+        moved = not controller._listen()
+        while self.world.rows("SELECT 1 FROM instructions LIMIT 1") and not controller._labour():
             moved = True
         for (seq,) in self.world.rows("SELECT seq FROM commits WHERE state = 'FINISHING' ORDER BY seq"):
             finish_one(self.world.files, seq)

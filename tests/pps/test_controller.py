@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from pps_world import World, copy, glob
 
+from trunkline.catalog.work import jobs
 from trunkline.errors import ResourceExhausted
 from trunkline.model.jobs import JobState
 from trunkline.pfs.finisher import Finisher
-from trunkline.pps import assemble
+from trunkline.pps import assemble, controller, machine
 from trunkline.pps.events import Work
 
 
@@ -41,6 +42,31 @@ def test_threads_bring_a_job_to_its_end(world: World) -> None:
         world.files.catalog.wake.set(world.files.catalog.wake.seq + 1)
         world.controller.join(10)
         finisher.join(10)
+
+
+def test_threads_look_only_when_something_of_theirs_has_happened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "IDLE_S", 600.0)
+    monkeypatch.setattr(controller, "TICK_S", 600.0)
+    catalog, looks = world.files.catalog, list[object]()
+    read = catalog.read
+    monkeypatch.setattr(catalog, "read", lambda f: (looks.append(f), read(f))[1])
+    world.controller.start()
+    try:
+        threads = 1 + controller.HANDS + controller.PUSHERS
+        while sum(map(len, catalog.wake._waiting.values())) < threads + 1:  # the first waits for two topics
+            catalog.wake.wait(catalog.wake.seq, 0.01)
+        before = len(looks)
+        for number in range(50):
+            catalog.transact(lambda tx, number=number: tx.emit("log", {"job": number}))
+        assert len(looks) == before
+        catalog.transact(lambda tx: tx.emit(machine.WORK_TOPIC, {"job": 1}))
+        while len(looks) < before + controller.HANDS:
+            catalog.wake.wait(catalog.wake.seq, 0.01)
+        assert {looks[-1], looks[-2]} == {jobs.list_instructions}
+    finally:
+        world.controller.stop()
+        catalog.wake.set(catalog.wake.seq + 1)
+        world.controller.join(10)
 
 
 def test_our_own_errors_are_tried_again_after_a_pause_and_then_end_the_job(

@@ -61,8 +61,8 @@ class StandingWorkers:
             except (TrunklineError, OSError) as error:
                 _log.warning("services and spouts could not be looked at: %s", error)
                 stale = True
-            while not self._stop.is_set() and wake.seq <= seen and not stale:
-                wake.wait(seen, RETRY_S)
+            while not self._stop.is_set() and wake.newest(PIPELINE_TOPIC) <= seen and not stale:
+                wake.wait(seen, RETRY_S, PIPELINE_TOPIC)
             if stale:
                 self._stop.wait(RETRY_S)
 

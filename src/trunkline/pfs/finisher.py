@@ -19,7 +19,7 @@ from trunkline.errors import Aborted, Kind, TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import triggers
-from trunkline.pfs.graph.changes import tell
+from trunkline.pfs.graph.changes import COMMIT_TOPIC, tell
 from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Finished, Sealed
@@ -219,7 +219,7 @@ class Finisher:
             rows = self._files.catalog.read(lambda tx: commit_rows.next_finishing(tx, 0, PAGE))
             tried = [self._try(row) for row in rows]
             if not any(tried):
-                seen = wake.wait(seen, RETRY_S if self._failures else IDLE_S)
+                seen = wake.wait(seen, RETRY_S if self._failures else IDLE_S, COMMIT_TOPIC)
 
     def _try(self, row: CommitRow) -> bool:
         """Finish one commit, unless it failed a moment ago: one that cannot be finished holds up no other."""

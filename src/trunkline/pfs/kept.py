@@ -23,6 +23,7 @@ from trunkline.model.names import Branch
 from trunkline.pfs import reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import base_of
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 
 WAIT_S = 1.0
 HASH_BYTES = 32
@@ -120,4 +121,4 @@ def _waited(files: Files, look: Callable[[Tx], Ground | None], wanted: Callable[
             return ground
         if not wanted():
             raise Aborted("nobody waits for this comparison any more")
-        seen = files.catalog.wake.wait(seen, WAIT_S)
+        seen = files.catalog.wake.wait(seen, WAIT_S, COMMIT_TOPIC)

@@ -18,6 +18,7 @@ from trunkline.model.infos import CommitState, FileInfo
 from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.finisher import base_of
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.graph.refs import need_commit, need_row, refuse_forgotten
 from trunkline.pfs.lent.pseudo import is_lent, need_lease
 from trunkline.pfs.pins import Reading
@@ -101,7 +102,7 @@ def need_source(files: Files, repo: Repo, ref: str) -> Source:
         source = open_source(files, repo, ref)
         if source is not None:
             return source
-        seen = files.catalog.wake.wait(seen, 1.0)
+        seen = files.catalog.wake.wait(seen, 1.0, COMMIT_TOPIC)
 
 
 def content_of(tx: Tx, row: CommitRow, *, strict: bool = False) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ class Ticker:
                 log.warning("schedules could not be looked at; they are again: %s", error)
             except Exception:
                 log.exception("schedules could not be looked at; they are again")
-            wake.wait(seen, pause_s)
+            wake.wait(seen, pause_s, triggers.SCHEDULE_TOPIC)
             self._stop.wait(LEAST_S)
 
     def _pause_s(self) -> float:

@@ -24,6 +24,7 @@ from trunkline.pps import events as ev
 from trunkline.pps.claims import Leases
 from trunkline.pps.egress.pushing import push
 from trunkline.pps.events import Work
+from trunkline.pps.machine import DEADLINE_TOPIC, PUSH_TOPIC, WORK_TOPIC
 from trunkline.pps.schedules.deadlines import Deadlines
 from trunkline.pps.secrets import Vault
 from trunkline.pps.tables import Tables
@@ -66,10 +67,13 @@ class Controller:
         self._deadlines = Deadlines(pps.files.ambient)
         self._stop = threading.Event()
         self._heard = 0
+        self._limits = -1  # number of the newest event when jobs were asked for their deadlines
         self._lock = threading.Lock()
         self._busy: set[tuple[int, bool]] = set()  # jobs whose work is in hand, and whether that is to send
-        rounds = [("controller", self._listen), *((f"hand-{n}", self._labour) for n in range(HANDS))]
-        rounds += [(f"egress-{n}", partial(self._labour, sends=True)) for n in range(PUSHERS)]
+        rounds: list[tuple[str, Callable[[], float], *tuple[str, ...]]]
+        rounds = [("controller", self._listen, COMMIT_TOPIC, DEADLINE_TOPIC)]
+        rounds += [(f"hand-{n}", self._labour, WORK_TOPIC) for n in range(HANDS)]
+        rounds += [(f"egress-{n}", partial(self._labour, sends=True), PUSH_TOPIC) for n in range(PUSHERS)]
         self._threads = [threading.Thread(target=self._loop, args=each, name=each[0], daemon=True) for each in rounds]
         self._threads.append(threading.Thread(target=self._tick, name="leases", daemon=True))
 
@@ -85,18 +89,29 @@ class Controller:
         """Hear events, do all work that is due; whether there was anything."""
         if self._cursor is None:
             self.recover()
-        moved = self._listen()
-        while self._labour() or self._labour(sends=True):
+        moved = not self._listen()
+        while not self._labour() or not self._labour(sends=True):
             moved = True
         return moved
 
-    def _listen(self) -> bool:
-        """One round of news: commits that moved, jobs whose time is up; whether there was any."""
+    def _listen(self) -> float:
+        """One round of news: commits that moved, jobs whose time is up; for how many seconds there will be none."""
         heard = self._hear()
-        late = self._deadlines.late(self._files.catalog.read(job_rows.deadlines))
+        late = self._late()
         for seq in late:
             self._files.catalog.transact(partial(_out_of_time, seq=seq))
-        return bool(heard or late)
+        if heard or late:
+            return 0.0
+        left_s = self._deadlines.left_s()
+        return IDLE_S if left_s is None else _pause(left_s)
+
+    def _late(self) -> list[int]:
+        """Jobs whose time is up. Those with a limit are asked for when one has begun, or the next one is due."""
+        began, left_s = self._files.catalog.wake.newest(DEADLINE_TOPIC), self._deadlines.left_s()
+        if began <= self._limits and (left_s is None or left_s > 0):
+            return []
+        self._limits = began
+        return self._deadlines.late(self._files.catalog.read(job_rows.deadlines))
 
     def _hear(self) -> bool:
         cursor = self._cursor
@@ -124,27 +139,30 @@ class Controller:
             raise
         return True
 
-    def _labour(self, *, sends: bool = False) -> bool:
-        """Do one piece of work that is due and that no other hand is at; whether there was any."""
+    def _labour(self, *, sends: bool = False) -> float:
+        """Do one piece of work that is due and that no other hand is at; where there is none, for how many seconds."""
         one = self._take(sends)
-        if one is None:
-            return False
+        if not isinstance(one, InstructionRow):
+            return one
         try:
             self._obey(one)
         finally:
             with self._lock:
                 self._busy.discard((one.job, sends))
-        return True
+        return 0.0
 
-    def _take(self, sends: bool) -> InstructionRow | None:
+    def _take(self, sends: bool) -> InstructionRow | float:
         with self._lock:
-            now_us = self._files.ambient.now_us()
+            now_us, pauses = self._files.ambient.now_us(), [IDLE_S]
             for one in self._files.catalog.read(job_rows.list_instructions):
                 key = (one.job, one.work == Work.EGRESS.value)
-                if key[1] is sends and one.not_before_us <= now_us and key not in self._busy:
+                if key[1] is not sends or key in self._busy:  # what is in hand needs nobody to wake up for it
+                    continue
+                if one.not_before_us <= now_us:
                     self._busy.add(key)
                     return one
-        return None
+                pauses.append(_pause((one.not_before_us - now_us) / 1e6))
+        return min(pauses)
 
     def _obey(self, one: InstructionRow) -> None:
         if one.work == Work.EGRESS.value:
@@ -174,32 +192,20 @@ class Controller:
             if thread.is_alive():
                 thread.join(timeout_s)
 
-    def _loop(self, name: str, round_: Callable[[], bool]) -> None:
+    def _loop(self, name: str, round_: Callable[[], float], *topics: str) -> None:
         wake = self._files.catalog.wake
         while not self._stop.is_set():
             seen = wake.seq
             try:
-                if round_():
+                if not (pause := round_()):
                     continue
-                pause = self._pause()
             except TrunklineError as error:
                 log.warning("a round of %s failed; it is tried again: %s", name, error)
                 pause = TICK_S
             except Exception:
                 log.exception("a round of %s failed; it is tried again", name)
                 pause = TICK_S
-            wake.wait(seen, pause)
-
-    def _pause(self) -> float:
-        """How long there is nothing to do, unless something happens."""
-        waiting = self._files.catalog.read(job_rows.list_instructions)
-        with self._lock:  # what is in hand needs nobody to wake up for it
-            keys = self._busy
-            times = [one.not_before_us for one in waiting if (one.job, one.work == Work.EGRESS.value) not in keys]
-        pauses = [(time - self._files.ambient.now_us()) / 1e6 for time in times]
-        left_s = self._deadlines.left_s()
-        pauses += [left_s] if left_s is not None else []
-        return min(max(min(pauses), 0.01), IDLE_S) if pauses else IDLE_S
+            wake.wait(seen, pause, *topics)
 
     def _tick(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -209,6 +215,10 @@ class Controller:
                 log.warning("leases could not be counted; the next tick does: %s", error)
             except Exception:
                 log.exception("leases could not be counted; the next tick does")
+
+
+def _pause(left_s: float) -> float:
+    return min(max(left_s, 0.01), IDLE_S)
 
 
 def _out_of_time(tx: Tx, seq: int) -> None:

@@ -36,6 +36,10 @@ JOB_TOPIC = "job"
 """Events of this topic: {"seq", "pipeline", "id", "state", "phase"}; a job changed."""
 WORK_TOPIC = "work"
 """Events of this topic: {"job"}; there is slow work to do."""
+PUSH_TOPIC = "push"
+"""Events of this topic: {"pipeline"}; there is output to be sent elsewhere, or what was held back need not wait."""
+DEADLINE_TOPIC = "deadline"
+"""Events of this topic: {"seq"}; a job that has a limit has begun."""
 CLAIMS_TOPIC = "claims"
 """Events of this topic: {"pipeline"}; there may be something to claim."""
 COMMAND_TOPIC = "command"
@@ -126,18 +130,26 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
     values = columns_of(after)
     if before.phase is Phase.INPUTS and after.phase is not Phase.INPUTS:
         values["started_us"] = tx.now_us
-        values["deadline_us"] = tx.now_us + row.timeout_us if row.timeout_us else None
+        if row.timeout_us:
+            values["deadline_us"] = tx.now_us + row.timeout_us
+            tx.emit(DEADLINE_TOPIC, {"seq": row.seq})
     if after.over:
         values["finished_us"] = tx.now_us
     job_rows.set_core(tx, row.seq, values)
     if after.over:
         pipeline_rows.idle(tx, row.pipeline)
-        job_rows.hasten(tx, row.pipeline, Work.EGRESS.value)
+        _hasten(tx, row.pipeline)
     if after.gen != before.gen:
         job_rows.strike_older(tx, row.seq, after.gen)
     if remark := _remark(before, after):
         logs.say(tx, row.pipeline, row.seq, remark)
     _tell(tx, row.seq, row.pipeline, row.job.id, after)
+
+
+def _hasten(tx: Tx, pipeline: int) -> None:
+    """A job is over: those that are not to send before it need not wait."""
+    if job_rows.hasten(tx, pipeline, Work.EGRESS.value):
+        tx.emit(PUSH_TOPIC, {"pipeline": pipeline})
 
 
 def _remark(before: JobCore, after: JobCore) -> str:
@@ -189,7 +201,10 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
         case Do(work, gen, base, error, delay_s):
             not_before = tx.now_us + int(delay_s * 1e6) if delay_s else 0
             job_rows.put_instruction(tx, row.seq, work.value, gen, base, error, not_before)
-            tx.emit(WORK_TOPIC, {"job": row.seq})
+            if work is Work.EGRESS:
+                tx.emit(PUSH_TOPIC, {"pipeline": row.pipeline})
+            else:
+                tx.emit(WORK_TOPIC, {"job": row.seq})
     return []
 
 
@@ -300,7 +315,7 @@ def remove(tx: Tx, row: JobRow) -> None:
     for kind in (JOB_HOLDER, TABLE_HOLDER):
         fileset_rows.drop_holder(tx, kind, str(row.seq))
     job_rows.delete_job(tx, row.seq)
-    job_rows.hasten(tx, row.pipeline, Work.EGRESS.value)
+    _hasten(tx, row.pipeline)
     pipeline_rows.idle(tx, row.pipeline)
     tx.emit(JOB_TOPIC, {"seq": row.seq, "pipeline": row.pipeline, "id": row.job.id, "state": "", "phase": "gone"})
     for child in children:

@@ -18,7 +18,7 @@ from trunkline.ambient import Ambient
 from trunkline.catalog import migrate
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.catalog.engine.sqlite import driver, raw_of
-from trunkline.catalog.engine.tx import Scope, Seed, end, flush
+from trunkline.catalog.engine.tx import Scope, Seed, end, flush, names_of
 from trunkline.catalog.engine.wake import Wake
 from trunkline.catalog.engine.writer import Counts
 from trunkline.errors import Internal
@@ -159,7 +159,7 @@ class InlineCatalog(Catalog):
         if self._dead:
             raise Killed
         if keep and last:
-            self.wake.set(last)
+            self.wake.set(last, names_of(tx))
         return value
 
     def _within(self, what: str, act: Callable[[], Any]) -> Any:

@@ -12,11 +12,13 @@ from trunkline.api.files import changes
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
+from trunkline.catalog.engine import thing
 from trunkline.errors import InvalidArgument
 from trunkline.model.infos import CommitInfo, CommitState, Origin
 from trunkline.model.names import Repo, is_id
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits as pfs_commits
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.times import micros
@@ -62,7 +64,7 @@ class CommitDoor:
             if state is None or pfs_commits.wants(info, state):
                 return info
             repo, ref = info.commit.repo, info.commit.id
-            await self.events.after(seq)
+            await self.events.after(seq, thing(COMMIT_TOPIC, info.seq))
 
     def _inspect(self, repo: Repo, ref: str) -> CommitInfo:
         return self.files.catalog.read(lambda tx: pfs_commits.inspect_commit(tx, repo, ref))
@@ -144,7 +146,7 @@ class CommitDoor:
                 reached = await self.reach(repo, info.commit.id, infos.state_of(request.state))
                 yield infos.commit_info(reached, bare=call.bare_branches)
             if not page:
-                await self.events.after(seq)
+                await self.events.after(seq, COMMIT_TOPIC)
 
     def _subscribed(self, repo: Repo, branch: str, above: int, origins: Sequence[Origin]) -> list[CommitInfo]:
         return self.files.catalog.read(

@@ -18,6 +18,7 @@ from trunkline.model.infos import FileInfo
 from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.lent.pseudo import is_lent
 from trunkline.pfs.outside.sending import send
 from trunkline.pfs.reads import Source
@@ -45,7 +46,7 @@ class ReadDoor:
             source = await self.bridge.unary(partial(reads.open_source, self.files, named.repo, named.ref))
             if source is not None:
                 return source, named.branch
-            await self.events.after(seq)
+            await self.events.after(seq, COMMIT_TOPIC)
 
     async def _listed(
         self, commit: pfs.Commit, call: Call, find: Callable[[Source], Iterator[FileInfo]]

@@ -15,6 +15,7 @@ from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.files import Files
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.lent import cache
 from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.lent.ranges import shards_of
@@ -45,7 +46,7 @@ class FileSetDoor:
             lease = await self.bridge.unary(work)
             if lease is not None:
                 return pfs.CreateFileSetResponse(file_set_id=lease)
-            await self.events.after(seq)
+            await self.events.after(seq, COMMIT_TOPIC)
 
     def AddFileSet(self, request: pfs.AddFileSetRequest, _call: Call) -> Empty:
         """Lay a file set on an open commit."""

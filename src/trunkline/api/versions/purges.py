@@ -13,6 +13,7 @@ from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.purging.purges import PurgeRow, TollRow
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.purging.asking import PurgeInfo, Purging
+from trunkline.pfs.purging.purger import PURGE_TOPIC
 from trunkline.pfs.purging.survey import Survey, Wish
 from trunkline.wire import nouns
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -58,7 +59,7 @@ class PurgeDoor:
             info = await self.bridge.unary(partial(self.purging.inspect, request.id))
             if not request.wait or info.row.stage in (purge_rows.GONE, purge_rows.STOPPED) or info.row.trouble:
                 return _told(info)
-            await self.events.after(seq)
+            await self.events.after(seq, PURGE_TOPIC)
 
     def StopPurge(self, request: own.StopPurgeRequest, _call: Call) -> own.StopPurgeResponse:
         """End one before its time."""

@@ -12,12 +12,14 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
 from trunkline.api.work import changes
+from trunkline.catalog.engine import thing
 from trunkline.errors import Unimplemented
 from trunkline.model.infos_pps import JobInfo, JobSetInfo
 from trunkline.model.names import Commit, Job
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pps import jobs as pps_jobs
+from trunkline.pps.machine import JOB_TOPIC
 from trunkline.wire import infos_pps, nouns
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.times import micros
@@ -54,7 +56,7 @@ class JobDoor:
             info = await self.events.look(seq, job, partial(self.bridge.unary, partial(self._inspect, job)))
             if info.state.terminal or not wait:
                 return info
-            await self.events.after(seq)
+            await self.events.after(seq, thing(JOB_TOPIC, info.seq))
 
     def _inspect(self, job: Job) -> JobInfo:
         info = self.progress(self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job)))
@@ -161,7 +163,7 @@ class JobDoor:
                 above = info.seq
                 yield infos_pps.job_info(info, details=request.details)
             if not found:
-                await self.events.after(seq)
+                await self.events.after(seq, JOB_TOPIC)
 
     def StopJob(self, request: pps.StopJobRequest, _call: Call) -> Empty:
         """End a job."""

@@ -16,7 +16,9 @@ from trunkline.model.names import Job
 from trunkline.pps import datums as pps_datums
 from trunkline.pps import logs as pps_logs
 from trunkline.pps.controller import Pps
-from trunkline.pps.logs import LogPage, LogQuery
+from trunkline.pps.logs import LOG_TOPIC, LogPage, LogQuery
+from trunkline.pps.machine import JOB_TOPIC
+from trunkline.pps.pipelines import PIPELINE_TOPIC
 from trunkline.wire import infos_pps, nouns
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.times import span_us
@@ -53,7 +55,7 @@ class LogDoor:
                 continue
             if not request.follow or page.ended:
                 return
-            await self.events.after(seq)
+            await self.events.after(seq, LOG_TOPIC, JOB_TOPIC, PIPELINE_TOPIC)
 
     async def _tail(self, query: LogQuery, tail: int) -> tuple[int, int]:
         """Where the last `tail` lines begin: a place in the log, and how many lines after it are not among them.

@@ -15,7 +15,9 @@ from trunkline.model.infos_pps import LogLine
 from trunkline.model.names import Job, Pipeline
 from trunkline.pps import logs as pps_logs
 from trunkline.pps.controller import Pps
-from trunkline.pps.logs import LogQuery, Pattern
+from trunkline.pps.logs import LOG_TOPIC, LogQuery, Pattern
+from trunkline.pps.machine import JOB_TOPIC
+from trunkline.pps.pipelines import PIPELINE_TOPIC
 from trunkline.wire import infos_pps
 from trunkline.wire.gen import logs_pb2 as wire
 from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -50,7 +52,7 @@ class _Reader:
                 continue
             if not follow or page.ended:
                 return
-            await self.events.after(seq)
+            await self.events.after(seq, LOG_TOPIC, JOB_TOPIC, PIPELINE_TOPIC)
 
 
 _NAMED = r"""(?i)^[^a-z]*({0})\b|\b(level|severity|lvl)"?\s*[=:]\s*"?({0})\b"""

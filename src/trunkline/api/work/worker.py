@@ -139,7 +139,7 @@ class WorkerDoor:
             if found is None:  # events that this watcher has not seen are gone: look at everything again
                 at = await self.bridge.unary(partial(self.system.files.catalog.read, outbox.newest))
             elif len(found) < PAGE:
-                await self.events.after(seq)
+                await self.events.after(seq, *WATCHED)
 
     def _since(self, position: int) -> list[Event] | None:
         return self.system.files.catalog.read(lambda tx: outbox.follow(tx, position, PAGE, WATCHED))

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from trunkline.catalog.engine.catalog import Catalog
 from trunkline.catalog.engine.tx import AnyRow, Rows, Seed, Tx, slices
-from trunkline.catalog.engine.wake import Wake
+from trunkline.catalog.engine.wake import Wake, thing
 
-__all__ = ["AnyRow", "Catalog", "Rows", "Seed", "Tx", "Wake", "slices"]
+__all__ = ["AnyRow", "Catalog", "Rows", "Seed", "Tx", "Wake", "slices", "thing"]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, insert, text
 
 from trunkline.ambient import Ambient, Micros, chance, id_from
+from trunkline.catalog.engine.wake import thing
 from trunkline.catalog.tables import events
 from trunkline.errors import Internal
 
@@ -87,6 +88,8 @@ class Scope:
     is_write: bool
     events: list[dict[str, Any]]
     ended: bool = False
+    names: set[str] = field(default_factory=set)
+    """What the events are about, as `Wake.subscribe` tells it."""
     known: dict[tuple[Table, ...], dict[Hashable, Any]] = field(default_factory=dict)
 
     def changed(self, executable: Executable) -> None:
@@ -175,12 +178,16 @@ class Tx:
     def emit(self, topic: str, payload: Mapping[str, Any]) -> None:
         """Add an event to the outbox, seen by others if and when this transaction is committed.
 
-        payload: plain JSON values. Events keep the order in which they were emitted.
+        payload: plain JSON values; who waits for news of one thing hears of those with its number as their "seq".
+        Events keep the order in which they were emitted.
         """
         if not self.is_write:
             raise Internal("a read emits no events")
         body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
         self._scope.events.append({"topic": topic, "payload": body, "at_us": self.now_us})
+        self._scope.names.add(topic)
+        if "seq" in payload:
+            self._scope.names.add(thing(topic, payload["seq"]))
 
 
 def flush(tx: Tx) -> int | None:
@@ -191,6 +198,11 @@ def flush(tx: Tx) -> int | None:
     tx.execute(insert(events), scope.events)
     scope.events = []
     return int(tx.execute("SELECT max(seq) FROM events").scalar())
+
+
+def names_of(tx: Tx) -> frozenset[str]:
+    """What the events are about that were emitted."""
+    return frozenset(tx._scope.names)
 
 
 def end(tx: Tx) -> None:

@@ -21,7 +21,7 @@ from trunkline.ambient import Ambient
 from trunkline.catalog.engine.failures import in_words, is_fatal
 from trunkline.catalog.engine.rehearsal import Rehearsal
 from trunkline.catalog.engine.sqlite import Settings, raw_of
-from trunkline.catalog.engine.tx import Scope, Seed, Tx, end, flush
+from trunkline.catalog.engine.tx import Scope, Seed, Tx, end, flush, names_of
 from trunkline.catalog.engine.wake import Wake
 from trunkline.errors import Internal, Unavailable
 
@@ -45,6 +45,7 @@ class Work:
     value: Any = None
     error: BaseException | None = None
     last_event: int | None = None
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -227,6 +228,7 @@ class Writer:
         started = self._ambient.ticks_s()
         try:
             value = work.run(tx)
+            work.names = names_of(tx)
             return value, flush(tx)
         finally:
             end(tx)
@@ -253,7 +255,8 @@ class Writer:
     def _deliver(self, served: list[Work]) -> None:
         last = max((work.last_event or 0 for work in served), default=0)
         if last > self._wake.seq:
-            self._wake.set(last)  # first, so that who has its answer finds its own events announced
+            names = frozenset[str]().union(*(work.names for work in served if work.last_event))
+            self._wake.set(last, names)  # first, so that who has its answer finds its own events announced
         for work in served:
             work.done.set()
 

@@ -320,10 +320,10 @@ def put_instruction(tx: Tx, job: int, work: str, gen: int, base: int | None, err
     tx.execute(insert(instructions).values(**values))
 
 
-def hasten(tx: Tx, pipeline: int, work: str) -> None:
-    """What a pipeline's jobs wait to do is due now."""
+def hasten(tx: Tx, pipeline: int, work: str) -> bool:
+    """What a pipeline's jobs wait to do is due now; whether there is anything."""
     where = and_(instructions.c.work == work, instructions.c.job.in_(select(jobs.c.seq).where(_of(pipeline))))
-    tx.execute(update(instructions).where(where).values(not_before_us=0))
+    return tx.execute(update(instructions).where(where).values(not_before_us=0)).rowcount > 0
 
 
 def older_open(tx: Tx, job: JobRow, but: str) -> JobRow | None:

@@ -23,6 +23,8 @@ from trunkline.model.specs.scalars import size_bytes
 from trunkline.pfs.graph.changes import Change
 
 PAGE = 50
+SCHEDULE_TOPIC = "schedule"
+"""Events of this topic: {}; something was given a schedule, of branches or of anything else."""
 
 
 def check(tx: Tx, repo_key: int, branch: Branch, trigger: Trigger) -> None:
@@ -85,6 +87,8 @@ def put(tx: Tx, key: int, trigger: Trigger) -> None:
     """Give a branch a trigger that was checked. A schedule begins now."""
     due_us = next_tick(trigger.cron_spec, tx.now_us) if trigger.cron_spec else None
     branch_rows.set_trigger(tx, key, trigger, due_us)
+    if due_us is not None:
+        tx.emit(SCHEDULE_TOPIC, {})
 
 
 def fire(change: Change, seq: int) -> None:

@@ -284,7 +284,7 @@ class Purger:
                         due_s[purge.key] = ambient.ticks_s() + AGAIN_S
             except TrunklineError as error:
                 log.warning("purges could not be looked at; they are again: %s", error)
-            seen = wake.wait(seen, IDLE_S)
+            seen = wake.wait(seen, IDLE_S, PURGE_TOPIC)
 
     def _try(self, purge: PurgeRow) -> None:
         trouble = ""

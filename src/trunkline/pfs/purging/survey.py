@@ -22,6 +22,7 @@ from trunkline.model import paths
 from trunkline.model.globs import Glob, escape
 from trunkline.model.names import SPEC_REPO, USER_REPO, Repo
 from trunkline.pfs.files import Files, load
+from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.graph.refs import need_repo
 from trunkline.pfs.purging.hits import LineagePort
 from trunkline.pfs.purging.scope import Scope
@@ -120,7 +121,7 @@ def _wait_for_the_finisher(files: Files, wish: Wish) -> None:
     for _ in range(PATIENCE_S):
         if not files.catalog.read(lambda tx: purge_rows.any_finishing(tx, need_repo(tx, wish.repo).key)):
             return
-        seen = files.catalog.wake.wait(seen, 1.0)
+        seen = files.catalog.wake.wait(seen, 1.0, COMMIT_TOPIC)
 
 
 def check_again(tx: Tx, found: Survey) -> None:

@@ -27,7 +27,7 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.pfs.files import Files
 from trunkline.pps import logs
 from trunkline.pps.machine import CLAIMS_TOPIC
-from trunkline.pps.pipelines import set_state
+from trunkline.pps.pipelines import PIPELINE_TOPIC, set_state
 from trunkline.pps.secrets import Vault, value_of
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class Keeper:
                 log.exception("images could not be looked for; it is tried again")
             now_s = self._files.ambient.ticks_s()
             due_s = min((each.at_s - now_s for each in self._tries.values()), default=IDLE_S)
-            wake.wait(seen, max(0.5, min(due_s, IDLE_S)))
+            wake.wait(seen, max(0.5, min(due_s, IDLE_S)), PIPELINE_TOPIC)
 
 
 def credentials_in(document: bytes, registry: str) -> Mapping[str, str] | None:

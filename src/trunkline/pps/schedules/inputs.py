@@ -19,6 +19,7 @@ from trunkline.model.specs.cron import next_tick
 from trunkline.pfs.graph import branches, repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_repo
+from trunkline.pfs.graph.triggers import SCHEDULE_TOPIC
 
 
 def prepare(change: Change, known: PipelineRow, spec: PipelineSpec) -> None:
@@ -59,6 +60,7 @@ def _prepare_crons(tx: Tx, known: PipelineRow, spec: PipelineSpec) -> None:
             ticked_us=from_us,
             due_us=None if known.stopped else next_tick(leaf.spec, from_us),
         )
+        tx.emit(SCHEDULE_TOPIC, {})
     for gone in before.values():
         cron_rows.set_schedule(
             tx, gone.key, spec="@never", overwrite=False, start_us=None, ticked_us=gone.ticked_us, due_us=None
@@ -112,6 +114,7 @@ def go_on(tx: Tx, pipeline: int) -> None:
     """Let them tick again, from where they were: what has been missed is made up for, tick by tick."""
     for row in cron_rows.crons_of(tx, pipeline):
         cron_rows.set_due(tx, row.key, next_tick(row.spec, row.ticked_us))
+        tx.emit(SCHEDULE_TOPIC, {})
 
 
 def tick_repos(tx: Tx, pipeline: int) -> list[int]:

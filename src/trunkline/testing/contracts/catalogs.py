@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Set
 
 import pytest
 
@@ -200,15 +201,35 @@ class CatalogContract:
         assert catalog.wake.wait(catalog.wake.seq, 0.01) == catalog.wake.seq
 
     def test_a_subscriber_hears_of_each_commit_with_events(self, catalog: Catalog) -> None:
-        heard: list[int] = []
-        cancel = catalog.wake.subscribe(heard.append)
+        heard: list[tuple[int, Set[str]]] = []
+        cancel = catalog.wake.subscribe(lambda seq, names: heard.append((seq, names)))
         catalog.wake.subscribe(_broken)  # one that fails is dropped and harms nobody
         for word in "abc":
             catalog.transact(lambda tx, word=word: note(tx, word))  # type: ignore[misc]
         catalog.transact(lambda _tx: None)
         cancel()
         catalog.transact(lambda tx: note(tx, "d"))
-        assert heard == [1, 2, 3]
+        assert heard == [(1, {"word"}), (2, {"word"}), (3, {"word"})]
+
+    def test_who_waits_for_a_topic_is_woken_by_nothing_else(self, catalog: Catalog) -> None:
+        start = catalog.wake.seq
+        got: list[int] = []
+        waiting = threading.Thread(target=lambda: got.append(catalog.wake.wait(start, 60, "thing", "deed")))
+        waiting.start()
+        for word in "abc":
+            catalog.transact(lambda tx, word=word: note(tx, word))  # type: ignore[misc]
+        assert catalog.wake.newest("thing", "deed") == start
+        assert catalog.wake.wait(start, 0.01, "thing") == start
+        assert not got
+        catalog.transact(lambda tx: tx.emit("thing", {"seq": 7}))
+        waiting.join()
+        assert got == [start + 4] == [catalog.wake.newest("thing")]
+        assert catalog.wake.newest("word") == start + 3
+
+    def test_a_word_without_topics_wakes_everybody(self, catalog: Catalog) -> None:
+        wake = catalog.wake
+        wake.set(wake.seq + 1)
+        assert wake.wait(wake.seq - 1, 60, "thing") == wake.seq
 
     def test_a_closed_catalog_says_so(self, catalog: Catalog) -> None:
         catalog.close()
@@ -237,7 +258,7 @@ class CatalogContract:
         assert len(outcomes) == 20
 
 
-def _broken(_seq: int) -> None:
+def _broken(_seq: int, _names: Set[str]) -> None:
     raise RuntimeError("its loop is closed")
 
 
