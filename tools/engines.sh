@@ -62,6 +62,10 @@ if [ -z "${DOCKER_HOST:-}" ]; then
     [ ${#docker[@]} = 0 ] || tail -n 5 "$folder"/*.log >&2
     wanted="engines and not containers"
 fi
+if [ -z "${KUBECONFIG:-}" ]; then
+    echo "No Kubernetes cluster: tests of pods are left out. Set KUBECONFIG to run them." >&2
+    wanted="$wanted and not kubernetes"
+fi
 
 echo "Compiling the shim for each kind of machine (once; a minute or two)."
 "$python" tools/shims.py --zig "$PWD/.venv-zig/bin/python"

@@ -12,9 +12,9 @@ import yaml
 from clusters import HOUSE, SERVER, wanted
 
 from trunkline.errors import InvalidArgument
-from trunkline.fleet.kubernetes.manifests import check, house_secret, objects_of
 from trunkline.fleet.kubernetes.names import KEY, OWNER, RENDERED, label_value, object_name
-from trunkline.fleet.kubernetes.pods import pod_spec
+from trunkline.fleet.kubernetes.objects.manifests import check, house_secret, objects_of
+from trunkline.fleet.kubernetes.objects.pods import pod_spec
 from trunkline.model.names import Pipeline
 from trunkline.model.specs import Resources
 

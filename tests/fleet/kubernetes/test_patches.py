@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trunkline.errors import InvalidArgument
-from trunkline.fleet.kubernetes.patches import patched
+from trunkline.fleet.kubernetes.objects.patches import patched
 
 DONE: list[tuple[Any, list[Any], Any]] = [
     ({"foo": "bar"}, [{"op": "add", "path": "/baz", "value": "qux"}], {"baz": "qux", "foo": "bar"}),

@@ -49,7 +49,7 @@ CASES = [
      "pod p: the worker ended and is started again: it was killed by signal 9"),
     (pod(initContainerStatuses=[container("shim", {"terminated": {"exitCode": 0, "reason": "Completed"}})]), ""),
     (pod(initContainerStatuses=[container("shim", {"terminated": {"exitCode": 2, "message": "no space"}})]),
-     "pod p: the worker's start ended and is started again: exit 2: no space"),
+     "pod p: the worker ended and is started again: exit 2: no space"),
     (pod(conditions=[UNSCHEDULABLE]), "pod p: no node can take it: 0/1 nodes are available: 1 Insufficient cpu."),
     (pod(phase="Failed", reason="Evicted", message="low on memory"),
      "pod p: it was evicted from its node: low on memory"),

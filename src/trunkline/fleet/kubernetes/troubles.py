@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trunkline.fleet.kubernetes.pods import STORAGE, USER
+from trunkline.fleet.kubernetes.objects.pods import STORAGE, USER
 
 _CODE = {
     "ErrImagePull": "its image cannot be pulled",
@@ -81,7 +81,7 @@ def _containers(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _of_container(status: Mapping[str, Any]) -> str:
-    whose = {USER: "the code", STORAGE: "the worker"}.get(status.get("name", ""), "the worker's start")
+    whose = {USER: "the code", STORAGE: "the worker"}.get(status.get("name", ""), "the worker")
     waiting = (status.get("state") or {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), _brief(waiting.get("message", ""))
     if reason in _CODE:

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from trunkline.errors import InvalidArgument
-from trunkline.fleet.kubernetes.admission import check_pod
-from trunkline.fleet.kubernetes.patches import patched
-from trunkline.fleet.kubernetes.resources import resources
+from trunkline.fleet.kubernetes.objects.admission import check_pod
+from trunkline.fleet.kubernetes.objects.patches import patched
+from trunkline.fleet.kubernetes.objects.resources import resources
 from trunkline.fleet.kubernetes.wanted import House, Wanted
 from trunkline.model.specs.spec import Toleration
 from trunkline.model.specs.writing import merged

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from trunkline.fleet.kubernetes import pods
 from trunkline.fleet.kubernetes.names import ADDRESS, KEY, OWNER, RENDERED, VERSION, labels_of
+from trunkline.fleet.kubernetes.objects import pods
 from trunkline.fleet.kubernetes.wanted import House, Wanted
 from trunkline.model.specs.spec import Service
 

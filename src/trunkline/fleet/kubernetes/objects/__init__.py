@@ -1,0 +1,1 @@
+"""The objects of pods, made of specs alone."""
