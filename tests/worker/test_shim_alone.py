@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.engines,
     pytest.mark.skipif(os.getuid() != 0, reason="a root of its own without a user namespace needs root"),
 ]
-ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--net")
+ALONE = (shutil.which("unshare") or "unshare", "--pid", "--fork", "--kill-child", "--mount", "--net")
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,15 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(str(error))
 
 
-def begin(root: Path, shim: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start it with `root` for its root; its process and the connection it makes."""
+def begin(
+    root: Path, shim: Path, *flags: str, env: dict[str, str] | None = None, folder: str = "/"
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start it with `root` for its root, in `folder` there; its process and the connection it makes."""
     root.chmod(0o755)
     shutil.copy(shim, root / "shim")
     with listen(root) as listener:
-        argv: Sequence[str] = [*ALONE, f"--root={root}", "--wd=/", "/shim", f"/{SOCKET_NAME}"]
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env={})
+        argv: Sequence[str] = [*ALONE, f"--root={root}", f"--wd={folder}", "/shim", *flags, f"/{SOCKET_NAME}"]
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env or {})
         listener.settimeout(20)
         connection = listener.accept()[0]
     return process, connection
@@ -70,6 +72,32 @@ def test_nothing_of_an_image_is_needed(tmp_path: Path, checked: Path) -> None:
         assert runner.run(Command(["x"], {}, user="bob"), output).not_started == 'no user "bob" in /etc/passwd'
         assert runner.wipe("/") == ""
         assert list(tmp_path.iterdir()) == []
+    finally:
+        runner.close()
+
+
+def test_what_the_image_says_completes_what_the_worker_says(tmp_path: Path, checked: Path) -> None:
+    """Its variables and its folder, and its home unless the code is somebody else's."""
+    (tmp_path / "code").mkdir()
+    for name in ("sh", "env"):
+        shutil.copy(shutil.which("busybox") or pytest.skip("needs busybox, a static program"), tmp_path / "code" / name)
+
+    def start(scratch: Scratch, sandbox: Sandbox) -> Launched:
+        env = {"COLOUR": "red", "SIZE": "s", "HOME": "/code", "PATH": "/code"}
+        process, connection = begin(tmp_path, checked, "--inherit", env=env, folder="/code")
+        return Launched(ProcessHome(process), connection, *greet(connection)[:2])
+
+    runner = AgentRunner(Scratch(tmp_path), Sandbox(), start)
+    try:
+        for user, folder, home in (("", "", {"HOME=/code"}), ("7:7", "/", set())):
+            output = Output()
+            told = Command(["sh", "-c", "env; pwd"], {"SIZE": "xl"}, user=user, cwd=folder)
+            assert runner.run(told, output).code == 0
+            lines = set(output.streams[1].decode().split())
+            assert lines - {"SHLVL=1", f"PWD={folder or '/code'}", "OLDPWD=/"} == {
+                *("COLOUR=red", "SIZE=xl", "PATH=/code", folder or "/code"),
+                *home,
+            }
     finally:
         runner.close()
 

@@ -1,8 +1,9 @@
 /* Arguments of the shim.
 
-     shim [--patience SECONDS] [--relay PORT=SOCKET]... SOCKET
+     shim [--inherit] [--patience SECONDS] [--relay PORT=SOCKET]... SOCKET
      shim --copy PLACE
 
+   --inherit: code has our own variables and folder where the worker names none, which the image of a pod gave us.
    --copy: put this program where others can start it, and end (an init container does that). */
 
 #include "shim.h"
@@ -40,7 +41,9 @@ int main(int count, char **given) {
         const char *value = each + 1 < count ? given[each + 1] : NULL;
         if (value && strcmp(given[each], "--copy") == 0)
             return copy_self(value);
-        if (value && strcmp(given[each], "--patience") == 0)
+        if (strcmp(given[each], "--inherit") == 0)
+            inherit();
+        else if (value && strcmp(given[each], "--patience") == 0)
             plan.patience_us = (uint64_t)(strtod(given[++each], NULL) * 1e6);
         else if (value && strcmp(given[each], "--relay") == 0) {
             if (!open_relay(given[++each])) {
@@ -55,7 +58,7 @@ int main(int count, char **given) {
         }
     }
     if (!plan.address) {
-        fputs("usage: shim [--patience SECONDS] [--relay PORT=SOCKET]... SOCKET | shim --copy PLACE\n", stderr);
+        fputs("usage: shim [--inherit] [--patience SECONDS] [--relay PORT=SOCKET]... SOCKET | shim --copy PLACE\n", stderr);
         return STATUS_USAGE;
     }
     umask(022);

@@ -98,6 +98,7 @@ struct running {
     struct rusage used;
 };
 
+void inherit(void); /* from now on orders are completed by our own variables and folder */
 bool read_order(struct fields *from, struct order *order);
 void free_order(struct order *order);
 int start(const struct order *order, struct running *running, char message[MESSAGE]); /* 0, or an errno */

@@ -24,6 +24,45 @@ static const char *variable(char **env, const char *name) {
     return NULL;
 }
 
+extern char **environ;
+
+static bool inherits;
+static char own_folder[PATH_MAX];
+
+void inherit(void) {
+    inherits = true;
+    if (!getcwd(own_folder, sizeof own_folder))
+        *own_folder = 0;
+}
+
+/* What the image says: all our variables that the order does not name; our home only for code of our own user. */
+static void add_own(struct order *order) {
+    size_t count = 0, own = 0;
+    while (order->env[count])
+        count++;
+    while (environ[own])
+        own++;
+    char **more = realloc(order->env, (count + own + 1) * sizeof *more);
+    if (!more)
+        return;
+    order->env = more;
+    for (size_t each = 0; each < own; each++) {
+        char name[256];
+        size_t length = strcspn(environ[each], "=");
+        if (length >= sizeof name)
+            continue;
+        memcpy(name, environ[each], length);
+        name[length] = 0;
+        if (variable(order->env, name) || (*order->user && strcmp(name, "HOME") == 0))
+            continue;
+        char *copy = strdup(environ[each]);
+        if (!copy)
+            return;
+        more[count++] = copy;
+        more[count] = NULL;
+    }
+}
+
 /* Code that is told no home gets ours, which the engine took from the image's own list of users. */
 static void add_home(struct order *order) {
     const char *home = getenv("HOME");
@@ -58,7 +97,9 @@ bool read_order(struct fields *from, struct order *order) {
         order->file_bytes = take_number(from, 8);
         take_number(from, 4); /* control groups are the container's own */
     }
-    if (!from->bad && !*order->user)
+    if (!from->bad && inherits)
+        add_own(order);
+    else if (!from->bad && !*order->user)
         add_home(order);
     return !from->bad;
 }
@@ -227,9 +268,10 @@ int start(const struct order *order, struct running *running, char message[MESSA
     int error = EPERM;
     if (!find_user(order->user, &user, message))
         return error;
-    if (chdir(*order->cwd ? order->cwd : "/") != 0) {
+    const char *folder = *order->cwd ? order->cwd : *own_folder ? own_folder : "/";
+    if (chdir(folder) != 0) {
         error = errno;
-        snprintf(message, MESSAGE, "working directory \"%.2000s\": %s", order->cwd, strerror(error));
+        snprintf(message, MESSAGE, "working directory \"%.2000s\": %s", folder, strerror(error));
         return error;
     }
     error = look_up(order, program, message);
