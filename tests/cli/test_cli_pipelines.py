@@ -170,42 +170,34 @@ def test_a_spec_is_sent(pachctl, server, context, tmp_path, verb):
     assert server.only("pps.CreatePipelineV2").request.update is (verb == "update")
 
 
-def in_transactions(server):
-    """The server knows transactions."""
-    server.script["transactions.StartTransaction"] = transactions.Transaction(id="5" * 32)
-    server.script["transactions.FinishTransaction"] = transactions.TransactionInfo()
-    server.script["transactions.DeleteTransaction"] = Empty()
-
-
 def test_several_specs_in_any_form(pachctl, server, context):
-    server.script["pps.CreatePipelineV2"] = pps.CreatePipelineV2Response()
-    in_transactions(server)
+    server.script["transactions.BatchTransaction"] = transactions.TransactionInfo()
     one, two = json.dumps(SPEC), json.dumps({**SPEC, "pipeline": {"name": "b", "project": {"name": "p"}}})
     yaml = "pipeline: {name: c}\ntransform:\n  cmd: [sh]\n  stdin: ['echo 010']\ninput: {pfs: {repo: a, glob: /}}\n"
     for text in (f"[{one}, {two}]", f"{one}\n{two}", f"---\n{yaml}---\n{yaml}"):
         assert pachctl("update", "pipeline", "--reprocess", stdin=text.encode()).status == 0
-    assert [spec["pipeline"]["name"] for spec in sent(server)] == ["edges", "b", "edges", "b", "c", "c"]
-    assert sent(server)[1]["pipeline"]["project"] == {"name": "p"}
-    assert all(call.request.reprocess for call in server.named("pps.CreatePipelineV2"))
-    assert all(call.metadata["pach-transaction"] == "5" * 32 for call in server.named("pps.CreatePipelineV2"))
-    assert len(server.named("transactions.FinishTransaction")) == 3
-    assert not server.named("transactions.DeleteTransaction")
+    # One call for all of them, however many there are.
+    batches = [call.request.requests for call in server.named("transactions.BatchTransaction")]
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    kept = [one.create_pipeline_v2 for batch in batches for one in batch]
+    specs = [json.loads(one.user_json) for one in kept]
+    assert [spec["pipeline"]["name"] for spec in specs] == ["edges", "b", "edges", "b", "c", "c"]
+    assert specs[1]["pipeline"]["project"] == {"name": "p"}
+    assert all(one.create_pipeline_request.reprocess and one.create_pipeline_request.update for one in kept)
+    assert not server.named("pps.CreatePipelineV2")
 
 
 def test_of_several_specs_the_one_that_is_refused_is_named(pachctl, server, context):
-    def answer(request):
-        if '"b"' in request.create_pipeline_request_json:
-            return NotFound("repo default/nope not found")
-        return pps.CreatePipelineV2Response()
-
-    server.script["pps.CreatePipelineV2"] = answer
-    in_transactions(server)
+    why = "request 2 of the batch (create_pipeline_v2): repo default/nope not found; nothing of the batch was done"
+    server.script["transactions.BatchTransaction"] = NotFound(why)
     two = {**SPEC, "pipeline": {"name": "b"}}
     done = pachctl("create", "pipeline", stdin=json.dumps([SPEC, two]).encode())
     assert done.status == 1
     assert "spec 2 of 2: repo default/nope not found; none of them went in" in done.err
-    assert server.only("transactions.DeleteTransaction").request.transaction.id == "5" * 32
-    assert not server.named("transactions.FinishTransaction")
+    assert "batch" not in done.err
+    server.script["transactions.BatchTransaction"] = NotFound("another server says it in other words")
+    done = pachctl("create", "pipeline", stdin=json.dumps([SPEC, two]).encode())
+    assert "another server says it in other words; none of them went in" in done.err
 
 
 def test_project_of_a_spec(pachctl, server, context):

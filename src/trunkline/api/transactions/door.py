@@ -31,7 +31,10 @@ class TransactionDoor:
     def BatchTransaction(self, request: wire.BatchTransactionRequest, call: Call) -> wire.TransactionInfo:
         """Several requests at once."""
         requests = [one.SerializeToString(deterministic=True) for one in request.requests]
-        return _info(self.transactions.batch(requests), call)
+        row, played = self.transactions.batch(requests)
+        for one in played:
+            call.notes.extend(one.told.notes)
+        return _info(row, call)
 
     def StartTransaction(self, _request: wire.StartTransactionRequest, _call: Call) -> wire.Transaction:
         """Open a transaction."""

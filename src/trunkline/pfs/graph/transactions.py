@@ -155,19 +155,22 @@ class Transactions:
 
         return self.files.catalog.transact(work, self._seed(id))
 
-    def batch(self, requests: Sequence[bytes]) -> TransactionRow:
-        """Carry out requests at once; no transaction is there before or after. Raises what one of them does."""
+    def batch(self, requests: Sequence[bytes]) -> tuple[TransactionRow, Sequence[Played]]:
+        """Carry out requests at once, and what each came to; no transaction is there before or after.
+
+        Raises what one of them does.
+        """
         _check_size(requests)
         id = self.files.ambient.new_id()
 
-        def work(tx: Tx) -> TransactionRow:
+        def work(tx: Tx) -> tuple[TransactionRow, Sequence[Played]]:
             try:
                 played = self._play(tx, id, requests)
             except _Refused as refused:
                 error = refused.error
                 what = f"request {refused.at + 1} of the batch ({self.player.name(requests[refused.at])})"
                 raise type(error)(f"{what}: {error}; nothing of the batch was done") from error
-            return TransactionRow(id, tx.now_us, tuple(requests), tuple(one.response for one in played))
+            return TransactionRow(id, tx.now_us, tuple(requests), tuple(one.response for one in played)), played
 
         return self.files.catalog.transact(work, self._seed(id))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -17,8 +18,8 @@ from trunkline.cli.options import command, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, TrunklineError
 
-if TYPE_CHECKING:
-    from trunkline.client import Client
+_IN_BATCH = re.compile(r"request (\d+) of the batch \([a-z0-9_]*\): (.*); nothing of the batch was done$", re.DOTALL)
+"""How the server names the request that was refused, of several."""
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,45 +106,55 @@ def _prepare(session: Session, found: list[specfile.Spec], wish: Wish, source: s
 def _send(
     session: Session, found: list[specfile.Spec], *, update: bool, reprocess: bool, dry_run: bool, raw: str
 ) -> None:
-    several = len(found) > 1 and not dry_run and not session.context.transaction
-    with _together(session) if several else contextlib.nullcontext(session.client) as client:
-        for number, spec in enumerate(found):
-            request = pps.CreatePipelineV2Request(
-                create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
-            )
-            foreseen = _foreseen(session, request) if update and not dry_run else ""
-            try:
-                answer = client.pps.CreatePipelineV2(request)
-            except TrunklineError as error:
-                if len(found) == 1:
-                    raise
-                left = "none of them went in" if several else "those before it are in the transaction"
-                raise type(error)(
-                    f"spec {number + 1} of {len(found)}: {error}{'' if dry_run else f'; {left}'}"
-                ) from None
-            if foreseen:
-                session.note(f"{spec.get('pipeline', {}).get('name', '')}: {foreseen}")
+    requests = [
+        pps.CreatePipelineV2Request(
+            create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
+        )
+        for spec in found
+    ]
+    foreseen = [_foreseen(session, request) if update and not dry_run else "" for request in requests]
+    if len(found) > 1 and not dry_run and not session.context.transaction:
+        _send_together(session, requests)
+    else:
+        for number, request in enumerate(requests, 1):
+            answer = _send_one(session, request, number, len(found))
             if dry_run:
                 _print(answer.effective_create_pipeline_request_json, raw)
+    for spec, sentence in zip(found, foreseen, strict=True):
+        if sentence:
+            session.note(f"{spec.get('pipeline', {}).get('name', '')}: {sentence}")
     if not dry_run:
         session.added_to_transaction()
 
 
-@contextlib.contextmanager
-def _together(session: Session) -> Iterator[Client]:
-    """A client in a transaction of its own, which is finished in the end, or dropped with everything in it."""
-    calls = session.client.transactions
-    opened = calls.StartTransaction(transactions.StartTransactionRequest())
-    inside = session.connect(opened.id)
+def _send_one(
+    session: Session, request: pps.CreatePipelineV2Request, number: int, count: int
+) -> pps.CreatePipelineV2Response:
+    """Send a spec by itself, or into the transaction that is open."""
     try:
-        yield inside
-        calls.FinishTransaction(transactions.FinishTransactionRequest(transaction=opened))
-    except BaseException:
-        with contextlib.suppress(TrunklineError):  # nothing has happened either way
-            calls.DeleteTransaction(transactions.DeleteTransactionRequest(transaction=opened))
-        raise
-    finally:
-        inside.close()
+        return session.client.pps.CreatePipelineV2(request)
+    except TrunklineError as error:
+        if count == 1:
+            raise
+        left = "" if request.dry_run else "; those before it are in the transaction"
+        raise type(error)(f"spec {number} of {count}: {error}{left}") from None
+
+
+def _send_together(session: Session, requests: list[pps.CreatePipelineV2Request]) -> None:
+    """Send several specs as one: all of them go in, or none does."""
+    batch = transactions.BatchTransactionRequest()
+    for request in requests:
+        inner = pps.CreatePipelineRequest(update=request.update, reprocess=request.reprocess)
+        kept = pps.CreatePipelineTransaction(
+            create_pipeline_request=inner, user_json=request.create_pipeline_request_json
+        )
+        batch.requests.add(create_pipeline_v2=kept)
+    try:
+        session.client.transactions.BatchTransaction(batch)
+    except TrunklineError as error:
+        which = _IN_BATCH.match(str(error))
+        what = f"spec {which[1]} of {len(requests)}: {which[2]}" if which else f"{error}"
+        raise type(error)(f"{what}; none of them went in") from None
 
 
 def _foreseen(session: Session, request: pps.CreatePipelineV2Request) -> str:
