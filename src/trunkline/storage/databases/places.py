@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sqlalchemy import URL, Engine, create_engine
@@ -12,15 +14,19 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError, SQLA
 from sqlalchemy.pool import NullPool
 
 from trunkline.errors import FailedPrecondition, InvalidArgument, TrunklineError, Unavailable
+from trunkline.storage.databases import mysql
+from trunkline.storage.databases.snowflake import Snowflake, open_snowflake
 
 CONNECT_S = 10
 _DRIVERS = {
     "postgres": ("postgresql+psycopg", "psycopg", "psycopg[binary]"),
     "postgresql": ("postgresql+psycopg", "psycopg", "psycopg[binary]"),
     "mysql": ("mysql+pymysql", "pymysql", "pymysql"),
-    "snowflake": ("snowflake", "snowflake.sqlalchemy", "snowflake-sqlalchemy"),
+    "snowflake": ("", "snowflake.connector", "snowflake-connector-python"),
     "sqlite": ("sqlite", "sqlite3", "sqlite3"),
 }
+_AT_ROW = re.compile(r" at row \d+\b")
+"""Counted within one of several statements, which nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +42,17 @@ class Database:
         """What an error of the database means. where: the file that was being written, or what was done."""
         told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         text = " ".join(str(told).split()) or type(told).__name__
+        if len(told.args) == 2 and isinstance(told.args[0], int):  # as MySQL's driver has it: a number, and words
+            text = _AT_ROW.sub("", f"{told.args[1]} (error {told.args[0]})")
         text = text.replace(self.hidden, "***") if self.hidden else text
-        kind = Unavailable if isinstance(error, OperationalError) else FailedPrecondition
+        kind = Unavailable if self.passing(error) else FailedPrecondition
         return kind(f"{self.shown}: {where}: {text}")
+
+    def passing(self, error: Exception) -> bool:
+        """Whether an error may be gone later, with the same rows."""
+        if self.engine.dialect.name == "mysql" and isinstance(error, DBAPIError):
+            return mysql.passing(error.orig)
+        return isinstance(error, OperationalError)
 
 
 def shown_database(url: str) -> str:
@@ -48,7 +62,7 @@ def shown_database(url: str) -> str:
     return f"{parts.scheme.lower()}://{user.partition(':')[0]}{at}{host}{parts.path}"
 
 
-def open_database(url: str, password: str, own: Path | None = None) -> Database:
+def open_database(url: str, password: str, own: Path | None = None) -> Database | Snowflake:
     """The database of PROTOCOL://USER@HOST[:PORT]/DATABASE[/SCHEMA][?PARAMETERS], or of sqlite:///FILE.
 
     own: a folder of ours in which no database is written. Raises InvalidArgument, and FailedPrecondition when what it
@@ -73,8 +87,9 @@ def open_database(url: str, password: str, own: Path | None = None) -> Database:
         return _sqlite(unquote(parts.path).removeprefix("/"), shown, own)
     if not parts.hostname or not database:
         raise InvalidArgument(f"{shown} names no host or no database: write {scheme}://USER@HOST/DATABASE")
+    query = dict(parse_qsl(parts.query))
     if scheme == "snowflake":
-        database, schema = f"{database}/{schema}" if schema else database, ""
+        return open_snowflake(parts, password, shown, query)
     try:
         made = URL.create(
             driver,
@@ -83,11 +98,11 @@ def open_database(url: str, password: str, own: Path | None = None) -> Database:
             host=parts.hostname,
             port=parts.port,
             database=database,
-            query=dict(parse_qsl(parts.query)),
+            query={} if scheme == "mysql" else query,
         )
-        options = {} if scheme == "snowflake" else {"connect_timeout": CONNECT_S}
-        engine = create_engine(made, poolclass=NullPool, connect_args=options)
-    except (ValueError, SQLAlchemyError, NoSuchModuleError) as error:
+        options: dict[str, Any] = mysql.options(query, shown) if scheme == "mysql" else {}
+        engine = create_engine(made, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_S} | options)
+    except (ValueError, OSError, SQLAlchemyError, NoSuchModuleError) as error:
         raise InvalidArgument(f"{shown} cannot be opened: {str(error).partition(chr(10))[0]}") from None
     return Database(engine, schema or None, shown, password)
 

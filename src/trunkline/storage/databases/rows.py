@@ -59,6 +59,14 @@ class _Stream(io.RawIOBase):
         return count
 
 
+def table_of(path: str) -> str:
+    """The table that a file's first folder names. Raises InvalidArgument."""
+    table, slash, _ = path.strip("/").partition("/")
+    if not slash:
+        raise InvalidArgument(f"{path} lies in no folder: the first folder of a file names its table, as /table/file")
+    return table
+
+
 def read_rows(
     pieces: Iterator[bytes | memoryview], path: str, layout: Layout, columns: Sequence[str]
 ) -> Iterator[pa.Table]:
@@ -149,6 +157,8 @@ def _as_text(path: str, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         texts = [None if value is None else f"\\x{value.hex()}" for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())])
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # no table counts nanoseconds
+        column = pc.cast(column, pa.timestamp("us", column.type.tz), safe=False)
     try:
         return pc.cast(column, pa.string())
     except pa.ArrowNotImplementedError:

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
-from sqlalchemy import Connection, MetaData, Table, delete, insert, types
+from sqlalchemy import Connection, Insert, MetaData, Table, TableClause, column, delete, insert
+from sqlalchemy import table as lightweight
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
-from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
+from trunkline.errors import Aborted, FailedPrecondition
+from trunkline.storage.databases import mysql
+from trunkline.storage.databases.casting import cast_page
 from trunkline.storage.databases.places import Database
-from trunkline.storage.databases.rows import Layout, read_rows
+from trunkline.storage.databases.rows import Layout, read_rows, table_of
+from trunkline.storage.databases.snowflake import Snowflake, write_snowflake
 from trunkline.storage.reading.content import Content
-
-_KINDS: tuple[tuple[type[types.TypeEngine[Any]], pa.DataType], ...] = (
-    (types.Boolean, pa.bool_()),
-    (types.Integer, pa.int64()),
-    (types.Float, pa.float64()),
-    (types.DateTime, pa.timestamp("us")),
-    (types.Date, pa.date32()),
-)
-"""How text is cast for databases that would not do so themselves, or would take anything."""
 
 
 def write_rows(
-    database: Database, contents: Iterable[Content], layout: Layout, wanted: Callable[[], bool]
+    database: Database | Snowflake, contents: Iterable[Content], layout: Layout, wanted: Callable[[], bool]
 ) -> dict[str, int]:
     """Write all files into the tables that their first folders name; the number of rows of each table.
 
@@ -40,18 +34,20 @@ def write_rows(
     first = next(waiting, None)
     if first is None:
         return {}
+    if isinstance(database, Snowflake):
+        return write_snowflake(database, _chain(first, waiting), layout, wanted)
     counts: dict[str, int] = {}
     tables: dict[str, Table] = {}
     at = "connecting"
     try:
         with database.engine.begin() as connection:
             for content in _chain(first, waiting):
-                name = _table_of(content.path)
+                name = table_of(content.path)
                 at = f"table {name}"
                 if name not in tables:
                     tables[name] = _emptied(connection, database, name)
                 at = content.path
-                counts[name] = counts.get(name, 0) + _load(connection, tables[name], content, layout, wanted)
+                counts[name] = counts.get(name, 0) + _load(connection, database, tables[name], content, layout, wanted)
     except SQLAlchemyError as error:
         raise database.translated(error, at) from None
     except database.engine.dialect.loaded_dbapi.Error as error:
@@ -66,30 +62,34 @@ def _chain(first: Content, rest: Iterator[Content]) -> Iterator[Content]:
     yield from rest
 
 
-def _table_of(path: str) -> str:
-    table, slash, _ = path.strip("/").partition("/")
-    if not slash:
-        raise InvalidArgument(f"{path} lies in no folder: the first folder of a file names its table, as /table/file")
-    return table
-
-
 def _emptied(connection: Connection, database: Database, name: str) -> Table:
     try:
         table = Table(name, MetaData(), schema=database.schema, autoload_with=connection)
     except NoSuchTableError:
         raise FailedPrecondition(f"{database.shown} has no table {name}; create it first") from None
-    connection.execute(delete(table))
+    if connection.dialect.name == "mysql":
+        mysql.need_transactions(connection, table, database.shown)
+    connection.execute(delete(table))  # not TRUNCATE: that ends a transaction in some databases
     return table
 
 
-def _load(connection: Connection, table: Table, content: Content, layout: Layout, wanted: Callable[[], bool]) -> int:
-    pages = _wanted(read_rows(content.read(0), content.path, layout, [one.name for one in table.columns]), wanted)
+def _load(
+    connection: Connection,
+    database: Database,
+    table: Table,
+    content: Content,
+    layout: Layout,
+    wanted: Callable[[], bool],
+) -> int:
+    names = [one.name for one in table.columns if one.computed is None]
+    pages = still_wanted(read_rows(content.read(0), content.path, layout, names), wanted)
     if connection.dialect.name == "postgresql":
         return _copy(connection, table, pages)
-    return _insert(connection, table, content.path, pages)
+    return _insert(connection, database, table, content.path, pages)
 
 
-def _wanted(pages: Iterator[pa.Table], wanted: Callable[[], bool]) -> Iterator[pa.Table]:
+def still_wanted(pages: Iterator[pa.Table], wanted: Callable[[], bool]) -> Iterator[pa.Table]:
+    """Pages, for as long as somebody wants them. Raises Aborted."""
     for page in pages:
         if not wanted():
             raise Aborted("writing rows is not wanted any more; none were written")
@@ -119,39 +119,40 @@ def _copy(connection: Connection, table: Table, pages: Iterator[pa.Table]) -> in
     return rows
 
 
-def _insert(connection: Connection, table: Table, path: str, pages: Iterator[pa.Table]) -> int:
+def _insert(connection: Connection, database: Database, table: Table, path: str, pages: Iterator[pa.Table]) -> int:
+    """Page by page; a page that is refused is looked through for the row."""
     rows = 0
-    for page in pages:
-        columns = {name: _cast(table, path, rows, name, page[name].combine_chunks()) for name in page.column_names}
-        if page.num_rows:
-            connection.execute(insert(table), pa.table(columns).to_pylist())
+    for page in (page for page in pages if page.num_rows):
+        records = cast_page(table, path, rows, page, connection.dialect.name).to_pylist()
+        statement = insert(_target(connection, table, page.column_names))
+        try:
+            with connection.begin_nested():
+                connection.execute(statement, records)
+        except SQLAlchemyError as error:
+            if database.passing(error):
+                raise
+            row = _refused(connection, statement, records)
+            raise database.translated(error, f"{path}, row {rows + row + 1}") from None
         rows += page.num_rows
     return rows
 
 
-def _cast(table: Table, path: str, before: int, name: str, column: pa.Array) -> pa.Array:
-    kind = next((arrow for sql, arrow in _KINDS if isinstance(table.columns[name].type, sql)), None)
-    if isinstance(table.columns[name].type, types.Numeric) and kind is None:
-        kind = pa.decimal128(38, 10)
-    if kind is None:
-        return column
-    try:
-        return pc.cast(column, kind)
-    except pa.ArrowInvalid:
-        row = _first_bad(column, kind)
-        raise InvalidArgument(
-            f'{path}, row {before + row + 1}: "{column[row].as_py()}" is no {kind}, which column {name} of table '
-            f"{table.name} holds"
-        ) from None
+def _target(connection: Connection, table: Table, names: Sequence[str]) -> Table | TableClause:
+    """MySQL gets what was cast as it is: what SQLAlchemy knows of JSON would write a text of the text."""
+    if connection.dialect.name != "mysql":
+        return table
+    return lightweight(table.name, *[column(name) for name in names], schema=table.schema)
 
 
-def _first_bad(column: pa.Array, kind: pa.DataType) -> int:
-    low, high = 0, len(column)
+def _refused(connection: Connection, statement: Insert, records: list[dict[str, object]]) -> int:
+    """Which row the database refuses: those before it are written, and taken back with the rest."""
+    low, high = 0, len(records)
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            pc.cast(column[low:middle], kind)
+            with connection.begin_nested():
+                connection.execute(statement, records[low:middle])
             low = middle
-        except pa.ArrowInvalid:
+        except SQLAlchemyError:
             high = middle
     return low
