@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from trunkline.ambient import Ambient
 from trunkline.catalog import migrate
-from trunkline.catalog.engine.failures import in_words
+from trunkline.catalog.engine.failures import in_words, undecodable
 from trunkline.catalog.engine.lock import FolderLock
 from trunkline.catalog.engine.readers import Readers
 from trunkline.catalog.engine.rehearsal import Rehearsal
@@ -170,6 +170,8 @@ def _connect(engine: Engine, settings: Settings) -> tuple[Connection, int]:
     except BaseException as error:
         if connection is not None:
             connection.close()
+        if isinstance(error, UnicodeDecodeError):
+            raise undecodable(error) from error
         told = in_words(error, isinstance(error, engine.dialect.loaded_dbapi.Error))
         if told is error:
             raise

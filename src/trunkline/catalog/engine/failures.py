@@ -12,6 +12,8 @@ _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 # in hand. What was acknowledged before has been synced; the log goes on from there and writes the failed frames again,
 # and folding the log into the file is repeated from the same place, so pages that the kernel dropped come back.
 _FATAL = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_NO_TEXT = "Could not decode to UTF-8"
+"""The driver's words for a text in a row that is none; the error has no code."""
 
 
 def code_of(error: BaseException) -> str:
@@ -34,6 +36,11 @@ def in_words(error: BaseException, is_driver: bool) -> BaseException:
     return told
 
 
+def undecodable(error: UnicodeDecodeError) -> DataLoss:
+    """Of what the driver raises where SQLite names a part of a damaged schema that is no text any more."""
+    return DataLoss(f"the catalog file is damaged (a text in it cannot be read: {error}); restore it from a backup")
+
+
 def _told(error: BaseException, code: str) -> TrunklineError:
     what = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     if code in _FULL:
@@ -42,7 +49,7 @@ def _told(error: BaseException, code: str) -> TrunklineError:
         return Unavailable(f"another program holds the catalog file; try again when it has finished ({what})")
     if code.startswith("SQLITE_INTERRUPT"):
         return Aborted("the request was interrupted; nothing of it was saved")
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if code.startswith(_FATAL) or what.startswith(_NO_TEXT):
         return DataLoss(f"the catalog file is damaged ({what}); restore it from a backup")
     if code.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
         return Unavailable(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from trunkline.ambient import Ambient
-from trunkline.catalog.engine.failures import code_of, in_words
+from trunkline.catalog.engine.failures import code_of, in_words, undecodable
 from trunkline.catalog.engine.sqlite import driver, open_reader, raw_of
 from trunkline.catalog.engine.tx import Scope, Seed, Tx, end
 from trunkline.errors import Internal, Unavailable
@@ -41,7 +42,7 @@ class Readers:
         try:
             if self._closed:
                 raise Unavailable("the catalog is closed")
-            connection = connection or open_reader(self._engine)
+            connection = connection or self._opened()
             return self._snapshot(connection, f)
         finally:
             self._busy.yes = False
@@ -49,7 +50,7 @@ class Readers:
 
     def copy_to(self, path: Path) -> None:
         """See `Catalog.copy_to`. It has a connection of its own, since it takes as long as the file is large."""
-        source = open_reader(self._engine)
+        source = self._opened()
         raw = raw_of(source)
         target = driver().connect(str(path), isolation_level=None)
         try:
@@ -74,6 +75,14 @@ class Readers:
             if connection is not None:
                 connection.close()
             self._idle.put(None)  # lets those go on that wait for a place; they find it closed
+
+    def _opened(self) -> Connection:
+        try:
+            return open_reader(self._engine)
+        except UnicodeDecodeError as error:
+            raise undecodable(error) from error
+        except DBAPIError as error:
+            raise in_words(error, is_driver=True) from error
 
     def _snapshot(self, connection: Connection, f: Callable[[Tx], T]) -> T:
         raw = raw_of(connection)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, insert, text
 
 from trunkline.ambient import Ambient, Micros, chance, id_from
+from trunkline.catalog.engine.failures import undecodable
 from trunkline.catalog.engine.wake import thing
 from trunkline.catalog.tables import events
 from trunkline.errors import Internal
@@ -169,11 +170,14 @@ class Tx:
         executable = text(statement) if isinstance(statement, str) else statement
         if scope.is_write:
             scope.changed(executable)
-        result = scope.connection.execute(executable, params)
-        if result.returns_rows:
-            rows = result.all()
-            return Rows(rows, len(rows))
-        return Rows((), result.rowcount)
+        try:
+            result = scope.connection.execute(executable, params)
+            if result.returns_rows:
+                rows = result.all()
+                return Rows(rows, len(rows))
+            return Rows((), result.rowcount)
+        except UnicodeDecodeError as error:
+            raise undecodable(error) from error
 
     def emit(self, topic: str, payload: Mapping[str, Any]) -> None:
         """Add an event to the outbox, seen by others if and when this transaction is committed.
