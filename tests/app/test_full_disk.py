@@ -1,4 +1,4 @@
-"""A data folder on a disk of a few MiB that fills up: writes are refused in words, reads go on, room brings it back."""
+"""A data folder on a small disk that fills up: writes are refused in words, reads go on, room brings it back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ import pytest
 from trunkline.ambient import chance
 from trunkline.testing.serving import PachdProcess
 
-SIZE = "24m"
+SIZE = 32 << 20
+LOOP = "mkfs.ext4 -q -F disk && mount -o loop disk small"
+TMPFS = f"mount -t tmpfs -o size={SIZE} tmpfs small"
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a tmpfs of its own."""
+    """A folder on a disk of its own, or in memory where there are no loop devices."""
     folder = tmp_path / "small"
     folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
+    with (tmp_path / "disk").open("wb") as disk:
+        disk.truncate(SIZE)
+    done = subprocess.run(f"{LOOP} || {TMPFS}", shell=True, cwd=tmp_path, capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
     yield folder
