@@ -16,7 +16,10 @@ At = tuple[str, str]
 
 @dataclass
 class Commit:
-    """One commit. number: in order of making. size: of one that is open or bad, as the server says."""
+    """One commit. number: in order of making. size: of one that is open or bad, as the server says.
+
+    purged: how many purges took something from it.
+    """
 
     number: int
     repo: str
@@ -28,6 +31,7 @@ class Commit:
     writes: list[Write] = field(default_factory=list)
     tree: Tree = field(default_factory=dict)
     forgotten: bool = False
+    purged: int = 0
     id: str = ""
     seq: int = 0
     size: int = 0

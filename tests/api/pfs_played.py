@@ -51,7 +51,7 @@ def served() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(dir=QUICK if os.path.isdir(QUICK) else None) as folder:
         engine = open_engine(Config(data=Path(folder) / "data", workers=0), ambient)
         with serving(Path(folder), engine.doors, engine.recorder) as channel:
-            yield Server(engine, ambient, channel)
+            yield Server(engine, ambient, channel, Path(folder))
         engine.stop()
         engine.close()
 
@@ -59,14 +59,16 @@ def served() -> Iterator[Server]:
 class Server:
     """One server that runs nothing by itself: commits are finished when the model finishes its own."""
 
-    def __init__(self, engine: Engine, ambient: SimulatedAmbient, channel: grpc.Channel) -> None:
+    def __init__(self, engine: Engine, ambient: SimulatedAmbient, channel: grpc.Channel, folder: Path) -> None:
         self.files: Files = engine.space.files
-        self.ambient = ambient
+        self.collector = engine.space.collector
+        self.ambient, self.folder = ambient, folder
         self.leases = Leases(self.files)
         self.client = Client.on(channel)
         self.pfs = self.client.stub
         self.transactions = transaction_v2_pb2_grpc.APIStub(channel)
         self.versions = trunkline_pb2_grpc.VersionsStub(channel)
+        self.purges = trunkline_pb2_grpc.PurgesStub(channel)
         self.space = trunkline_pb2_grpc.SpaceStub(channel)
         self.metadata = metadata_pb2_grpc.APIStub(channel)
 
@@ -101,7 +103,7 @@ class Played:
         self.server = server
         self.world = World()
         self.sets: dict[int, str] = {}  # number of a change -> id of its commit set
-        self.read: dict[int, tuple[str, int, bool]] = {}  # what was compared of each commit's files
+        self.read: dict[int, tuple[str, int, bool, int]] = {}  # what was compared of each commit's files
         self.compare()
 
     def do(self, call: Callable[[], Any], *steps: Callable[[Change], object]) -> Any:
@@ -204,7 +206,7 @@ class Played:
 
     def compare_files(self, one: Commit, *, again: bool = False) -> None:
         """The files of a commit, unless they were looked at before."""
-        mark = (one.state, len(one.writes), one.forgotten)
+        mark = (one.state, len(one.writes), one.forgotten, one.purged)
         if self.read.get(one.number) == mark and not again:
             return
         self.read[one.number] = mark

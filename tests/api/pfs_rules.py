@@ -26,7 +26,9 @@ FOLDERS = ("/", "/d/", "/d/e/")
 
 
 def data_of(luck: Luck) -> bytes:
-    """A few bytes, or the many of one of a few files."""
+    """A few bytes, or the many of one of a few files, or some that nothing else has."""
+    if luck.random() < 0.2:
+        return luck.randbytes(900)
     return luck.randbytes(luck.randrange(9)) if luck.random() < 0.6 else bytes([luck.randrange(4)]) * 70_000
 
 

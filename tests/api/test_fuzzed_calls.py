@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
@@ -58,7 +58,7 @@ def test_anything_sent_is_done_or_refused_in_words(server: Fuzzed) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_anything_sent_for_long(server: Fuzzed) -> None:
+def test_anything_sent_for_long(server: Fuzzed, record_property: Callable[[str, object], None]) -> None:
     @seed(SEED)
     @settings(FUZZ, max_examples=20_000)
     @given(st.data())
@@ -67,6 +67,7 @@ def test_anything_sent_for_long(server: Fuzzed) -> None:
 
     calls()
     server.must_be_sound()
+    record_property("figures", "20000 calls with anything")
 
 
 def test_there_is_a_request_for_every_call_that_is_done(server: Fuzzed) -> None:
@@ -103,8 +104,11 @@ def test_what_was_right_and_was_changed_is_done_or_refused_in_words(server: Fuzz
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_what_was_right_and_was_changed_for_long(server: Fuzzed) -> None:
+def test_what_was_right_and_was_changed_for_long(
+    server: Fuzzed, record_property: Callable[[str, object], None]
+) -> None:
     play_mutants(server, SEED * 1_000_000, 10_000)
+    record_property("figures", "10000 calls, each with a request that was right and then changed")
 
 
 def test_bytes_that_are_no_message_are_the_callers_mistake(server: Fuzzed) -> None:
