@@ -182,10 +182,31 @@ def test_trees_of_small_files_replay_from_their_seed(tmp_path: Path) -> None:
     assert len(set(bodies["a"])) == 3
 
 
-def test_a_failed_soak_names_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_soak_names_its_seed_and_the_others_lines_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "soak"))
     run = of("run")
-    page = run.report([run.Round(7, {"passed": 3}, 60.0, 0), run.Round(8, {"passed": 2, "failed": 1}, 30.0, 1)])
-    assert "Seed 8 failed." in page
-    assert "| 8 | 2 passed, 1 failed | 30 s |" in page
-    assert "2 rounds in 2 minutes" in page
+    played = [run.Ran("a", 7, "passed", 60.0, "9 kills"), run.Ran("b", 7, "passed", 1.0)]
+    page = run.report(run.lines_of(played, "abc", "2026-01-02"), [])
+    assert "| a | 7 | passed | 60 s | 9 kills | abc | 2026-01-02 |" in page
+    assert "Nothing failed." in page
+    again = [run.Ran("b", 8, "passed", 2.0), run.Ran("b", 9, run.FAILED, 3.0)]
+    page = run.report(run.lines_of(again, "def", "2026-01-03"), run.former(page))
+    assert "| b | 8 to 9 | **failed** at seed 9 | 5 s |  | def | 2026-01-03 |" in page
+    assert "| a | 7 | passed | 60 s | 9 kills | abc | 2026-01-02 |" in page
+    assert "Failed: b." in page
+
+
+def test_a_soak_reads_what_the_tests_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "soak"))
+    (tmp_path / "told.xml").write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.x.test_y" name="test_it_holds[0]" time="1.5">
+          <properties><property name="figures" value="3 kills"/></properties></testcase>
+        <testcase classname="tests.x.test_y" name="test_it_holds[1]" time="2"><failure message="no"/></testcase>
+        <testcase classname="tests.x.test_z" name="test_other" time="0"><skipped/></testcase>
+        </testsuite></testsuites>"""
+    )
+    held, other = of("run").read(tmp_path / "told.xml", 4)
+    assert (held.test, held.seed, held.seconds, held.figures) == ("x/test_y: it holds", 4, 3.5, "3 kills")
+    assert held.result == of("run").FAILED
+    assert (other.test, other.result) == ("x/test_z: other", "skipped")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,10 +172,13 @@ def test_what_the_catalog_knows_survives_any_order_of_writes(
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-def test_at_every_commit_and_for_many_orders(recorded: tuple[Disk, list[Instant]], tmp_path: Path) -> None:
+def test_at_every_commit_and_for_many_orders(
+    recorded: tuple[Disk, list[Instant]], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     disk, instants = recorded
     for seed in range(10):
         crash_all(disk, instants, tmp_path / "after", int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1) * 10 + seed)
+    record_property("figures", f"{10 * len(instants)} crashes")
 
 
 def crash_all(disk: Disk, instants: list[Instant], folder: Path, seed: int) -> None:

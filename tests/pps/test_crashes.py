@@ -103,11 +103,14 @@ def test_a_kill_at_some_transactions_loses_nothing(tmp_path: Path, at: int, afte
 
 @pytest.mark.soak
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_kill_at_every_transaction_loses_nothing(tmp_path: Path, after: bool) -> None:
+def test_a_kill_at_every_transaction_loses_nothing(
+    tmp_path: Path, after: bool, record_property: Callable[[str, object], None]
+) -> None:
     at = 1
     while kill_at(tmp_path / str(at), at, after):
         at += 1
     assert at > 50
+    record_property("figures", f"{at - 1} kills")
 
 
 def wait_and_tick(world: World) -> None:
@@ -156,8 +159,11 @@ def test_a_kill_makes_no_tick_twice_and_loses_no_move(tmp_path: Path, at: int, a
 
 @pytest.mark.soak
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_kill_at_any_transaction_makes_no_tick_twice(tmp_path: Path, after: bool) -> None:
+def test_a_kill_at_any_transaction_makes_no_tick_twice(
+    tmp_path: Path, after: bool, record_property: Callable[[str, object], None]
+) -> None:
     at = 1
     while kill_what_waits(tmp_path / str(at), at, after):
         at += 1
     assert at > 30
+    record_property("figures", f"{at - 1} kills")

@@ -6,6 +6,7 @@ A seed that fails replays, with the steps that the test gives it: `Story(seed).p
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 from simulated import Story
@@ -45,10 +46,11 @@ def test_the_same_seed_tells_the_same(seed: int) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("first", range(0, SOAKED, SOAKED_BLOCK))
-def test_whatever_happens_at_length(first: int) -> None:
+def test_whatever_happens_at_length(first: int, record_property: Callable[[str, object], None]) -> None:
     base = SOAKED * int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1)
     for seed in range(base + first, base + first + SOAKED_BLOCK):
         tell(seed)
+    record_property("figures", f"seeds {base + first} to {base + first + SOAKED_BLOCK - 1}")
 
 
 # --- the simulation would notice

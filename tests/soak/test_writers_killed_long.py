@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -49,7 +50,9 @@ def must_hold(address: str, acknowledged: list[dict[str, bytes]], since: str = "
                     assert b"".join(client.get(repo(number), path)) == data, f"{path} of writer {number}"
 
 
-def test_what_was_acknowledged_is_there_after_each_kill(tmp_path: Path) -> None:
+def test_what_was_acknowledged_is_there_after_each_kill(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     seed = int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1)
     luck = chance(seed)
     acknowledged: list[dict[str, bytes]] = [{} for _ in range(CLIENTS)]
@@ -72,6 +75,7 @@ def test_what_was_acknowledged_is_there_after_each_kill(tmp_path: Path) -> None:
             must_hold(server.address, acknowledged, f"/t{turn}-")
         must_hold(server.address, acknowledged)
         assert sum(map(len, acknowledged)) > KILLS
+        record_property("figures", f"{KILLS} kills, {sum(map(len, acknowledged))} commits acknowledged")
         with grpc.insecure_channel(server.address) as channel:
             client = Client.on(channel)
             for number in range(CLIENTS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -222,6 +222,7 @@ TestSpilling.settings = QUICK
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("machine", [Storage, Spilling])
-def test_storage_for_long(machine: type[RuleBasedStateMachine]) -> None:
+def test_storage_for_long(machine: type[RuleBasedStateMachine], record_property: Callable[[str, object], None]) -> None:
     long = settings(QUICK, max_examples=1000, stateful_step_count=30, derandomize=False)
     run_state_machine_as_test(machine, settings=long)
+    record_property("figures", f"1000 histories of {machine.__name__}")
