@@ -18,7 +18,7 @@ from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.edits import Add, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
-from trunkline.pfs.graph import commits, removal, repos, tags
+from trunkline.pfs.graph import branches, commits, removal, repos, tags
 from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.purging.asking import Purging
 from trunkline.pfs.purging.hits import no_lineage
@@ -295,6 +295,31 @@ def test_what_cannot_be_purged_is_refused_in_words(place: Place) -> None:
     place.files.change(lambda change: removal.drop_commit(change, DATA, opened.id))
     place.purge("/x", tagged=True)
     assert place.read("v1") == {}
+
+
+@pytest.mark.parametrize("repo", [DATA, OTHER], ids=["its own", "made of it"])
+def test_a_commit_that_is_being_finished_is_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch, repo: Repo
+) -> None:
+    place.put(("/x", b"1"))
+    if repo == OTHER:  # its commit is made with the branch, stands on a finished one, and is finished after that
+        source = [Branch(DATA, "master")]
+        place.files.change(lambda change: branches.create_branch(change, Branch(OTHER, "master"), provenance=source))
+        place.files.catalog.transact(lambda tx: commits.finish_commit(tx, OTHER, "master", force=True))
+    else:
+        opened = edits.modify(place.files, Target(DATA, branch="master"), [Add("/y", b"2")])
+        assert opened.id
+    waited = []
+
+    def wait(seen: int, timeout_s: float, *topics: str) -> int:
+        waited.append(finish_waiting(place.files))
+        return seen
+
+    monkeypatch.setattr(place.files.catalog.wake, "wait", wait)
+    id = place.begin("/x")
+    assert waited == [1]
+    place.go(id)
+    assert place.stage(id) == GONE
 
 
 def test_killed_after_any_step_it_goes_on(tmp_path: Path) -> None:

@@ -234,9 +234,9 @@ def first_unfinished(tx: Tx, repo_keys: Sequence[int]) -> int | None:
     return None if found is None else int(found)
 
 
-def any_finishing(tx: Tx, repo: int) -> bool:
-    """Whether a commit of a repo is closed and not finished yet."""
-    where = commits.c.repo == repo, commits.c.state == CommitState.FINISHING.value
+def any_finishing(tx: Tx, repo_keys: Sequence[int]) -> bool:
+    """Whether a commit of some repos is closed and not finished yet."""
+    where = commits.c.repo.in_(list(repo_keys)), commits.c.state == CommitState.FINISHING.value
     return tx.execute(select(commits.c.seq).where(*where).limit(1)).first() is not None
 
 

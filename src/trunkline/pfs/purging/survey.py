@@ -116,12 +116,23 @@ def survey(files: Files, lineage: LineagePort, wish: Wish) -> Survey:
 
 
 def _wait_for_the_finisher(files: Files, wish: Wish) -> None:
-    """A commit that was closed a moment ago is finished in a moment, unless it stands on an open one."""
-    seen = 0
-    for _ in range(PATIENCE_S):
-        if not files.catalog.read(lambda tx: purge_rows.any_finishing(tx, need_repo(tx, wish.repo).key)):
+    """A commit that was closed a moment ago is finished in a moment, unless it stands on an open one.
+
+    That holds for what was made of the repo as well: the record of a job's datums is finished after its output.
+    """
+    until_s = files.ambient.ticks_s() + PATIENCE_S
+    while files.ambient.ticks_s() < until_s:
+        seen = files.catalog.wake.seq
+        if not files.catalog.read(lambda tx: purge_rows.any_finishing(tx, _made_from(tx, wish)[0])):
             return
-        seen = files.catalog.wake.wait(seen, 1.0, COMMIT_TOPIC)
+        files.catalog.wake.wait(seen, 1.0, COMMIT_TOPIC)
+
+
+def _made_from(tx: Tx, wish: Wish) -> tuple[list[int], dict[int, set[int]]]:
+    """Keys of the repo and of all that was made from it, and which was made from which."""
+    repo = need_repo(tx, wish.repo).key
+    edges = _edges(tx, repo)
+    return sorted({repo, *edges, *(below for group in edges.values() for below in group)}), edges
 
 
 def check_again(tx: Tx, found: Survey) -> None:
@@ -152,8 +163,7 @@ def _ground(tx: Tx, wish: Wish) -> tuple[int, list[int], tuple[int, int]]:
         )
     if purge_rows.any_locked(tx):
         raise FailedPrecondition("another purge is at work; wait for it: `pachctl list purge` shows how far it is")
-    edges = _edges(tx, repo.key)
-    closure = sorted({repo.key, *edges, *(below for group in edges.values() for below in group)})
+    closure, edges = _made_from(tx, wish)
     unfinished = purge_rows.first_unfinished(tx, closure)
     if unfinished is not None:
         _refuse_unfinished(tx, wish, unfinished)
