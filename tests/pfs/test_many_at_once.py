@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from trunkline.model.names import Branch, Repo
 from trunkline.pfs import content, edits, fsck, reads
 from trunkline.pfs.edits import Add, Edit, Target
 from trunkline.pfs.files import Files
-from trunkline.pfs.finisher import finish_waiting
+from trunkline.pfs.finisher import Finisher, finish_waiting
 from trunkline.pfs.graph import commits, repos
 from trunkline.storage.filesets.seal import Sealer
 from trunkline.testing.catalogs import counted_statements, open_catalog
@@ -63,6 +64,58 @@ def test_commits_that_wait_together_cost_what_they_cost_alone(files: Files, seal
     for cost in zip(*costs, strict=True):
         assert max(cost[1:]) <= 1.3 * cost[0]
     assert list(fsck.violations(files)) == []
+
+
+def test_a_commit_is_finished_in_two_transactions(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One opens the session with all it reads held, the other adopts the result."""
+    one_file(files, "master")
+    finish_waiting(files)
+    one_file(files, "master")
+    done: list[int] = []
+    transact = files.catalog.transact
+    monkeypatch.setattr(files.catalog, "transact", lambda f, *more: (done.append(1), transact(f, *more))[1])
+    assert finish_waiting(files) == 1
+    assert len(done) == 2
+
+
+def test_a_small_commit_does_not_wait_for_a_large_one(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_file(files, "large")
+    large = files.catalog.read(lambda tx: commits.need_commit(tx, DATA, "large")).seq
+    at_work, go_on = threading.Event(), threading.Event()
+    real = type(files.store).finish
+
+    def finish(store, session, base, layers, since):
+        if since == large:
+            at_work.set()
+            assert go_on.wait(60)
+        return real(store, session, base, layers, since)
+
+    monkeypatch.setattr(type(files.store), "finish", finish)
+    finisher = Finisher(files)
+    finisher.start()
+    try:
+        assert at_work.wait(60)
+        for number in range(20):
+            one_file(files, f"small{number}")
+        assert all(settled(files, f"small{number}") for number in range(20))
+        assert not files.catalog.read(lambda tx: commits.need_commit(tx, DATA, "large")).finished
+        go_on.set()
+        assert settled(files, "large")
+    finally:
+        go_on.set()
+        finisher.stop()
+        files.catalog.wake.set(files.catalog.wake.seq + 1)
+        finisher.join(30)
+
+
+def settled(files: Files, branch: str) -> bool:
+    """Whether the head of a branch is finished within a minute."""
+    for _ in range(600):
+        seen = files.catalog.wake.seq
+        if files.catalog.read(lambda tx: commits.need_commit(tx, DATA, branch)).finished:
+            return True
+        files.catalog.wake.wait(seen, 0.1)
+    return False
 
 
 def test_streams_into_one_commit_at_the_same_time_cost_the_same_each(files: Files, sealed: list[int]) -> None:

@@ -77,6 +77,19 @@ class Files:
         """A new write session."""
         return self.writing.open(kind)
 
+    def session_on(self, kind: str, filesets: Sequence[str]) -> tuple[Session, list[Sealed]]:
+        """A new write session that holds these file sets from the start, and what they are: one transaction.
+
+        Raises Aborted if one of them has gone meanwhile.
+        """
+        found: list[Sealed] = []
+
+        def first(tx: Tx, gen: int) -> None:
+            fileset_rows.hold(tx, gen, filesets)
+            found[:] = load(tx, filesets)
+
+        return self.writing.open(kind, first), found
+
     def hold(self, session: Session, filesets: Sequence[str]) -> View:
         """A view of file sets that this session may copy from: they are held until it ends.
 

@@ -7,6 +7,7 @@ prepared outside any transaction and adopted only if the commit is still as it w
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ RETRY_S = 1.0
 """How long it leaves a commit alone that it could not finish."""
 TRIES = 3
 """After so many failures that time does not mend, a commit is closed with the failure as its error."""
-PAGE = 100
+AT_ONCE = 4
+"""Commits that are finished beside each other."""
 PASSING = (Kind.ABORTED, Kind.UNAVAILABLE, Kind.RESOURCE_EXHAUSTED)
 """Kinds of errors that another try may not meet."""
 
@@ -69,14 +71,14 @@ def _finish_once(files: Files, seq: int) -> int | None:
         return 0
     if not work.layers:
         return files.catalog.transact(lambda tx: _finish_empty(files, tx, work))
-    with files.session("finish") as session:
-        try:
-            base = files.held(session, work.base_runs)
-            layers = files.held(session, work.layers)
-        except Aborted:
-            if files.catalog.read(lambda tx: _work(tx, seq)) != work:
-                return None
-            raise
+    try:
+        session, found = files.session_on("finish", [*work.base_runs, *work.layers])
+    except Aborted:
+        if files.catalog.read(lambda tx: _work(tx, seq)) != work:
+            return None
+        raise
+    base, layers = found[: len(work.base_runs)], found[len(work.base_runs) :]
+    with session:
         if work.row.error:
             return session.finish(lambda tx: _finish_bad(files, tx, session, work, [*base, *layers], work.row.error))
         result = files.store.finish(session, base, layers, seq)
@@ -90,8 +92,8 @@ def give_up(files: Files, seq: int, why: str) -> None:
     work = files.catalog.read(lambda tx: _work(tx, seq))
     if work is None:
         return
-    with files.session("finish") as session:
-        content = [*files.held(session, work.base_runs), *files.held(session, work.layers)]
+    session, content = files.session_on("finish", [*work.base_runs, *work.layers])
+    with session:
         error = work.row.error or f"this commit could not be finished: {why}"
         session.finish(lambda tx: _finish_bad(files, tx, session, work, content, error))
 
@@ -189,43 +191,75 @@ def _settle(files: Files, tx: Tx, work: _Work, runs: Sequence[str], error: str, 
 
 
 class Finisher:
-    """The thread that finishes commits, woken by the outbox."""
+    """The threads that finish commits, woken by the outbox.
+
+    Commits that can be finished stand on finished ones, so they are finished beside each other: their transactions go
+    to disk together, and a small one does not wait for a large one. One thread looks for them and the others take
+    them from it.
+    """
 
     def __init__(self, files: Files, finished: Callable[[int, int], object] = lambda _seq, _runs: None) -> None:
         """finished: hears of each commit that was finished, and how many runs it has."""
         self._files, self._finished = files, finished
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
+        self._hands = [threading.Thread(target=self._take, name=f"finisher-{at}", daemon=True) for at in range(AT_ONCE)]
+        self._waiting: queue.SimpleQueue[CommitRow | None] = queue.SimpleQueue()
+        self._in_hand: set[int] = set()
         self._failures: dict[int, tuple[int, float]] = {}  # seq -> how often in vain, and when to try again
         self._why: dict[int, str] = {}
 
     def start(self) -> None:
         """Begin, with what a previous run of the server left."""
-        self._thread.start()
+        for thread in (*self._hands, self._thread):
+            thread.start()
 
     def stop(self) -> None:
-        """End after the commit in hand. `Catalog.wake` must be set once more for it to notice at once."""
+        """End after the commits in hand. `Catalog.wake` must be set once more for it to notice at once."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
         """Wait until it has ended; not at all where it never began."""
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        deadline_s = self._files.ambient.ticks_s() + timeout_s
+        for thread in (self._thread, *self._hands):
+            if thread.is_alive():
+                thread.join(max(0.0, deadline_s - self._files.ambient.ticks_s()))
 
     def _run(self) -> None:
         wake = self._files.catalog.wake
-        seen = 0
         while not self._stop.is_set():
-            rows = self._files.catalog.read(lambda tx: commit_rows.next_finishing(tx, 0, PAGE))
-            tried = [self._try(row) for row in rows]
-            if not any(tried):
-                seen = wake.wait(seen, RETRY_S if self._failures else IDLE_S, COMMIT_TOPIC)
+            seen = wake.seq
+            self._offer()
+            wake.wait(seen, RETRY_S if self._failures or self._in_hand else IDLE_S, COMMIT_TOPIC)
+        for _ in self._hands:
+            self._waiting.put(None)
 
-    def _try(self, row: CommitRow) -> bool:
-        """Finish one commit, unless it failed a moment ago: one that cannot be finished holds up no other."""
-        tries, due_s = self._failures.get(row.seq, (0, 0.0))
-        if self._stop.is_set() or self._files.ambient.ticks_s() < due_s:
-            return False
+    def _offer(self) -> None:
+        """Give commits to the other threads, a few more than they have in hand."""
+        free = 2 * AT_ONCE - len(self._in_hand)
+        if free <= 0:
+            return
+        limit = 2 * AT_ONCE + len(self._failures)
+        for row in self._files.catalog.read(lambda tx: commit_rows.next_finishing(tx, 0, limit)):
+            # One that failed a moment ago is left alone: it holds up no other.
+            if row.seq not in self._in_hand and self._failures.get(row.seq, (0, 0.0))[1] <= self._now() and free:
+                free -= 1
+                self._in_hand.add(row.seq)
+                self._waiting.put(row)
+
+    def _now(self) -> float:
+        return self._files.ambient.ticks_s()
+
+    def _take(self) -> None:
+        while (row := self._waiting.get()) is not None:
+            self._try(row)
+            self._in_hand.discard(row.seq)
+
+    def _try(self, row: CommitRow) -> None:
+        """Finish one commit."""
+        if self._stop.is_set():
+            return
+        tries = self._failures.get(row.seq, (0, 0.0))[0]
         try:
             if tries < TRIES:
                 self._finished(row.seq, finish_one(self._files, row.seq))
@@ -239,4 +273,3 @@ class Finisher:
             log.warning("commit %s could not be finished and is tried again: %s", row.commit, error)
             self._failures[row.seq] = (tries + (not passing), self._files.ambient.ticks_s() + RETRY_S)
             self._why[row.seq] = f"{error}" if isinstance(error, TrunklineError) else f"a bug: {error!r}"
-        return True

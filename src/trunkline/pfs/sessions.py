@@ -27,7 +27,14 @@ REFRESH_S = 600.0
 class Session:
     """One write session; a context manager that ends it, with or without result."""
 
-    def __init__(self, catalog: Catalog, kind: str, ended: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        kind: str,
+        ended: Callable[[int], None] = lambda _: None,
+        first: Callable[[Tx, int], object] = lambda _tx, _gen: None,
+    ) -> None:
+        """first: done in the transaction that opens it; where it raises, nothing was opened."""
         self._catalog = catalog
         self._tell_ended = ended
         self._known: dict[bytes, int] = {}
@@ -36,7 +43,13 @@ class Session:
         self._ended = False
         # What is found while a refresh runs would be left out of it, and could be collected.
         self._lock = threading.Lock()
-        self.gen: int = catalog.transact(lambda tx: session_rows.open_session(tx, kind))
+
+        def begin(tx: Tx) -> int:
+            gen = session_rows.open_session(tx, kind)
+            first(tx, gen)
+            return gen
+
+        self.gen: int = catalog.transact(begin)
 
     def __enter__(self) -> Session:
         return self
@@ -126,9 +139,9 @@ class Sessions:
         self._catalog, self._ambient = catalog, ambient
         self._open: dict[int, tuple[Session, float]] = {}
 
-    def open(self, kind: str) -> Session:
-        """A new one."""
-        session = Session(self._catalog, kind, self._forget)
+    def open(self, kind: str, first: Callable[[Tx, int], object] = lambda _tx, _gen: None) -> Session:
+        """A new one. first: done in the transaction that opens it."""
+        session = Session(self._catalog, kind, self._forget, first)
         self._open[session.gen] = (session, self._ambient.ticks_s())
         return session
 
