@@ -25,7 +25,9 @@ ALONE = {"opencv"}
 
 @pytest.fixture(scope="module")
 def pachd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PachdProcess]:
-    with PachdProcess(tmp_path_factory.mktemp("examples"), ("--workers", "2")) as server:
+    folder = tmp_path_factory.mktemp("examples")
+    beside = str(folder.parent)  # below /tmp, which is a worker's own otherwise
+    with PachdProcess(folder, ("--workers", "2", "--expose", beside)) as server:
         yield server
 
 
@@ -91,6 +93,23 @@ def test_spout(pachd: PachdProcess, tmp_path: Path) -> None:
     lines = run(pachd, "spout", tmp_path)
     assert lines[-1] == "6000"
     assert ["1000B", "/1"] in [line.split() for line in lines]
+
+
+@pytest.mark.skipif(find_spec("_gojsonnet") is None, reason="needs gojsonnet")
+def test_sql_ingest(pachd: PachdProcess, tmp_path: Path) -> None:
+    lines = run(pachd, "sql-ingest", tmp_path)
+    first = [
+        "id,day,what,price,note",
+        "1,2026-01-02,lamp,19.5,left at the door",
+        '2,2026-01-02,"chair, ""high""",80.25,""',
+        "3,2026-01-03,table,240.0,",
+    ]
+    assert [line for line in lines if "," in line] == [
+        *first,
+        *first,
+        "100,2026-01-04,cup,4.5,",
+        "101,2026-01-04,cup,4.5,",
+    ]
 
 
 def test_every_example_has_its_page_and_its_test() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,14 +13,6 @@ from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, Trunk
 from trunkline.storage.databases import Layout, open_database, write_rows
 
 pytestmark = pytest.mark.engines
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all."""
-    made = Server(tmp_path_factory.mktemp("mariadb"))
-    yield made
-    made.end()
 
 
 def test_rows_are_what_the_files_say(server: Server) -> None:

@@ -59,7 +59,7 @@ ROWS = [("2026-01-02", 3, 0.5, 1, 'a,"b"\nc'), ("2026-01-03", None, None, 0, "")
 
 
 def test_csv_in_the_tables_order_replaces_what_was_there(place: Path) -> None:
-    first = b'2026-01-02,3,0.5,true,"a,""b""\nc"\n2026-01-03,,,false,""\n'
+    first = b'2026-01-02T00:00:00,3,0.5,true,"a,""b""\nc"\n2026-01-03,,,false,""\n'
     assert write(place, Layout("CSV"), ("/days/a", first), ("/days/d/e/b", b",4,1,,\n")) == {"days": 3}
     assert rows(place) == ROWS
     assert rows(place, "other") == [(7,)]

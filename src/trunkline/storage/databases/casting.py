@@ -13,6 +13,7 @@ from sqlalchemy.dialects import mysql
 from trunkline.errors import InvalidArgument
 
 _ZONED = r"[T ].*(Z|[+-]\d{2}(:?\d{2})?)$"
+_MIDNIGHT = r"[T ]00:00:00(\.0+)?Z?$"
 _KINDS: tuple[tuple[type[types.TypeEngine[Any]], pa.DataType], ...] = (
     (types.Boolean, pa.bool_()),
     (types.Integer, pa.int64()),
@@ -48,6 +49,8 @@ def cast_text(column: pa.Array, kind: pa.DataType | Callable[[pa.Array], pa.Arra
     """Text as a kind. Raises ArrowInvalid."""
     if callable(kind):
         return kind(column)
+    if pa.types.is_date(kind):  # midnight is written as well
+        column = pc.replace_substring_regex(column, _MIDNIGHT, "")
     return times(column, kind) if pa.types.is_timestamp(kind) else pc.cast(column, kind)
 
 
