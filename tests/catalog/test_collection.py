@@ -262,6 +262,20 @@ def test_an_overtaken_collector_is_refused(catalog: Catalog):
     assert catalog.transact(lambda tx: cycle.begin(tx, new)) == number + 1
 
 
+def test_large_rows_are_deleted_a_few_at_a_time(catalog: Catalog, monkeypatch: pytest.MonkeyPatch):
+    """Their pages are overwritten: a transaction that deletes a hundred of them would hold up all who write."""
+    gen = opened(catalog)
+    for name in range(10):
+        sealed(catalog, gen, name=name)
+    catalog.transact(lambda tx: sessions.end_session(tx, gen))
+    size = catalog.read(lambda tx: tx.execute("SELECT max(length(body) + coalesce(length(chunks), 0)) FROM filesets"))
+    monkeypatch.setattr(cycle, "WIPED_BYTES", 3 * int(size.scalar()))
+    fence = catalog.transact(cycle.take)
+    number = catalog.transact(lambda tx: cycle.begin(tx, fence))
+    gone = [len(catalog.transact(lambda tx: cycle.delete_unheld(tx, fence, number, 100))) for _ in range(5)]
+    assert gone == [3, 3, 3, 1, 0]
+
+
 def test_a_cycle_that_is_over_changes_nothing(catalog: Catalog):
     fence = catalog.transact(cycle.take)
     number = collected(catalog, fence)
