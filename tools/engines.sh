@@ -50,6 +50,7 @@ if [ -z "${DOCKER_HOST:-}" ]; then
         need iptables iptables
         need ip iproute2
         need docker-registry docker-registry
+        need curl curl
         folder=$(mktemp -d /var/tmp/trunkline-engine-XXXXXX)
         setsid tests/engines/dockerd.sh "$folder" </dev/null >"$folder/starter.log" 2>&1 &
         docker=($!)

@@ -120,13 +120,6 @@ def test_an_image_that_nobody_has_is_said_within_seconds(site: Site) -> None:
     assert site.counts("gone") == ("success", 1, 0)
 
 
-def test_services_and_spouts_are_refused_with_a_way_out(site: Site) -> None:
-    body = {"pipeline": {"name": "spout"}, "transform": {"image": NAME, "cmd": ["true"]}, "spout": {}}
-    told = site.refused("create", "pipeline", "-f", "-", stdin=json.dumps(body).encode())
-    assert "a spout runs as a process on this machine" in told
-    assert '"runner": "process"' in told
-
-
 def test_a_killed_server_leaves_containers_that_the_next_one_removes(
     engine: Engine, digest: str, tmp_path: Path
 ) -> None:

@@ -294,6 +294,43 @@ def test_a_port_inside_leads_to_the_worker(scratch: Scratch) -> None:
             connection.close()
 
 
+def test_a_listener_of_the_worker_leads_to_a_port_inside(scratch: Scratch) -> None:
+    with listen(scratch.staging) as listener, socket.create_server(("127.0.0.1", 0)) as outside:
+        with socket.create_server(("127.0.0.1", 0)) as inside:
+            inside.settimeout(20)
+            inner, outer = inside.getsockname()[1], outside.getsockname()[1]
+            process = subprocess.Popen(command(scratch, more=("--inward", str(inner))))
+            connection = listener.accept()[0]
+            assert greet(connection, outside.fileno())[1:] == (0, -1)
+            outside.close()  # the shim has it
+            with socket.create_connection(("127.0.0.1", outer), 20) as visitor, inside.accept()[0] as served:
+                visitor.sendall(b"knock")
+                assert served.recv(10) == b"knock"
+                served.sendall(b"come in")
+                assert visitor.recv(10) == b"come in"
+        visitor = socket.create_connection(("127.0.0.1", outer), 20)
+        with visitor, contextlib.suppress(ConnectionResetError):
+            assert visitor.recv(10) == b"", "nobody listens inside any more"
+        connection.sendall(frames.frame(frames.BYE, 0))
+        assert process.wait(20) == 0
+        connection.close()
+
+
+def test_a_folder_in_memory_is_handed_to_the_worker(scratch: Scratch) -> None:
+    (scratch.pfs / "there").touch()
+    with listen(scratch.staging) as listener:
+        with subprocess.Popen(command(scratch, more=("--volume", str(scratch.pfs)))) as process:
+            connection = listener.accept()[0]
+            volume = greet(connection)[2]
+            assert os.listdir(volume) == ["there"]
+            os.close(volume)
+            connection.sendall(frames.frame(frames.BYE, 0))
+            assert process.wait(20) == 0
+            connection.close()
+        gone = subprocess.run(command(scratch, more=("--volume", "/no/such")), capture_output=True, check=False)
+        assert b"/no/such: No such file or directory" in gone.stderr
+
+
 def test_a_killed_shim_is_told(scratch: Scratch) -> None:
     runner = AgentRunner(scratch, Sandbox(), started())
     process = runner._alive().home.process  # type: ignore[attr-defined]

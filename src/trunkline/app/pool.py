@@ -89,7 +89,9 @@ class Site:
         standing = None
         if wish is not None:
             pipeline = wish.pipeline
-            standing = Standing(pipeline.project, pipeline.name, wish.version, wish.kind, host, wish.ports)
+            standing = Standing(
+                pipeline.project, pipeline.name, wish.version, wish.kind, host, wish.ports, wish.contained
+            )
         settings = WorkerSettings(
             name=name,
             address=f"grpc://{shown}:{port}",

@@ -41,7 +41,7 @@ from trunkline.worker.logs import Journal
 from trunkline.worker.loop import Worker
 from trunkline.worker.ports import Claim, SecretFolder
 from trunkline.worker.rungs import choose
-from trunkline.worker.standing.forward import Forward
+from trunkline.worker.standing.forward import Doorway, Forward
 from trunkline.worker.standing.serving import Serving, Tell, telling
 from trunkline.worker.standing.spouts import SpoutWorker
 
@@ -57,7 +57,10 @@ PART_BYTES = 64 << 20
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """The service or spout that a worker is for. ports: outer and inner, where one leads to the other."""
+    """The service or spout that a worker is for. ports: outer and inner, where one leads to the other.
+
+    contained: its code runs in a container.
+    """
 
     project: str
     pipeline: str
@@ -65,6 +68,7 @@ class Standing(msgspec.Struct, frozen=True):
     kind: str
     host: str
     ports: tuple[int, int] | None = None
+    contained: bool = False
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +134,9 @@ def _work(settings: WorkerSettings) -> int:
     listening, port = open_door(door)
     group = open_group()
     buckets = ServedBuckets(storage, Path(settings.folder) / "uploads", RealAmbient())
-    bench = _bench(settings, storage, port, group, buckets)
-    worker = _worker(settings, server, storage, bench, desk)
+    doorway = Doorway(standing.ports[1]) if standing and standing.contained and standing.ports else None
+    bench = _bench(settings, storage, port, group, buckets, doorway)
+    worker = _worker(settings, server, storage, bench, desk, doorway)
     if isinstance(worker, Worker):
         door.cancel = worker.cancel
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
@@ -148,26 +153,40 @@ def _work(settings: WorkerSettings) -> int:
 
 
 def _worker(
-    settings: WorkerSettings, server: RemoteServer, storage: WorkerStorage, bench: Bench, desk: Desk
+    settings: WorkerSettings,
+    server: RemoteServer,
+    storage: WorkerStorage,
+    bench: Bench,
+    desk: Desk,
+    doorway: Doorway | None,
 ) -> Worker | SpoutWorker:
     standing = settings.standing
     if standing is None:
         return Worker(server, storage, bench, _tell, partial(_execution, desk))
     tell = telling(lambda running, reason: server.tell(standing.version, running, reason), _tell)
-    _forward(standing, tell)
+    _forward(standing, tell, doorway)
     if standing.kind == "SPOUT":
-        home = SpoutHome(server, client_settings(settings.address, standing.project))
+        home = SpoutHome(server, client_settings(_address(settings.address, standing.contained), standing.project))
         return SpoutWorker(home, bench, storage.write_segment, tell, _tell)
     return Worker(server, storage, bench, _tell, partial(Serving, tell=tell))
 
 
-def _forward(standing: Standing, tell: Tell) -> None:
+def _address(address: str, contained: bool) -> str:
+    """The server's, for code: in a container a relay leads to it."""
+    place = parse(address)
+    return address.replace(place.host, "127.0.0.1", 1) if contained else address
+
+
+def _forward(standing: Standing, tell: Tell, doorway: Doorway | None) -> None:
     """Open the outer port; while it is taken, say so and try again."""
     ambient = RealAmbient()
     while standing.ports is not None:
         outer, inner = standing.ports
         try:
-            Forward(standing.host, outer, inner)
+            if doorway is not None:
+                doorway.open(standing.host, outer)
+            else:
+                Forward(standing.host, outer, inner)
             return
         except OSError as error:
             tell(False, f"port {outer} cannot be opened on this machine: {error.strerror or error}")
@@ -203,17 +222,27 @@ def _execution(desk: Desk, bench: Bench, claim: Claim, journal: Journal, interru
     return Execution(bench, claim, journal, interrupt)
 
 
-def _bench(settings: WorkerSettings, storage: WorkerStorage, port: int, group: Group, buckets: ServedBuckets) -> Bench:
+def _bench(
+    settings: WorkerSettings,
+    storage: WorkerStorage,
+    port: int,
+    group: Group,
+    buckets: ServedBuckets,
+    doorway: Doorway | None,
+) -> Bench:
     ambient = RealAmbient()
     sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs(), group=group)
     folder = Path(settings.folder)
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
     variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
-    return open_bench(rung, folder, images, ambient, variables, buckets, _containers(settings, (port, buckets.port)))
+    containers = _containers(settings, (port, buckets.port), doorway)
+    return open_bench(rung, folder, images, ambient, variables, buckets, containers)
 
 
-def _containers(settings: WorkerSettings, own: Sequence[int]) -> Callable[[Scratch], Containers] | None:
+def _containers(
+    settings: WorkerSettings, own: Sequence[int], doorway: Doorway | None
+) -> Callable[[Scratch], Containers] | None:
     """What opens containers, if there is an engine. Code in them reaches the server and this worker on 127.0.0.1."""
     if not settings.containers:
         return None
@@ -221,7 +250,8 @@ def _containers(settings: WorkerSettings, own: Sequence[int]) -> Callable[[Scrat
     ports = {outer.port: (outer.host, outer.port)} | {port: ("127.0.0.1", port) for port in own}
 
     def begin(scratch: Scratch) -> Containers:
-        return Containers(Engine(settings.containers), scratch, settings.server, settings.name, RealAmbient(), ports)
+        engine = Engine(settings.containers)
+        return Containers(engine, scratch, settings.server, settings.name, RealAmbient(), ports, doorway)
 
     return begin
 

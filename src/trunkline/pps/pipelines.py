@@ -30,7 +30,7 @@ from trunkline.pfs.graph import branches, metadata, repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pps import lineage, machine
-from trunkline.pps.images.resolving import CONTAINER, LOOKED_FOR, Rules, Where, check_container, resolve
+from trunkline.pps.images.resolving import CONTAINER, LOOKED_FOR, Rules, Where, resolve
 from trunkline.pps.schedules import inputs as schedules
 from trunkline.pps.secrets import check_places, missing
 from trunkline.pps.standing.wishes import check_kind, check_ports, close_open_commit, kind_of
@@ -66,15 +66,13 @@ def create_pipeline(
             f"pipeline {pipeline} already exists; change it with `pachctl update pipeline`, or choose another name"
         )
     check_kind(known, spec)
-    check_ports(tx, spec)
     schedules.prepare(change, known, spec)
     inputs = _input_branches(tx, spec)
     check_places(spec)
     if lacks := missing(tx, spec):
         raise FailedPrecondition(f"pipeline {pipeline} cannot have what it needs: {lacks}")
     where = resolve(tx, spec.transform.image, rules, spec.own.runner)
-    if where.runner == CONTAINER:
-        check_container(spec)
+    check_ports(tx, spec, where.runner == CONTAINER)
     row = _new_version(change, known, spec, user_spec, where, reprocess=reprocess, by=by)
     if known.version:
         _end_jobs(tx, known, f"the pipeline was updated to version {row.version}")

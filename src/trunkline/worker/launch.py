@@ -255,8 +255,11 @@ def _accept(listener: socket.socket, process: subprocess.Popen[bytes]) -> socket
     raise Unavailable(f"the agent ended before it could work: {complaint(process)}")
 
 
-def greet(connection: socket.socket) -> tuple[bytes, int, int]:
-    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs, descriptor that came with it or -1)."""
+def greet(connection: socket.socket, listener: int = -1) -> tuple[bytes, int, int]:
+    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs, descriptor that came with it or -1).
+
+    listener: a descriptor of a listening socket that the shim is to have; -1: none.
+    """
     incoming, volume = frames.Incoming(), -1
     connection.settimeout(_START_S)
     try:
@@ -267,7 +270,8 @@ def greet(connection: socket.socket) -> tuple[bytes, int, int]:
                 if kind == frames.HELLO:
                     version, boot, _ = fields.struct(frames.HELLO_BODY)
                     mine = min(version, frames.VERSION)
-                    connection.sendall(frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(mine)))
+                    welcome = frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(mine))
+                    socket.send_fds(connection, [welcome], [listener] if listener >= 0 else [])
                     connection.settimeout(None)
                     return boot, number, volume
     except (OSError, frames.BadFrame) as error:

@@ -9,7 +9,7 @@ from typing import Any
 from trunkline.catalog.engine import Tx
 from trunkline.errors import FailedPrecondition
 from trunkline.model.image_names import parse_image
-from trunkline.model.specs import PfsInput, PipelineSpec
+from trunkline.model.specs import PipelineSpec
 from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs.images import find_image
 
@@ -69,22 +69,6 @@ def resolve(tx: Tx, image: str, rules: Rules, runner: str = "") -> Where:
     return Where(
         HOST, "", f'image "{image}" is not registered here: the code runs on this machine\'s own files; {advice}'
     )
-
-
-def check_container(spec: PipelineSpec) -> None:
-    """Raise FailedPrecondition for what does not run in containers on one machine."""
-    cases = {
-        "a service": spec.service is not None,
-        "a spout": spec.spout is not None,
-        "code with S3 buckets": spec.s3_out or any(isinstance(leaf, PfsInput) and leaf.s3 for leaf in spec.leaves),
-        "code with a memory_volume": spec.transform.memory_volume,
-    }
-    found = [what for what, there in cases.items() if there]
-    if found:
-        raise FailedPrecondition(
-            f'pipeline {spec.pipeline}: {found[0]} runs as a process on this machine; add "trunkline": {{"runner": '
-            '"process"}, or register its image with `pachctl create image`'
-        )
 
 
 def note_on_tag(spec: PipelineSpec, runner: str) -> str:

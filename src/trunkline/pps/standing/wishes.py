@@ -17,18 +17,23 @@ from trunkline.model.specs.spec import Service
 from trunkline.pfs.graph import commits
 from trunkline.pfs.images import ImageInfo
 from trunkline.pps import lineage
+from trunkline.pps.images.resolving import CONTAINER
 from trunkline.pps.images.where import image_of
 from trunkline.pps.machine import SERVICE, SPOUT, TRANSFORM
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A service or spout that is to run, as one version of its pipeline says. ports: outer to inner, or none."""
+    """A service or spout that is to run, as one version of its pipeline says. ports: outer to inner, or none.
+
+    contained: in a container, whose ports are its own.
+    """
 
     pipeline: Pipeline
     version: int
     kind: str
     ports: tuple[int, int] | None
+    contained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +64,35 @@ def wishes(tx: Tx) -> list[Wish]:
         if row.stopped or row.state == PipelineState.FAILURE.value:
             continue
         service = service_of(lineage.spec_of(tx, row.key, row.version))
-        outer = service.external_port if service else 0
-        ports = (outer, service.internal_port) if service and outer not in (0, service.internal_port) else None
-        found.append(Wish(row.pipeline, row.version, row.kind, ports))
+        contained = _contained(tx, row)
+        inner = service.internal_port if service else 0
+        outer = (service.external_port if service else 0) or inner
+        ports = (outer, inner) if outer and (contained or outer != inner) else None
+        found.append(Wish(row.pipeline, row.version, row.kind, ports, contained))
     return found
 
 
-def check_ports(tx: Tx, spec: PipelineSpec) -> None:
+def _contained(tx: Tx, row: PipelineRow) -> bool:
+    version = pipeline_rows.get_version(tx, row.key, row.version)
+    return version is not None and version.runner == CONTAINER
+
+
+def _ports(service: Service, contained: bool) -> set[int]:
+    """Those of this machine that it takes."""
+    if contained:
+        return {service.external_port or service.internal_port}
+    return {service.internal_port, service.external_port} - {0}
+
+
+def check_ports(tx: Tx, spec: PipelineSpec, contained: bool) -> None:
     """Raise AlreadyExists where another pipeline has a port of this one: all code shares this machine's ports."""
     service = service_of(spec)
     if service is None:
         return
-    mine = {service.internal_port, service.external_port} - {0}
+    mine = _ports(service, contained)
     for row in pipeline_rows.standing(tx):
         other = service_of(lineage.spec_of(tx, row.key, row.version)) if row.pipeline != spec.pipeline else None
-        taken = mine & {other.internal_port, other.external_port} if other is not None else set()
+        taken = mine & _ports(other, _contained(tx, row)) if other is not None else set()
         if taken:
             raise AlreadyExists(
                 f"port {min(taken)} belongs to pipeline {row.pipeline} already, and pipelines share the ports of this "
@@ -96,7 +115,7 @@ def stand(tx: Tx, pipeline: Pipeline) -> Stand | None:
     version = pipeline_rows.get_version(tx, row.key, row.version) if row else None
     if row is None or version is None:
         raise Aborted(f"pipeline {pipeline} was deleted")
-    if row.stopped or row.kind != SPOUT:
+    if row.stopped or row.kind != SPOUT or (version.runner == CONTAINER and not version.image_digest):
         return None
     spec = PipelineSpec.from_json(version.effective_spec)
     image = image_of(tx, version)

@@ -13,6 +13,7 @@ from typing import Any
 
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError, Unavailable
 from trunkline.model.image_names import parse_image
+from trunkline.worker.launch import PFS_INSIDE
 from trunkline.worker.shim.program import machine_of
 
 OURS = "trunkline.server"
@@ -47,7 +48,8 @@ class HeldImage:
 class Wanted:
     """A container to begin. mounts: (of this machine, inside, writable). user "": as the image says.
 
-    memory_bytes, cpu, gpus: limits; 0 for none. labels: beside those that say whose it is.
+    volume: size of a file system in memory at /pfs, as an option of tmpfs; "" for none. memory_bytes, cpu, gpus:
+    limits; 0 for none. labels: beside those that say whose it is.
     """
 
     image: str
@@ -55,6 +57,7 @@ class Wanted:
     argv: Sequence[str]
     mounts: Sequence[tuple[str, str, bool]]
     user: str = ""
+    volume: str = ""
     memory_bytes: int = 0
     cpu: float = 0.0
     gpus: int = 0
@@ -135,6 +138,7 @@ class Engine:
         with self._api() as api:
             host = api.create_host_config(
                 binds=[f"{here}:{inside}:{'rw' if writable else 'ro'}" for here, inside, writable in wanted.mounts],
+                tmpfs={PFS_INSIDE: f"rw,exec,mode=1777,size={wanted.volume}"} if wanted.volume else None,
                 mem_limit=wanted.memory_bytes or None,
                 memswap_limit=wanted.memory_bytes or None,
                 nano_cpus=int(wanted.cpu * 1e9) or None,

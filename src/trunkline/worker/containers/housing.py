@@ -16,9 +16,11 @@ from trunkline.worker.containers.engine import Container, Engine, EngineFailed, 
 from trunkline.worker.containers.ports import Ports, name_of
 from trunkline.worker.launch import PFS_INSIDE, SOCKET_NAME, STAGING_INSIDE, Launched, Sandbox, Scratch, greet, listen
 from trunkline.worker.limits.groups import Group
+from trunkline.worker.limits.volumes import volume_of
 from trunkline.worker.ports import Limits, SecretFolder, Step
 from trunkline.worker.runner import AgentRunner, Command, Exited
 from trunkline.worker.shim.program import program
+from trunkline.worker.standing.forward import Doorway
 
 SHIM_INSIDE = "/.shim"
 PORTS_INSIDE = "/.ports"
@@ -49,11 +51,12 @@ class Kind:
     user: str
     limits: Limits
     secrets: tuple[SecretFolder, ...]
+    volume: str = ""
 
     @staticmethod
     def of(step: Step) -> Kind:
         """The container that a step needs."""
-        return Kind(step.image.name, step.image.digest, step.user, step.limits, step.secrets)
+        return Kind(step.image.name, step.image.digest, step.user, step.limits, step.secrets, volume_of(step))
 
 
 class ContainerHome:
@@ -97,7 +100,10 @@ class ContainerRunner(AgentRunner):
 
 
 class Containers:
-    """Opens runners in containers, keeps the last few warm, and forgets those that died."""
+    """Opens runners in containers, keeps the last few warm, and forgets those that died.
+
+    ports: of 127.0.0.1 inside, and where each leads to. doorway: leads to a port of the code's.
+    """
 
     def __init__(
         self,
@@ -107,8 +113,10 @@ class Containers:
         worker: str,
         ambient: Ambient,
         ports: Mapping[int, tuple[str, int]] | None = None,
+        doorway: Doorway | None = None,
     ) -> None:
         self._engine = engine
+        self._doorway = doorway
         self._scratch = scratch
         self._whose = (server, worker)
         self._ambient = ambient
@@ -178,8 +186,11 @@ class Containers:
         """Begin a container and wait for its shim's greeting."""
         shown, mounts = self._secrets(kind)
         relays = [each for port in self._ports.inside for each in ("--relay", f"{port}={PORTS_INSIDE}/{name_of(port)}")]
+        more = ["--volume", PFS_INSIDE] if kind.volume else []
+        if self._doorway is not None:
+            more += ["--inward", str(self._doorway.inner)]
         mounts += [
-            (str(scratch.pfs), PFS_INSIDE, True),
+            *([] if kind.volume else [(str(scratch.pfs), PFS_INSIDE, True)]),
             (str(scratch.staging), STAGING_INSIDE, False),
             (str(program()), SHIM_INSIDE, False),
             (str(scratch.folder / "ports"), PORTS_INSIDE, False),
@@ -187,9 +198,10 @@ class Containers:
         wanted = Wanted(
             image=kind.image,
             digest=kind.digest,
-            argv=[SHIM_INSIDE, *relays, f"{STAGING_INSIDE}/{SOCKET_NAME}"],
+            argv=[SHIM_INSIDE, *relays, *more, f"{STAGING_INSIDE}/{SOCKET_NAME}"],
             mounts=mounts,
             user=kind.user,
+            volume=kind.volume,
             memory_bytes=kind.limits.memory_bytes,
             cpu=kind.limits.cpu,
         )
@@ -198,7 +210,8 @@ class Containers:
             try:
                 home = ContainerHome(self._engine.begin(wanted, *self._whose), shown)
                 connection = self._accept(listener, kind, home)
-                boot, running, _ = greet(connection)
+                listening = self._doorway.descriptor if self._doorway is not None else -1
+                boot, running, volume = greet(connection, listening)
             except BaseException:
                 if home is not None:
                     home.end()
@@ -208,7 +221,7 @@ class Containers:
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(scratch.staging / SOCKET_NAME)
-        return Launched(home, connection, boot, running)
+        return Launched(home, connection, boot, running, volume)
 
     def _accept(self, listener: socket.socket, kind: Kind, home: ContainerHome) -> socket.socket:
         """The shim's connection; a container that ends before that says why."""

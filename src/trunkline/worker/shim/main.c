@@ -1,6 +1,6 @@
 /* Arguments of the shim.
 
-     shim [--inherit] [--patience SECONDS] [--relay PORT=SOCKET]... SOCKET
+     shim [--inherit] [--patience SECONDS] [--relay PORT=SOCKET]... [--inward PORT] [--volume FOLDER] SOCKET
      shim --copy PLACE
 
    --inherit: code has our own variables and folder where the worker names none, which the image of a pod gave us.
@@ -50,7 +50,11 @@ int main(int count, char **given) {
                 fprintf(stderr, "shim: cannot listen as told by --relay %s\n", given[each]);
                 return 1;
             }
-        } else if (*given[each] != '-' && !plan.address)
+        } else if (value && strcmp(given[each], "--inward") == 0)
+            plan.inward = (uint16_t)strtoul(given[++each], NULL, 10);
+        else if (value && strcmp(given[each], "--volume") == 0)
+            plan.volume = given[++each];
+        else if (*given[each] != '-' && !plan.address)
             plan.address = given[each];
         else {
             plan.address = NULL;
@@ -58,7 +62,9 @@ int main(int count, char **given) {
         }
     }
     if (!plan.address) {
-        fputs("usage: shim [--inherit] [--patience SECONDS] [--relay PORT=SOCKET]... SOCKET | shim --copy PLACE\n", stderr);
+        fputs("usage: shim [--inherit] [--patience SECONDS] [--relay PORT=SOCKET]... [--inward PORT] [--volume FOLDER]"
+              " SOCKET\n       shim --copy PLACE\n",
+              stderr);
         return STATUS_USAGE;
     }
     umask(022);

@@ -1,5 +1,6 @@
 /* Ports inside that lead to the worker's: whoever connects to 127.0.0.1:PORT here speaks with a Unix socket of the
-   worker's. So user code reaches its worker and the server from a container without a network. */
+   worker's. So user code reaches its worker and the server from a container without a network. And the other way round:
+   whoever comes to a listener that the worker handed over, in the network of its machine, speaks with a port inside. */
 
 #include "shim.h"
 
@@ -19,7 +20,8 @@ enum { BLOCK = 64 << 10 };
 
 static struct {
     int listener;
-    const char *address;
+    const char *address; /* NULL: for a port inside */
+    uint16_t port;
 } relays[RELAYS];
 static int relay_count;
 
@@ -57,6 +59,39 @@ bool open_relay(const char *told) {
     return true;
 }
 
+/* A worker that comes back brings its listener again. */
+void open_inward(int listener, uint16_t port) {
+    int each = 0;
+    while (each < relay_count && relays[each].address)
+        each++;
+    if (!port || each == RELAYS) {
+        close(listener);
+        return;
+    }
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    if (each < relay_count)
+        close(relays[each].listener);
+    else
+        relay_count++;
+    relays[each].listener = listener;
+    relays[each].address = NULL;
+    relays[each].port = port;
+}
+
+/* A descriptor, or -1. On this machine's own address it takes no time. */
+static int connect_by_port(uint16_t port) {
+    const int on = 1;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int here = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (here >= 0 && connect(here, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) {
+        close(here);
+        return -1;
+    }
+    if (here >= 0)
+        setsockopt(here, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return here;
+}
+
 static void drop(int number) {
     for (int side = 0; side < 2; side++) {
         close(joints[number].ends[side]);
@@ -70,7 +105,8 @@ static void join(int relay) {
     int outer = accept4(relays[relay].listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (outer < 0)
         return;
-    int inner = joint_count < RELAYED ? connect_by_name(relays[relay].address) : -1;
+    const char *address = relays[relay].address;
+    int inner = joint_count == RELAYED ? -1 : address ? connect_by_name(address) : connect_by_port(relays[relay].port);
     struct joint *joint = &joints[joint_count];
     struct held *held[2] = {calloc(1, sizeof **held), calloc(1, sizeof **held)};
     if (inner < 0 || !held[0] || !held[1]) {

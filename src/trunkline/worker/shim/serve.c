@@ -201,7 +201,10 @@ static int obey(struct frame *frame) {
 
 static int receive(void) {
     static uint8_t block[READ];
-    ssize_t length = recv(shim.socket, block, sizeof block, 0);
+    int given;
+    ssize_t length = receive_with(shim.socket, block, sizeof block, &given);
+    if (given >= 0)
+        open_inward(given, shim.plan->inward);
     if (length < 0 && errno == EINTR)
         return GO_ON;
     if (length <= 0)
@@ -234,12 +237,23 @@ static void pass_signals(void) {
 }
 
 static bool greet(void) {
-    uint8_t body[22];
+    uint8_t hello[HEAD + 22], *body = hello + HEAD;
+    put_number(hello, sizeof hello - 4, 4);
+    hello[4] = HELLO;
+    put_number(hello + 5, shim.running.active ? shim.running.id : 0, 4);
     put_number(body, VERSION, 2);
     memcpy(body + 2, shim.boot, 16);
     put_number(body + 18, (shim.plan->own_pids ? 1 : 0) | (shim.plan->own_mounts ? 2 : 0), 4);
     forget(&shim.incoming);
-    return send_frame(shim.socket, HELLO, shim.running.active ? shim.running.id : 0, body, sizeof body);
+    int volume = shim.plan->volume ? open(shim.plan->volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (shim.plan->volume && volume < 0) {
+        perror(shim.plan->volume);
+        return false;
+    }
+    bool sent = send_with(shim.socket, hello, sizeof hello, volume);
+    if (volume >= 0)
+        close(volume);
+    return sent;
 }
 
 /* Reach the worker's socket by a short relative path, since such an address holds 108 bytes at most. */

@@ -55,6 +55,8 @@ int next_frame(struct incoming *in, struct frame *out); /* 1: one; 0: none yet; 
 void forget(struct incoming *in);
 
 bool send_frame(int socket, uint8_t kind, uint32_t id, const void *body, size_t length);
+bool send_with(int socket, const void *bytes, size_t length, int descriptor); /* -1: with none */
+ssize_t receive_with(int socket, void *bytes, size_t room, int *descriptor);   /* -1: there came none */
 bool send_told(int socket, uint8_t kind, uint32_t id, const void *body, size_t length, const char *message);
 void put_number(uint8_t *to, uint64_t value, int bytes);
 
@@ -117,12 +119,13 @@ uint64_t group_kills(void);
 uint64_t fix_tree(const char *folder, char **trees, const struct user *user, char message[MESSAGE]);
 uint64_t wipe_tree(const char *folder, char message[MESSAGE]);
 
-/* ---- relay.c: ports of the worker's, inside */
+/* ---- relay.c: ports of the worker's inside, and one of ours outside */
 
-enum { RELAYS = 8, RELAYED = 64 };
+enum { RELAYS = 8, RELAYED = 256 };
 
 struct pollfd;
 bool open_relay(const char *told); /* PORT=SOCKET */
+void open_inward(int listener, uint16_t port);
 int watch_relays(struct pollfd *polls);
 void serve_relays(const struct pollfd *polls, int count);
 
@@ -130,6 +133,8 @@ void serve_relays(const struct pollfd *polls, int count);
 
 struct plan {
     const char *address;
+    const char *volume; /* a folder to hand to the worker; NULL: none */
+    uint16_t inward;    /* the port inside for who comes to the listener that the worker hands over; 0: none */
     uint64_t patience_us;
     bool own_pids, own_mounts;
 };

@@ -134,6 +134,48 @@ static bool send_all(int socket, struct iovec *parts, int count) {
     return true;
 }
 
+/* A descriptor goes with the first of the bytes: these are few, and go in one piece. */
+bool send_with(int socket, const void *bytes, size_t length, int descriptor) {
+    struct iovec part = {(void *)bytes, length};
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } beside = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        message.msg_control = &beside;
+        message.msg_controllen = sizeof beside;
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(head), &descriptor, sizeof(int));
+    }
+    ssize_t sent;
+    do
+        sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)length;
+}
+
+/* Descriptors beyond the first are closed by the kernel: there is no room for them. */
+ssize_t receive_with(int socket, void *bytes, size_t room, int *descriptor) {
+    struct iovec part = {bytes, room};
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } beside;
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &beside, .msg_controllen = sizeof beside};
+    ssize_t length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    *descriptor = -1;
+    struct cmsghdr *head = length < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len >= CMSG_LEN(sizeof(int)))
+        memcpy(descriptor, CMSG_DATA(head), sizeof(int));
+    return length;
+}
+
 bool send_frame(int socket, uint8_t kind, uint32_t id, const void *body, size_t length) {
     uint8_t head[HEAD];
     put_number(head, length + HEAD - 4, 4);

@@ -1,12 +1,31 @@
-"""A port of this machine that leads to the one on which code listens."""
+"""A port of this machine that leads to the one on which code listens, beside us or in a container."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 
 _PIECE = 64 << 10
+
+
+class Doorway:
+    """A listening port that containers are handed: their shims lead who comes to `inner` inside."""
+
+    def __init__(self, inner: int) -> None:
+        self.inner = inner
+        self._listening: socket.socket | None = None
+
+    def open(self, host: str, outer: int) -> None:
+        """Listen on (host, outer), until the process ends. Raises OSError if the port is taken."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listening = socket.create_server((host, outer), family=family, backlog=128)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the listening socket; -1 before it is open."""
+        return self._listening.fileno() if self._listening is not None else -1
 
 
 class Forward:
