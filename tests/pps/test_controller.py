@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pps_world import World, copy, glob
 
-from trunkline.catalog.work import jobs
+from trunkline.catalog.work import instructions
 from trunkline.errors import ResourceExhausted
 from trunkline.model.jobs import JobState
 from trunkline.pfs.finisher import Finisher
@@ -62,7 +62,7 @@ def test_threads_look_only_when_something_of_theirs_has_happened(world: World, m
         catalog.transact(lambda tx: tx.emit(machine.WORK_TOPIC, {"job": 1}))
         while len(looks) < before + controller.HANDS:
             catalog.wake.wait(catalog.wake.seq, 0.01)
-        assert {looks[-1], looks[-2]} == {jobs.list_instructions}
+        assert {looks[-1], looks[-2]} == {instructions.list_all}
     finally:
         world.controller.stop()
         catalog.wake.set(catalog.wake.seq + 1)

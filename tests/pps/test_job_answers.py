@@ -8,7 +8,7 @@ import pytest
 from pps_world import Failed, Worker, World, copy, cross, glob
 
 from trunkline.catalog.collection.filesets import held_by
-from trunkline.catalog.work import jobs as job_rows
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.names import MASTER, Pipeline
@@ -304,7 +304,7 @@ def test_what_a_job_held_is_let_go_when_it_is_over(world: World) -> None:
     seq = world.row(world.last("edges").job).seq
     assert world.files.catalog.read(lambda tx: held_by(tx, JOB_HOLDER, str(seq))) == []
     assert len(world.files.catalog.read(lambda tx: held_by(tx, TABLE_HOLDER, str(seq)))) == 1
-    assert world.files.catalog.read(job_rows.list_instructions) == []
+    assert world.files.catalog.read(instruction_rows.list_all) == []
 
 
 def test_a_job_says_which_pipelines_keep_the_workers_busy(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
 
 from trunkline.ambient import Micros
-from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine import Fixed, Tx, given, some
 from trunkline.catalog.tables_pfs import branch_provenance, branches, commits, repos
 from trunkline.model.infos import Trigger
 from trunkline.model.names import USER_REPO, Branch, Repo
@@ -35,24 +35,44 @@ _COLUMNS = (branches, repos.c.project, repos.c.name.label("repo_name"), repos.c.
 _JOINED = branches.join(repos, repos.c.id == branches.c.repo)
 
 
+_ALL = select(*_COLUMNS).select_from(_JOINED)
+_INSERT = Fixed(insert(branches).returning(branches.c.id))
+_FIND = Fixed(
+    _ALL.where(
+        repos.c.project == given("project"),
+        repos.c.name == given("repo"),
+        repos.c.type == given("type"),
+        branches.c.name == given("name"),
+    )
+)
+_SOME = Fixed(_ALL.where(branches.c.id.in_(some("keys"))))
+_WITH_HEAD = Fixed(_ALL.where(branches.c.head == given("head")))
+_TRIGGERED = Fixed(
+    _ALL.where(branches.c.repo == given("repo"), branches.c.trigger_source == given("source")).order_by(branches.c.id)
+)
+_CHANGE = Fixed(update(branches).where(branches.c.id == given("at")))
+_DERIVE = Fixed(insert(branch_provenance))
+_DERIVE_NO_MORE = Fixed(delete(branch_provenance).where(branch_provenance.c.branch == given("at")))
+_EDGES = Fixed(
+    select(branch_provenance.c.branch, branch_provenance.c.upstream, branch_provenance.c.never).order_by(
+        branch_provenance.c.branch, branch_provenance.c.position
+    )
+)
+
+
 def insert_branch(tx: Tx, repo_key: int, name: str, head: int, created_by: str = "") -> int:
     """Add a branch; its key."""
     values = {"repo": repo_key, "name": name, "head": head, "created_us": tx.now_us, "updated_us": tx.now_us}
-    query = insert(branches).values(**values, created_by=created_by).returning(branches.c.id)
-    return int(tx.execute(query).one()[0])
+    return int(tx.execute(_INSERT, {**values, "created_by": created_by}).one()[0])
 
 
 def find_branch(tx: Tx, branch: Branch) -> BranchRow | None:
     """One branch."""
-    where = and_(
-        repos.c.project == branch.repo.project,
-        repos.c.name == branch.repo.name,
-        repos.c.type == branch.repo.type,
-        branches.c.name == branch.name,
-    )
+    repo = branch.repo
+    values = {"project": repo.project, "repo": repo.name, "type": repo.type, "name": branch.name}
 
     def look() -> BranchRow | None:
-        row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+        row = tx.execute(_FIND, values).first()
         return _branch(row) if row else None
 
     return tx.row((branches, repos), branch, look)
@@ -63,8 +83,7 @@ def get_branches(tx: Tx, keys: Iterable[int]) -> dict[int, BranchRow]:
     found: dict[int, BranchRow] = {}
     wanted = sorted(set(keys))
     for start in range(0, len(wanted), 500):
-        page = wanted[start : start + 500]
-        rows = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(branches.c.id.in_(page))).all()
+        rows = tx.execute(_SOME, {"keys": wanted[start : start + 500]}).all()
         found.update((row.id, _branch(row)) for row in rows)
     return found
 
@@ -84,13 +103,12 @@ def user_branches(tx: Tx) -> list[tuple[Branch, Micros]]:
 
 def branches_with_head(tx: Tx, head: int) -> list[BranchRow]:
     """Branches whose head is that commit."""
-    query = select(*_COLUMNS).select_from(_JOINED).where(branches.c.head == head)
-    return [_branch(row) for row in tx.execute(query).all()]
+    return [_branch(row) for row in tx.execute(_WITH_HEAD, {"head": head}).all()]
 
 
 def set_head(tx: Tx, key: int, head: int) -> None:
     """Move a branch."""
-    tx.execute(update(branches).where(branches.c.id == key).values(head=head, updated_us=tx.now_us))
+    tx.execute(_CHANGE, {"at": key, "head": head, "updated_us": tx.now_us})
 
 
 def set_trigger(tx: Tx, key: int, trigger: Trigger | None, due_us: Micros | None = None) -> None:
@@ -106,9 +124,7 @@ def set_trigger(tx: Tx, key: int, trigger: Trigger | None, due_us: Micros | None
 
 def triggered_by(tx: Tx, repo_key: int, source: str) -> list[BranchRow]:
     """Branches of a repo whose trigger follows the branch `source`, in order of creation."""
-    where = and_(branches.c.repo == repo_key, branches.c.trigger_source == source)
-    query = select(*_COLUMNS).select_from(_JOINED).where(where).order_by(branches.c.id)
-    return [_branch(row) for row in tx.execute(query).all()]
+    return [_branch(row) for row in tx.execute(_TRIGGERED, {"repo": repo_key, "source": source}).all()]
 
 
 def due_triggers(tx: Tx, until_us: Micros, limit: int) -> list[tuple[int, Micros]]:
@@ -138,13 +154,13 @@ def delete_branch(tx: Tx, key: int) -> None:
 
 def set_provenance(tx: Tx, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
     """Replace a branch's direct provenance. upstream: (branch key, whether its commits alone start nothing)."""
-    tx.execute(delete(branch_provenance).where(branch_provenance.c.branch == key))
+    tx.execute(_DERIVE_NO_MORE, {"at": key})
     rows = [
         {"branch": key, "upstream": up, "position": position, "never": never}
         for position, (up, never) in enumerate(upstream)
     ]
     if rows:
-        tx.execute(insert(branch_provenance), rows)
+        tx.execute(_DERIVE, rows)
 
 
 def direct_provenance(tx: Tx, key: int) -> list[int]:
@@ -165,9 +181,7 @@ class Edge:
 
 def all_edges(tx: Tx) -> list[Edge]:
     """The whole graph of direct provenance, in order of branch and position."""
-    order = (branch_provenance.c.branch, branch_provenance.c.position)
-    query = select(branch_provenance.c.branch, branch_provenance.c.upstream, branch_provenance.c.never)
-    return [Edge(*row) for row in tx.execute(query.order_by(*order)).all()]
+    return [Edge(*row) for row in tx.execute(_EDGES).all()]
 
 
 def has_dependents(tx: Tx, repo_key: int) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Row, Table, and_, case, delete, exists, func, insert, select, update
 
 from trunkline.ambient import Micros
-from trunkline.catalog.engine import AnyRow, Tx
-from trunkline.catalog.tables_pfs import branches, commit_layers, commit_provenance, commit_runs, commits, repos
+from trunkline.catalog.engine import AnyRow, Fixed, Tx, given, some
+from trunkline.catalog.tables_pfs import commit_layers, commit_provenance, commit_runs, commits, repos
 from trunkline.model.infos import CommitState, Origin
 from trunkline.model.names import Commit, Repo
 
@@ -59,6 +59,78 @@ _COLUMNS = (commits, repos.c.project, repos.c.name.label("repo_name"), repos.c.t
 _JOINED = commits.join(repos, repos.c.id == commits.c.repo)
 
 
+_ALL = select(*_COLUMNS).select_from(_JOINED)
+_SEQ = commits.c.seq == given("at")
+_INSERT = Fixed(insert(commits).returning(commits.c.seq))
+_DERIVE = Fixed(insert(commit_provenance))
+_DERIVE_NO_MORE = Fixed(delete(commit_provenance).where(commit_provenance.c.commit_seq == given("at")))
+_UNFINISHED = Fixed(
+    select(func.count())
+    .select_from(commits)
+    .where(commits.c.seq.in_(some("seqs")), commits.c.state != CommitState.FINISHED.value)
+)
+_NEXT_VERSION = {"version": commits.c.version + 1}
+_CHANGE = Fixed(update(commits).where(_SEQ))
+_CHANGE_VERSION = Fixed(update(commits).where(_SEQ).values(_NEXT_VERSION))
+_FIND = Fixed(
+    _ALL.where(
+        commits.c.id == given("id"),
+        repos.c.project == given("project"),
+        repos.c.name == given("name"),
+        repos.c.type == given("type"),
+    )
+)
+_ONE = Fixed(_ALL.where(_SEQ))
+_SOME = Fixed(_ALL.where(commits.c.seq.in_(some("seqs"))))
+_CHILDREN = Fixed(
+    select(commits.c.parent, commits.c.seq).where(commits.c.parent.in_(some("seqs"))).order_by(commits.c.seq)
+)
+_UP, _DOWN = commit_provenance.c.upstream, commit_provenance.c.commit_seq
+_UPSTREAM = Fixed(select(_DOWN, _UP).where(_DOWN.in_(some("seqs"))).order_by(_UP))
+_DOWNSTREAM = Fixed(select(_UP, _DOWN).where(_UP.in_(some("seqs"))).order_by(_DOWN))
+_BELOW = commits.c.seq.in_(select(_DOWN).where(given("at") == _UP))
+_ONE_INPUT_LESS = Fixed(update(commits).where(_BELOW).values(open_inputs=commits.c.open_inputs - 1))
+_READY = Fixed(
+    update(commits)
+    .where(_BELOW, commits.c.open_inputs == 0, commits.c.state == CommitState.STARTED.value)
+    .values(state=CommitState.READY.value)
+    .returning(commits.c.seq)
+)
+_FINISHED = Fixed(
+    update(commits)
+    .where(_SEQ)
+    .values(**_NEXT_VERSION, finished_us=func.coalesce(commits.c.elsewhere_us, given("now_us")))
+)
+_GROW = Fixed(
+    update(commits)
+    .where(_SEQ)
+    .values(**_NEXT_VERSION, size_upper_bytes=commits.c.size_upper_bytes + given("added_bytes"))
+)
+
+
+def _next_finishing() -> Fixed:
+    base = commits.alias("base")
+    ground = case((commits.c.base_fixed, commits.c.base), else_=commits.c.parent)
+    unfinished = and_(base.c.seq == ground, base.c.state != CommitState.FINISHED.value)
+    closed = and_(commits.c.state == CommitState.FINISHING.value, commits.c.seq > given("after"))
+    return Fixed(_ALL.where(closed, ~exists().where(unfinished)).order_by(commits.c.seq).limit(given("most")))
+
+
+_NEXT_FINISHING = _next_finishing()
+
+
+def _filesets(table: Table) -> tuple[Fixed, Fixed, Fixed]:
+    """Those of a commit in order; the statements that add and remove them."""
+    mine = table.c.commit_seq == given("of")
+    listed = select(table.c.fileset).where(mine).order_by(table.c.position)
+    return Fixed(listed), Fixed(insert(table)), Fixed(delete(table).where(mine))
+
+
+_LAYERS, _LAY, _LIFT = _filesets(commit_layers)
+_TOP = Fixed(select(func.max(commit_layers.c.position)).where(commit_layers.c.commit_seq == given("of")))
+_RUNS, _ADD_RUNS, _NO_RUNS = _filesets(commit_runs)
+
+
 def insert_commit(
     tx: Tx,
     repo_key: int,
@@ -86,7 +158,7 @@ def insert_commit(
         "description": description,
         "size_upper_bytes": size_upper_bytes,
     }
-    seq = int(tx.execute(insert(commits).values(**values).returning(commits.c.seq)).one()[0])
+    seq = int(tx.execute(_INSERT, values).one()[0])
     add_provenance(tx, seq, upstream)
     return seq
 
@@ -95,46 +167,39 @@ def add_provenance(tx: Tx, seq: int, upstream: Sequence[int]) -> None:
     """Write down what a new commit is derived from."""
     rows = [{"commit_seq": seq, "upstream": up} for up in dict.fromkeys(upstream)]
     if rows:
-        tx.execute(insert(commit_provenance), rows)
+        tx.execute(_DERIVE, rows)
 
 
 def replace_provenance(tx: Tx, seq: int, upstream: Sequence[int]) -> None:
     """Change what an open commit is derived from, and with it whether it is READY."""
-    tx.execute(delete(commit_provenance).where(commit_provenance.c.commit_seq == seq))
+    tx.execute(_DERIVE_NO_MORE, {"at": seq})
     add_provenance(tx, seq, upstream)
     unfinished = _unfinished(tx, upstream)
     state = CommitState.STARTED if unfinished else CommitState.READY
-    values = {"open_inputs": unfinished, "state": state.value, "version": commits.c.version + 1}
-    tx.execute(update(commits).where(commits.c.seq == seq).values(**values))
+    tx.execute(_CHANGE_VERSION, {"at": seq, "open_inputs": unfinished, "state": state.value})
 
 
 def _unfinished(tx: Tx, seqs: Sequence[int]) -> int:
     if not seqs:
         return 0
-    where = and_(commits.c.seq.in_(set(seqs)), commits.c.state != CommitState.FINISHED.value)
-    return int(tx.execute(select(func.count()).select_from(commits).where(where)).one()[0])
+    return int(tx.execute(_UNFINISHED, {"seqs": sorted(set(seqs))}).one()[0])
 
 
 def find_commit(tx: Tx, commit: Commit) -> CommitRow | None:
     """One commit by repo and id."""
     repo = commit.repo
-    where = and_(
-        commits.c.id == commit.id,
-        repos.c.project == repo.project,
-        repos.c.name == repo.name,
-        repos.c.type == repo.type,
-    )
-    return _one(tx, commit, where)
+    values = {"id": commit.id, "project": repo.project, "name": repo.name, "type": repo.type}
+    return _one(tx, commit, _FIND, values)
 
 
 def get_commit(tx: Tx, seq: int) -> CommitRow | None:
     """One commit by seq."""
-    return _one(tx, seq, commits.c.seq == seq)
+    return _one(tx, seq, _ONE, {"at": seq})
 
 
-def _one(tx: Tx, key: Commit | int, where: ColumnElement[bool]) -> CommitRow | None:
+def _one(tx: Tx, key: Commit | int, query: Fixed, values: Mapping[str, Any]) -> CommitRow | None:
     def look() -> CommitRow | None:
-        row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+        row = tx.execute(query, values).first()
         return _commit(row) if row else None
 
     return tx.row((commits, repos), key, look)
@@ -145,8 +210,7 @@ def get_commits(tx: Tx, seqs: Iterable[int]) -> dict[int, CommitRow]:
     found: dict[int, CommitRow] = {}
     wanted = sorted(set(seqs))
     for start in range(0, len(wanted), 500):
-        page = wanted[start : start + 500]
-        rows = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(commits.c.seq.in_(page))).all()
+        rows = tx.execute(_SOME, {"seqs": wanted[start : start + 500]}).all()
         found.update((row.seq, _commit(row)) for row in rows)
     return found
 
@@ -201,23 +265,17 @@ def all_commits(tx: Tx, above: int, limit: int) -> list[CommitRow]:
 
 def children(tx: Tx, seqs: Iterable[int]) -> dict[int, list[int]]:
     """Child seqs of each commit, oldest first; commits without children are absent."""
-    wanted = sorted(set(seqs))
-    query = select(commits.c.parent, commits.c.seq).where(commits.c.parent.in_(wanted)).order_by(commits.c.seq)
-    return _grouped(tx.execute(query).all())
+    return _grouped(tx.execute(_CHILDREN, {"seqs": sorted(set(seqs))}).all())
 
 
 def upstream_of(tx: Tx, seqs: Iterable[int]) -> dict[int, list[int]]:
     """Direct provenance of each commit; commits without any are absent."""
-    where = commit_provenance.c.commit_seq.in_(sorted(set(seqs)))
-    query = select(commit_provenance.c.commit_seq, commit_provenance.c.upstream).where(where)
-    return _grouped(tx.execute(query.order_by(commit_provenance.c.upstream)).all())
+    return _grouped(tx.execute(_UPSTREAM, {"seqs": sorted(set(seqs))}).all())
 
 
 def downstream_of(tx: Tx, seqs: Iterable[int]) -> dict[int, list[int]]:
     """Direct subvenance of each commit; commits without any are absent."""
-    where = commit_provenance.c.upstream.in_(sorted(set(seqs)))
-    query = select(commit_provenance.c.upstream, commit_provenance.c.commit_seq).where(where)
-    return _grouped(tx.execute(query.order_by(commit_provenance.c.commit_seq)).all())
+    return _grouped(tx.execute(_DOWNSTREAM, {"seqs": sorted(set(seqs))}).all())
 
 
 def _grouped(rows: Sequence[AnyRow]) -> dict[int, list[int]]:
@@ -230,144 +288,83 @@ def _grouped(rows: Sequence[AnyRow]) -> dict[int, list[int]]:
 def set_finishing(tx: Tx, seq: int, *, error: str, description: str) -> None:
     """Close a commit to writes. Empty texts leave what is there."""
     values: dict[str, object] = {"state": CommitState.FINISHING.value, "finishing_us": tx.now_us}
-    values |= {"version": commits.c.version + 1, "updated_us": tx.now_us}
+    values |= {"at": seq, "updated_us": tx.now_us}
     if error:
         values["error"] = error
     if description:
         values["description"] = description
-    tx.execute(update(commits).where(commits.c.seq == seq).values(**values))
+    tx.execute(_CHANGE_VERSION, values)
 
 
 def fix_base(tx: Tx, seq: int, base: int | None) -> None:
     """Say whose content a commit's diff changes."""
-    tx.execute(update(commits).where(commits.c.seq == seq).values(base=base, base_fixed=True))
+    tx.execute(_CHANGE, {"at": seq, "base": base, "base_fixed": True})
 
 
 def set_finished(tx: Tx, seq: int, *, error: str, size_bytes: int, files: int) -> None:
     """Fix a commit's content."""
     values = {
         "state": CommitState.FINISHED.value,
-        "finished_us": func.coalesce(commits.c.elsewhere_us, tx.now_us),
+        "at": seq,
+        "now_us": tx.now_us,
         "updated_us": tx.now_us,
         "error": error,
         "size_bytes": size_bytes,
         "size_upper_bytes": size_bytes,
         "files": files,
-        "version": commits.c.version + 1,
     }
-    tx.execute(update(commits).where(commits.c.seq == seq).values(**values))
+    tx.execute(_FINISHED, values)
 
 
 def input_finished(tx: Tx, seq: int) -> list[int]:
     """Tell the direct subvenance of a commit that it is finished; the seqs that became READY by it."""
-    down = select(commit_provenance.c.commit_seq).where(commit_provenance.c.upstream == seq)
-    tx.execute(update(commits).where(commits.c.seq.in_(down)).values(open_inputs=commits.c.open_inputs - 1))
-    ready = and_(commits.c.seq.in_(down), commits.c.open_inputs == 0, commits.c.state == CommitState.STARTED.value)
-    query = update(commits).where(ready).values(state=CommitState.READY.value).returning(commits.c.seq)
-    return sorted(row[0] for row in tx.execute(query).all())
+    tx.execute(_ONE_INPUT_LESS, {"at": seq})
+    return sorted(tx.execute(_READY, {"at": seq}).scalars())
 
 
 def next_finishing(tx: Tx, after: int, limit: int) -> list[CommitRow]:
     """Commits that wait to be finished and whose base is finished (the parent, where none was fixed), by seq."""
-    base = commits.alias("base")
-    ground = case((commits.c.base_fixed, commits.c.base), else_=commits.c.parent)
-    unfinished = and_(base.c.seq == ground, base.c.state != CommitState.FINISHED.value)
-    where = and_(commits.c.state == CommitState.FINISHING.value, commits.c.seq > after, ~exists().where(unfinished))
-    query = select(*_COLUMNS).select_from(_JOINED).where(where).order_by(commits.c.seq).limit(limit)
-    return [_commit(row) for row in tx.execute(query).all()]
+    return [_commit(row) for row in tx.execute(_NEXT_FINISHING, {"after": after, "most": limit}).all()]
 
 
 def grow(tx: Tx, seq: int, bytes_added: int) -> None:
     """Raise the upper bound of a commit's size."""
-    values = {"size_upper_bytes": commits.c.size_upper_bytes + bytes_added, "version": commits.c.version + 1}
-    tx.execute(update(commits).where(commits.c.seq == seq).values(**values))
+    tx.execute(_GROW, {"at": seq, "added_bytes": bytes_added})
 
 
 def layers(tx: Tx, seq: int) -> list[str]:
     """File sets of a commit's diff, oldest first."""
-    query = select(commit_layers.c.fileset).where(commit_layers.c.commit_seq == seq).order_by(commit_layers.c.position)
-    return [row[0] for row in tx.execute(query).all()]
+    return tx.execute(_LAYERS, {"of": seq}).scalars()
 
 
 def append_layers(tx: Tx, seq: int, filesets: Sequence[str]) -> None:
     """Put file sets on top of a commit's diff."""
-    highest = select(func.max(commit_layers.c.position)).where(commit_layers.c.commit_seq == seq)
-    last = tx.execute(highest).one()[0]
-    start = 0 if last is None else last + 1
-    for position, fileset in enumerate(filesets, start):
-        tx.execute(insert(commit_layers).values(commit_seq=seq, position=position, fileset=fileset))
+    if filesets:
+        last = tx.execute(_TOP, {"of": seq}).scalar()
+        _place(tx, _LAY, seq, filesets, 0 if last is None else last + 1)
 
 
 def replace_layers(tx: Tx, seq: int, filesets: Sequence[str]) -> None:
     """Set a commit's diff."""
-    tx.execute(delete(commit_layers).where(commit_layers.c.commit_seq == seq))
-    append_layers(tx, seq, filesets)
+    tx.execute(_LIFT, {"of": seq})
+    _place(tx, _LAY, seq, filesets)
+
+
+def _place(tx: Tx, into: Fixed, seq: int, filesets: Sequence[str], start: int = 0) -> None:
+    rows = [{"commit_seq": seq, "position": at, "fileset": fileset} for at, fileset in enumerate(filesets, start)]
+    if rows:
+        tx.execute(into, rows)
 
 
 def runs(tx: Tx, seq: int) -> list[str]:
     """File sets that make up a finished commit's content, oldest first."""
-    query = select(commit_runs.c.fileset).where(commit_runs.c.commit_seq == seq).order_by(commit_runs.c.position)
-    return [row[0] for row in tx.execute(query).all()]
-
-
-def heads_of_many_runs(tx: Tx, limit: int) -> list[int]:
-    """Heads of branches, and parents of heads, that have more than `limit` runs."""
-    heads = select(branches.c.head)
-    near = heads.union(select(commits.c.parent).where(commits.c.seq.in_(heads), commits.c.parent.is_not(None)))
-    where = commit_runs.c.position == limit, commit_runs.c.commit_seq.in_(near)
-    return list(tx.execute(select(commit_runs.c.commit_seq).where(*where).order_by("commit_seq")).scalars())
+    return tx.execute(_RUNS, {"of": seq}).scalars()
 
 
 def set_runs(tx: Tx, seq: int, filesets: Sequence[str]) -> None:
     """Set the runs of a finished commit."""
-    tx.execute(delete(commit_runs).where(commit_runs.c.commit_seq == seq))
-    for position, fileset in enumerate(filesets):
-        tx.execute(insert(commit_runs).values(commit_seq=seq, position=position, fileset=fileset))
-
-
-def ancestor(tx: Tx, seq: int, steps: int) -> int | None:
-    """Seq of the commit `steps` parents back; None past the root."""
-    first = select(commits.c.seq, commits.c.parent, literal(0).label("depth")).where(commits.c.seq == seq)
-    chain = first.cte(recursive=True)
-    older = select(commits.c.seq, commits.c.parent, chain.c.depth + 1)
-    chain = chain.union_all(older.where(commits.c.seq == chain.c.parent, chain.c.depth < steps))
-    row = tx.execute(select(chain.c.seq).where(chain.c.depth == steps)).first()
-    return int(row[0]) if row else None
-
-
-def line(tx: Tx, seq: int, limit: int) -> list[CommitRow]:
-    """A commit and its ancestors, newest first, at most `limit` of them."""
-    chain = select(commits.c.seq, commits.c.parent, literal(1).label("depth")).where(commits.c.seq == seq)
-    chain_rows = chain.cte(recursive=True)
-    older = select(commits.c.seq, commits.c.parent, chain_rows.c.depth + 1)
-    older = older.where(commits.c.seq == chain_rows.c.parent, chain_rows.c.depth < limit)
-    chain_rows = chain_rows.union_all(older)
-    seqs = [row[0] for row in tx.execute(select(chain_rows.c.seq).order_by(chain_rows.c.depth)).all()]
-    rows = get_commits(tx, seqs)
-    return [rows[found] for found in seqs]
-
-
-def count_since(tx: Tx, seq: int, stop: int, most: int) -> int:
-    """How many commits there are from one back to its ancestor `stop`, exclusive, or to the root; `most` at most.
-
-    An empty root that the system made is not counted.
-    """
-    place = (commits.c.seq, commits.c.parent, commits.c.origin, commits.c.files)
-    chain = select(*place, literal(1).label("depth")).where(commits.c.seq == seq, commits.c.seq != stop)
-    rows = chain.cte(recursive=True)
-    older = select(*place, rows.c.depth + 1).where(
-        commits.c.seq == rows.c.parent, commits.c.seq != stop, rows.c.depth < most
-    )
-    rows = rows.union_all(older)
-    root = and_(rows.c.parent.is_(None), rows.c.origin == Origin.AUTO.value, func.coalesce(rows.c.files, 0) == 0)
-    return int(tx.execute(select(func.count()).select_from(rows).where(~root)).one()[0])
-
-
-def generation(tx: Tx, seq: int) -> int:
-    """How many ancestors a commit has."""
-    chain = select(commits.c.seq, commits.c.parent).where(commits.c.seq == seq).cte(recursive=True)
-    chain = chain.union_all(select(commits.c.seq, commits.c.parent).where(commits.c.seq == chain.c.parent))
-    return int(tx.execute(select(func.count()).select_from(chain)).one()[0]) - 1
+    tx.execute(_NO_RUNS, {"of": seq})
+    _place(tx, _ADD_RUNS, seq, filesets)
 
 
 def _commit(row: Row[Any]) -> CommitRow:

@@ -1,15 +1,69 @@
-"""Queries for taking commits out of history: who stands on them, and how those are set on other ground."""
+"""Queries on history: lines of ancestors; and, for taking commits out of it, who stands on them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, literal, or_, select, update
 
+from trunkline.catalog.commits import CommitRow, get_commits
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.engine.tx import slices
 from trunkline.catalog.tables_pfs import branches, commit_layers, commit_provenance, commit_runs, commits, repos
-from trunkline.model.infos import CommitState
+from trunkline.model.infos import CommitState, Origin
+
+
+def ancestor(tx: Tx, seq: int, steps: int) -> int | None:
+    """Seq of the commit `steps` parents back; None past the root."""
+    first = select(commits.c.seq, commits.c.parent, literal(0).label("depth")).where(commits.c.seq == seq)
+    chain = first.cte(recursive=True)
+    older = select(commits.c.seq, commits.c.parent, chain.c.depth + 1)
+    chain = chain.union_all(older.where(commits.c.seq == chain.c.parent, chain.c.depth < steps))
+    row = tx.execute(select(chain.c.seq).where(chain.c.depth == steps)).first()
+    return int(row[0]) if row else None
+
+
+def line(tx: Tx, seq: int, limit: int) -> list[CommitRow]:
+    """A commit and its ancestors, newest first, at most `limit` of them."""
+    chain = select(commits.c.seq, commits.c.parent, literal(1).label("depth")).where(commits.c.seq == seq)
+    chain_rows = chain.cte(recursive=True)
+    older = select(commits.c.seq, commits.c.parent, chain_rows.c.depth + 1)
+    older = older.where(commits.c.seq == chain_rows.c.parent, chain_rows.c.depth < limit)
+    chain_rows = chain_rows.union_all(older)
+    seqs = [row[0] for row in tx.execute(select(chain_rows.c.seq).order_by(chain_rows.c.depth)).all()]
+    rows = get_commits(tx, seqs)
+    return [rows[found] for found in seqs]
+
+
+def count_since(tx: Tx, seq: int, stop: int, most: int) -> int:
+    """How many commits there are from one back to its ancestor `stop`, exclusive, or to the root; `most` at most.
+
+    An empty root that the system made is not counted.
+    """
+    place = (commits.c.seq, commits.c.parent, commits.c.origin, commits.c.files)
+    chain = select(*place, literal(1).label("depth")).where(commits.c.seq == seq, commits.c.seq != stop)
+    rows = chain.cte(recursive=True)
+    older = select(*place, rows.c.depth + 1).where(
+        commits.c.seq == rows.c.parent, commits.c.seq != stop, rows.c.depth < most
+    )
+    rows = rows.union_all(older)
+    root = and_(rows.c.parent.is_(None), rows.c.origin == Origin.AUTO.value, func.coalesce(rows.c.files, 0) == 0)
+    return int(tx.execute(select(func.count()).select_from(rows).where(~root)).one()[0])
+
+
+def generation(tx: Tx, seq: int) -> int:
+    """How many ancestors a commit has."""
+    chain = select(commits.c.seq, commits.c.parent).where(commits.c.seq == seq).cte(recursive=True)
+    chain = chain.union_all(select(commits.c.seq, commits.c.parent).where(commits.c.seq == chain.c.parent))
+    return int(tx.execute(select(func.count()).select_from(chain)).one()[0]) - 1
+
+
+def heads_of_many_runs(tx: Tx, limit: int) -> list[int]:
+    """Heads of branches, and parents of heads, that have more than `limit` runs."""
+    heads = select(branches.c.head)
+    near = heads.union(select(commits.c.parent).where(commits.c.seq.in_(heads), commits.c.parent.is_not(None)))
+    where = commit_runs.c.position == limit, commit_runs.c.commit_seq.in_(near)
+    return list(tx.execute(select(commit_runs.c.commit_seq).where(*where).order_by("commit_seq")).scalars())
 
 
 def subvenant(tx: Tx, seqs: Iterable[int]) -> set[int]:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from trunkline.ambient import Micros
-from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine import Fixed, Tx, given, some
 from trunkline.catalog.tables import cursors, events
 from trunkline.errors import Aborted, Internal
 
@@ -39,6 +39,16 @@ class Cursor:
     fence: int
 
 
+_AFTER = select(events).where(events.c.seq > given("after")).order_by(events.c.seq).limit(given("most"))
+_READ = Fixed(_AFTER)
+_READ_TOPICS = Fixed(_AFTER.where(events.c.topic.in_(some("topics"))))
+_ADVANCE = Fixed(
+    update(cursors).where(cursors.c.name == given("of"), cursors.c.fence == given("under")).values(position=given("to"))
+)
+_NEWEST = Fixed(select(func.max(events.c.seq), select(func.max(cursors.c.position)).scalar_subquery()))
+_OLDEST = Fixed(select(func.min(events.c.seq)))
+
+
 def open_cursor(tx: Tx, name: str) -> Cursor:
     """Take a cursor over, or start one before the oldest event there is."""
     change = update(cursors).where(cursors.c.name == name).values(fence=cursors.c.fence + 1)
@@ -52,10 +62,9 @@ def open_cursor(tx: Tx, name: str) -> Cursor:
 
 def read_after(tx: Tx, position: int, limit: int, topics: Sequence[str] = ()) -> list[Event]:
     """The first `limit` events later than `position`, in order; of some topics only, where any are named."""
-    query = select(events).where(events.c.seq > position).order_by(events.c.seq).limit(limit)
-    if topics:
-        query = query.where(events.c.topic.in_(topics))
-    return [Event(row.seq, row.topic, json.loads(row.payload), row.at_us) for row in tx.execute(query)]
+    values = {"after": position, "most": limit}
+    rows = tx.execute(_READ_TOPICS, {**values, "topics": list(topics)}) if topics else tx.execute(_READ, values)
+    return [Event(row.seq, row.topic, json.loads(row.payload), row.at_us) for row in rows]
 
 
 def follow(tx: Tx, position: int, limit: int, topics: Sequence[str] = ()) -> list[Event] | None:
@@ -70,8 +79,8 @@ def advance(tx: Tx, cursor: Cursor, position: int) -> Cursor:
     """
     if position < cursor.position:
         raise Internal(f"cursor {cursor.name} cannot go back from {cursor.position} to {position}")
-    change = update(cursors).where(cursors.c.name == cursor.name, cursors.c.fence == cursor.fence)
-    if tx.execute(change.values(position=position)).rowcount == 0:
+    values = {"of": cursor.name, "under": cursor.fence, "to": position}
+    if tx.execute(_ADVANCE, values).rowcount == 0:
         raise Aborted(f"another process reads the events of {cursor.name} now; this one stops")
     return Cursor(cursor.name, position, cursor.fence)
 
@@ -89,14 +98,13 @@ def drop_cursor(tx: Tx, name: str) -> None:
 
 def newest(tx: Tx) -> int:
     """Number of the newest event in this snapshot: state read beside it contains what all events up to it tell."""
-    retained = tx.execute(select(func.max(events.c.seq))).scalar()
-    passed = tx.execute(select(func.max(cursors.c.position))).scalar()
+    retained, passed = tx.execute(_NEWEST).one()
     return max(retained or 0, passed or 0)
 
 
 def oldest(tx: Tx) -> int:
     """Number of the oldest event that can still be read, or of the next one to come where there is none."""
-    found = tx.execute(select(func.min(events.c.seq))).scalar()
+    found = tx.execute(_OLDEST).scalar()
     return newest(tx) + 1 if found is None else int(found)
 
 

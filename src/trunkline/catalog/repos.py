@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, insert, or_, select, update
 
 from trunkline.ambient import Micros
-from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine import Fixed, Tx, given
 from trunkline.catalog.tables_pfs import projects, repos
 from trunkline.catalog.tables_pps import spec_defaults
 from trunkline.model.infos import ProjectInfo
@@ -28,6 +28,15 @@ class RepoRow:
     metadata: dict[str, str]
 
 
+_PROJECT = Fixed(select(projects).where(projects.c.name == given("name")))
+_REPO = Fixed(
+    select(repos).where(
+        repos.c.project == given("project"), repos.c.name == given("name"), repos.c.type == given("type")
+    )
+)
+_INSERT = Fixed(insert(repos).returning(repos.c.id))
+
+
 def insert_project(tx: Tx, name: str, description: str, created_by: str) -> None:
     """Add a project."""
     tx.execute(insert(projects).values(name=name, description=description, created_us=tx.now_us, created_by=created_by))
@@ -37,7 +46,7 @@ def find_project(tx: Tx, name: str) -> ProjectInfo | None:
     """One project."""
 
     def look() -> ProjectInfo | None:
-        row = tx.execute(select(projects).where(projects.c.name == name)).first()
+        row = tx.execute(_PROJECT, {"name": name}).first()
         return _project(row) if row else None
 
     return tx.row((projects,), name, look)
@@ -62,7 +71,7 @@ def delete_project(tx: Tx, name: str) -> None:
 def insert_repo(tx: Tx, repo: Repo, description: str) -> RepoRow:
     """Add a repo."""
     values = {"project": repo.project, "name": repo.name, "type": repo.type, "description": description}
-    key = tx.execute(insert(repos).values(**values, created_us=tx.now_us).returning(repos.c.id)).one()
+    key = tx.execute(_INSERT, {**values, "created_us": tx.now_us}).one()
     return RepoRow(key[0], repo, description, tx.now_us, {})
 
 
@@ -70,8 +79,7 @@ def find_repo(tx: Tx, repo: Repo) -> RepoRow | None:
     """One repo."""
 
     def look() -> RepoRow | None:
-        where = and_(repos.c.project == repo.project, repos.c.name == repo.name, repos.c.type == repo.type)
-        row = tx.execute(select(repos).where(where)).first()
+        row = tx.execute(_REPO, {"project": repo.project, "name": repo.name, "type": repo.type}).first()
         return _repo(row) if row else None
 
     return tx.row((repos,), repo, look)

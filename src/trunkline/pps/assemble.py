@@ -18,10 +18,12 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ReportRow
-from trunkline.catalog.work.jobs import InstructionRow, JobRow
+from trunkline.catalog.work.instructions import InstructionRow
+from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted
 from trunkline.model.datums import code_digest
 from trunkline.model.jobs import JobState
@@ -91,7 +93,7 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
         saved = tables.save(session, table)
 
         def work(tx: Tx) -> None:
-            job_rows.strike_instruction(tx, do.serial)
+            instruction_rows.strike(tx, do.serial)
             now = job_rows.get_job(tx, do.job)
             if now is None or not fits(core_of(now), event):
                 return
@@ -101,7 +103,7 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
             _put_away(tx, session, now, saved)
             feed(tx, do.job, event)
             # Closed at once: the layers are true only of the base that they were made for, and now it is still there.
-            following = job_rows.find_instruction(tx, do.job, Work.FINISH.value)
+            following = instruction_rows.find(tx, do.job, Work.FINISH.value)
             if following is not None:
                 _close(tx, following)
 
@@ -172,7 +174,7 @@ def _put_away(tx: Tx, session: Session, job: JobRow, saved: Sequence[Sealed]) ->
 
 def _close(tx: Tx, do: InstructionRow) -> None:
     """Close output and meta commit; the finisher's event ends the job."""
-    job_rows.strike_instruction(tx, do.serial)
+    instruction_rows.strike(tx, do.serial)
     job = job_rows.get_job(tx, do.job)
     if job is None:
         return

@@ -14,8 +14,9 @@ from functools import partial
 
 from trunkline.catalog import outbox
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
-from trunkline.catalog.work.jobs import InstructionRow
+from trunkline.catalog.work.instructions import InstructionRow
 from trunkline.errors import TrunklineError
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import COMMIT_TOPIC
@@ -154,7 +155,7 @@ class Controller:
     def _take(self, sends: bool) -> InstructionRow | float:
         with self._lock:
             now_us, pauses = self._files.ambient.now_us(), [IDLE_S]
-            for one in self._files.catalog.read(job_rows.list_instructions):
+            for one in self._files.catalog.read(instruction_rows.list_all):
                 key = (one.job, one.work == Work.EGRESS.value)
                 if key[1] is not sends or key in self._busy:  # what is in hand needs nobody to wake up for it
                     continue
@@ -229,7 +230,7 @@ def _out_of_time(tx: Tx, seq: int) -> None:
 
 
 def _failed(tx: Tx, one: InstructionRow, why: str) -> None:
-    job_rows.strike_instruction(tx, one.serial)
+    instruction_rows.strike(tx, one.serial)
     machine.feed(tx, one.job, ev.WorkFailed(one.gen, Work(one.work), why))
 
 

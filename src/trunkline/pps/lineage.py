@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history as history_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import jobs as job_rows
@@ -123,7 +124,7 @@ def older_jobs(tx: Tx, row: JobRow, *, leap: bool = False) -> Iterator[JobRow]:
     start: int | None = row.output_commit
     limit = FIRST_PAGE
     while start is not None:
-        line = commit_rows.line(tx, start, limit)
+        line = history_rows.line(tx, start, limit)
         start, limit = line[-1].parent if len(line) == limit else None, PAGE
         jobs = job_rows.by_commits(tx, [commit.seq for commit in line])
         for commit in line:

@@ -17,6 +17,7 @@ from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import logs as log_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
@@ -140,7 +141,7 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
         pipeline_rows.idle(tx, row.pipeline)
         _hasten(tx, row.pipeline)
     if after.gen != before.gen:
-        job_rows.strike_older(tx, row.seq, after.gen)
+        instruction_rows.strike_older(tx, row.seq, after.gen)
     if remark := _remark(before, after):
         logs.say(tx, row.pipeline, row.seq, remark)
     _tell(tx, row.seq, row.pipeline, row.job.id, after)
@@ -148,7 +149,7 @@ def _save(tx: Tx, row: JobRow, before: JobCore, after: JobCore) -> None:
 
 def _hasten(tx: Tx, pipeline: int) -> None:
     """A job is over: those that are not to send before it need not wait."""
-    if job_rows.hasten(tx, pipeline, Work.EGRESS.value):
+    if instruction_rows.hasten(tx, pipeline, Work.EGRESS.value):
         tx.emit(PUSH_TOPIC, {"pipeline": pipeline})
 
 
@@ -200,7 +201,7 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
             return [(child, ev.BaseEnded(row.seq, ending)) for child in job_rows.waiting_for(tx, row.seq)]
         case Do(work, gen, base, error, delay_s):
             not_before = tx.now_us + int(delay_s * 1e6) if delay_s else 0
-            job_rows.put_instruction(tx, row.seq, work.value, gen, base, error, not_before)
+            instruction_rows.put(tx, row.seq, work.value, gen, base, error, not_before)
             if work is Work.EGRESS:
                 tx.emit(PUSH_TOPIC, {"pipeline": row.pipeline})
             else:

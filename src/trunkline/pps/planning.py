@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
-from trunkline.catalog.work.jobs import InstructionRow, JobRow
+from trunkline.catalog.work.instructions import InstructionRow
+from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted, FailedPrecondition
 from trunkline.model import plan as plans
 from trunkline.model.datums import DatumTable
@@ -268,7 +270,7 @@ def _keep(
     sealed = tables.save(session, table)
 
     def work(tx: Tx) -> None:
-        job_rows.strike_instruction(tx, do.serial)
+        instruction_rows.strike(tx, do.serial)
         now = job_rows.get_job(tx, do.job)
         if now is None or not fits(core_of(now), event):
             return

@@ -12,9 +12,34 @@ from sqlalchemy import ColumnElement, and_, delete, insert, select, true
 
 from trunkline.catalog.collection.chunks import Key, revive
 from trunkline.catalog.collection.sessions import SESSION, require_open
+from trunkline.catalog.engine.fixed import Fixed, given, some
 from trunkline.catalog.engine.tx import Tx, slices
 from trunkline.catalog.tables import fileset_blobs, filesets, holders
 from trunkline.errors import Aborted
+
+_BODIES = Fixed(
+    select(filesets.c.id, filesets.c.body).where(
+        filesets.c.id.in_(some("ids")), select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id).exists()
+    )
+)
+_INSERT = Fixed(insert(filesets))
+_INSERT_BLOBS = Fixed(insert(fileset_blobs))
+_HOLD = Fixed(insert(holders))
+_THIS = and_(holders.c.kind == given("of"), holders.c.key == given("held_by"))
+
+
+def _held(which: ColumnElement[bool]) -> Fixed:
+    """Those of some file sets that one of these holders holds. Commits by the thousand may: they are not all read."""
+    is_held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id, which).exists()
+    # On PostgreSQL these rows must be locked, so that a file set cannot go beside us.
+    query = select(filesets.c.id).where(filesets.c.id.in_(some("ids")), is_held).with_for_update(read=True)
+    return Fixed(query)
+
+
+_HELD_BY_ANY = _held(true())
+_HELD_BY_THIS = _held(_THIS)
+_LET_GO = Fixed(delete(holders).where(holders.c.fileset_id.in_(some("ids")), _THIS))
+_DROP = Fixed(delete(holders).where(_THIS))
 
 
 class SealedRow(Protocol):
@@ -74,18 +99,17 @@ def seal(tx: Tx, gen: int, sealed: Iterable[SealedRow], hits: Sequence[Key] = ()
     if not rows:
         return
     revive(tx, hits)
-    tx.execute(insert(filesets), rows)
+    tx.execute(_INSERT, rows)
     if blobs:
-        tx.execute(insert(fileset_blobs), blobs)
-    tx.execute(insert(holders), held)
+        tx.execute(_INSERT_BLOBS, blobs)
+    tx.execute(_HOLD, held)
 
 
 def get_filesets(tx: Tx, ids: Sequence[str]) -> dict[str, bytes]:
     """The bytes of file sets that are held, by id. One that is not held is not there, even if its row still is."""
     answer: dict[str, bytes] = {}
-    is_held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id).exists()
-    for some in slices(ids):
-        for row in tx.execute(select(filesets.c.id, filesets.c.body).where(filesets.c.id.in_(some), is_held)):
+    for page in slices(ids):
+        for row in tx.execute(_BODIES, {"ids": list(page)}):
             answer[row.id] = row.body
     return answer
 
@@ -98,24 +122,20 @@ def share(tx: Tx, fileset_id: str, kind: str, key: str) -> None:
 def share_all(tx: Tx, ids: Sequence[str], kind: str, key: str) -> None:
     """Add a holder to each of some file sets. One that it holds already stays. Raises Aborted when one is not held."""
     wanted = list(dict.fromkeys(ids))
-    mine = _held_by_any(tx, wanted, and_(holders.c.kind == kind, holders.c.key == key))
+    mine = _held_by(tx, wanted, _HELD_BY_THIS, {"of": kind, "held_by": key})
     others = [fileset_id for fileset_id in wanted if fileset_id not in mine]
-    alive = _held_by_any(tx, others, true())
+    alive = _held_by(tx, others, _HELD_BY_ANY, {})
     gone = [fileset_id for fileset_id in others if fileset_id not in alive]
     if gone:
         raise Aborted(f"file set {gone[0]} was deleted while it was in use; try again")
     if others:
-        tx.execute(insert(holders), [{"fileset_id": fileset_id, "kind": kind, "key": key} for fileset_id in others])
+        tx.execute(_HOLD, [{"fileset_id": fileset_id, "kind": kind, "key": key} for fileset_id in others])
 
 
-def _held_by_any(tx: Tx, ids: Sequence[str], which: ColumnElement[bool]) -> set[str]:
-    """Those of some file sets that one of these holders holds. Commits by the thousand may: they are not all read."""
+def _held_by(tx: Tx, ids: Sequence[str], query: Fixed, which: dict[str, str]) -> set[str]:
     held: set[str] = set()
-    is_held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id, which).exists()
-    for some in slices(ids):
-        # On PostgreSQL these rows must be locked, so that a file set cannot go beside us.
-        query = select(filesets.c.id).where(filesets.c.id.in_(some), is_held).with_for_update(read=True)
-        held.update(tx.execute(query).scalars())
+    for page in slices(ids):
+        held.update(tx.execute(query, {"ids": list(page), **which}).scalars())
     return held
 
 
@@ -135,26 +155,25 @@ def adopt(tx: Tx, gen: int, ids: Sequence[str], kind: str, key: str) -> None:
     """
     require_open(tx, gen)
     share_all(tx, ids, kind, key)
-    for some in slices(ids):
-        mine = holders.c.kind == SESSION, holders.c.key == str(gen)
-        tx.execute(delete(holders).where(holders.c.fileset_id.in_(some), *mine))
+    for page in slices(ids):
+        tx.execute(_LET_GO, {"ids": list(page), "of": SESSION, "held_by": str(gen)})
 
 
 def release(tx: Tx, fileset_id: str, kind: str, key: str) -> None:
     """Take one holder from one file set. Nothing happens where it does not hold it."""
-    tx.execute(delete(holders).where(holders.c.fileset_id == fileset_id, holders.c.kind == kind, holders.c.key == key))
+    tx.execute(_LET_GO, {"ids": [fileset_id], "of": kind, "held_by": key})
 
 
 def drop_holder(tx: Tx, kind: str, key: str) -> None:
     """Take a holder from everything it holds."""
-    tx.execute(delete(holders).where(holders.c.kind == kind, holders.c.key == key))
+    tx.execute(_DROP, {"of": kind, "held_by": key})
 
 
 def holders_of(tx: Tx, ids: Sequence[str]) -> dict[str, set[tuple[str, str]]]:
     """Kind and key of every holder, by file set. One that nothing holds is absent."""
     answer: dict[str, set[tuple[str, str]]] = {}
-    for some in slices(ids):
-        for row in tx.execute(select(holders).where(holders.c.fileset_id.in_(some))):
+    for page in slices(ids):
+        for row in tx.execute(select(holders).where(holders.c.fileset_id.in_(page))):
             answer.setdefault(row.fileset_id, set()).add((row.kind, row.key))
     return answer
 

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 
+from trunkline.catalog.engine.fixed import Fixed, given, some
 from trunkline.catalog.engine.tx import Tx, slices
 from trunkline.catalog.tables import awaited, collector, holders, pins, sessions
 from trunkline.errors import Aborted
 
 SESSION = "session"
 """The kind of holder that a session is; its key is the session's number."""
+
+_TICK = select(collector.c.tick).scalar_subquery()
+_NEW = insert(sessions).values(kind=given("of"), open=True, opened_us=given("now_us"))
+_OPEN = Fixed(_NEW.values(renewed_tick=None).returning(sessions.c.gen))
+_OPEN_LEASED = Fixed(_NEW.values(renewed_tick=_TICK).returning(sessions.c.gen))
+# On PostgreSQL this must lock the row, so that the session cannot end beside us.
+_IS_OPEN = Fixed(select(sessions.c.open).where(sessions.c.gen == given("gen")).with_for_update(read=True))
+_END = Fixed(update(sessions).where(sessions.c.gen.in_(some("gens"))).values(open=False))
+_LET_GO = Fixed(delete(holders).where(holders.c.kind == SESSION, holders.c.key.in_(some("keys"))))
+_AWAIT_NO_MORE = Fixed(delete(awaited).where(awaited.c.gen.in_(some("gens"))))
 
 
 def open_session(tx: Tx, kind: str, *, leased: bool = False) -> int:
@@ -20,9 +31,8 @@ def open_session(tx: Tx, kind: str, *, leased: bool = False) -> int:
     leased: it is a worker's, which may vanish, and ends when it is not renewed; otherwise it ends with this process.
     Answers its number, the generation of what it uploads. A number is given once, ever.
     """
-    tick = select(collector.c.tick).scalar_subquery() if leased else None
-    row = insert(sessions).values(kind=kind, open=True, renewed_tick=tick, opened_us=tx.now_us)
-    return int(tx.execute(row.returning(sessions.c.gen)).scalar())
+    new = _OPEN_LEASED if leased else _OPEN
+    return int(tx.execute(new, {"of": kind, "now_us": tx.now_us}).scalar())
 
 
 def is_open(tx: Tx, gen: int) -> bool:
@@ -32,9 +42,7 @@ def is_open(tx: Tx, gen: int) -> bool:
 
 def require_open(tx: Tx, gen: int) -> None:
     """Raises Aborted unless the session is open. What it has found or uploaded is worth nothing any more then."""
-    # On PostgreSQL this must lock the row, so that the session cannot end beside us.
-    query = select(sessions.c.open).where(sessions.c.gen == gen).with_for_update(read=True)
-    if not tx.execute(query).scalar():
+    if not tx.execute(_IS_OPEN, {"gen": gen}).scalar():
         raise Aborted(f"write session {gen} has ended (it was closed, or not renewed in time); start the write again")
 
 
@@ -45,11 +53,10 @@ def end_session(tx: Tx, gen: int) -> None:
 
 def end_sessions(tx: Tx, gens: Sequence[int]) -> None:
     """End several sessions."""
-    for some in slices(gens):
-        keys = [str(gen) for gen in some]
-        tx.execute(update(sessions).where(sessions.c.gen.in_(some)).values(open=False))
-        tx.execute(delete(holders).where(holders.c.kind == SESSION, holders.c.key.in_(keys)))
-        tx.execute(delete(awaited).where(awaited.c.gen.in_(some)))
+    for page in map(list, slices(gens)):
+        tx.execute(_END, {"gens": page})
+        tx.execute(_LET_GO, {"keys": [str(gen) for gen in page]})
+        tx.execute(_AWAIT_NO_MORE, {"gens": page})
 
 
 def end_all(tx: Tx) -> None:
@@ -72,10 +79,10 @@ def renew(tx: Tx, gens: Sequence[int]) -> set[int]:
     """Say that these sessions live. Answers the ones that are open; the others have been ended."""
     alive: set[int] = set()
     tick = select(collector.c.tick).scalar_subquery()
-    for some in slices(gens):
-        found = select(sessions.c.gen).where(sessions.c.gen.in_(some), sessions.c.open)
+    for page in slices(gens):
+        found = select(sessions.c.gen).where(sessions.c.gen.in_(page), sessions.c.open)
         alive.update(tx.execute(found).scalars())
-        leased = sessions.c.gen.in_(some), sessions.c.open, sessions.c.renewed_tick < tick
+        leased = sessions.c.gen.in_(page), sessions.c.open, sessions.c.renewed_tick < tick
         tx.execute(update(sessions).where(*leased).values(renewed_tick=tick))
     return alive
 

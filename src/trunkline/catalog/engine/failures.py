@@ -56,6 +56,6 @@ def _told(error: BaseException, code: str) -> TrunklineError:
             "the catalog cannot be written to or read: a quota is used up, or the disk fails; "
             f"whether this request was saved is unknown ({what})"
         )
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError) or code.startswith("SQLITE_CONSTRAINT"):
         return Internal(f"a change would break a rule of the catalog ({what})")
     return Internal(f"the catalog refused a statement ({what})")

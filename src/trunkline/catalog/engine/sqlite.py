@@ -16,6 +16,8 @@ APPLICATION_ID = 0x54524E4B
 
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _BUSY_S = 5.0
+STATEMENTS = 512
+"""How many statements a connection keeps prepared: more than we have."""
 
 # Two connections that write and checkpoint at the same instant can corrupt the file in these releases of SQLite.
 _MENDED = (3, 51, 3)
@@ -62,7 +64,13 @@ def make_engine(settings: Settings) -> Engine:
 
     def connect() -> Any:
         # No isolation level: BEGIN and COMMIT are ours, the driver adds none.
-        raw = module.connect(str(settings.path), timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        raw = module.connect(
+            str(settings.path),
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
         raw.execute(f"PRAGMA synchronous = {settings.synchronous}")
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA temp_store = MEMORY")

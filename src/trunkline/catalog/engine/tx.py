@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, insert, text
+from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, func, insert, select, text
 
 from trunkline.ambient import Ambient, Micros, chance, id_from
 from trunkline.catalog.engine.failures import undecodable
+from trunkline.catalog.engine.fixed import Fixed, listened_to
+from trunkline.catalog.engine.sqlite import raw_of
 from trunkline.catalog.engine.wake import thing
 from trunkline.catalog.tables import events
 from trunkline.errors import Internal
@@ -156,7 +158,7 @@ class Tx:
         found: T | None = known[key]
         return found
 
-    def execute(self, statement: Executable | str, params: Params | None = None) -> Rows:
+    def execute(self, statement: Executable | Fixed | str, params: Params | None = None) -> Rows:
         """Run one statement. `params`: its named values, or several sets of them to run it once for each.
 
         Raises what the driver raises; let it pass, `transact` tells the caller in words.
@@ -167,10 +169,18 @@ class Tx:
         if not scope.in_transaction():
             # Going on would write outside of any transaction.
             raise Internal("the transaction was ended by an earlier error that its function kept to itself")
-        executable = text(statement) if isinstance(statement, str) else statement
+        fixed = statement if isinstance(statement, Fixed) else None
+        executable: Executable
+        if isinstance(statement, Fixed):
+            executable = statement.statement
+        else:
+            executable = text(statement) if isinstance(statement, str) else statement
         if scope.is_write:
             scope.changed(executable)
         try:
+            if fixed is not None and not listened_to(scope.connection):
+                dialect = scope.connection.dialect
+                return Rows(*fixed.run(raw_of(scope.connection), dialect, {} if params is None else params))
             result = scope.connection.execute(executable, params)
             if result.returns_rows:
                 rows = result.all()
@@ -194,14 +204,18 @@ class Tx:
             self._scope.names.add(thing(topic, payload["seq"]))
 
 
+_EMIT = Fixed(insert(events))
+_LAST = Fixed(select(func.max(events.c.seq)))
+
+
 def flush(tx: Tx) -> int | None:
     """Write the events that were emitted. Answers the number of the last one, None without any."""
     scope = tx._scope
     if not scope.events:
         return None
-    tx.execute(insert(events), scope.events)
+    tx.execute(_EMIT, scope.events)
     scope.events = []
-    return int(tx.execute("SELECT max(seq) FROM events").scalar())
+    return int(tx.execute(_LAST).scalar())
 
 
 def names_of(tx: Tx) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from trunkline.ambient import Micros
+from trunkline.catalog.engine.fixed import Fixed
 from trunkline.catalog.engine.tx import AnyRow, Tx, slices
 from trunkline.catalog.purging.tables import purge_commits, purge_remains, purge_repos, purges
 from trunkline.catalog.tables_pfs import commits, repos
@@ -160,9 +161,12 @@ def locked(tx: Tx, repo_keys: Iterable[int], seqs: Iterable[int] = ()) -> PurgeR
     return None
 
 
+_ANY_LOCKED = Fixed(select(purge_repos.c.purge).limit(1))
+
+
 def any_locked(tx: Tx) -> bool:
     """Whether any history is being written anew."""
-    return tx.execute(select(purge_repos.c.purge).limit(1)).first() is not None
+    return tx.execute(_ANY_LOCKED).first() is not None
 
 
 # --- progress

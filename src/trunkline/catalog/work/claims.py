@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, delete, insert, select, update
 
 from trunkline.ambient import Micros
+from trunkline.catalog.engine.fixed import Fixed, given
 from trunkline.catalog.engine.tx import AnyRow, Tx
 from trunkline.catalog.tables_pps import claims, datum_deaths, reports
 
@@ -52,11 +53,37 @@ class ReportRow:
     results: bytes
 
 
+_INSERT = Fixed(insert(claims))
+_ONE = Fixed(select(claims).where(claims.c.id == given("at")))
+_OF_JOB = Fixed(select(claims).where(claims.c.job == given("of")).order_by(claims.c.first))
+_ALL = Fixed(select(claims).order_by(claims.c.job, claims.c.first))
+_OF_WORKER = Fixed(select(claims).where(claims.c.worker == given("of")).order_by(claims.c.job, claims.c.first))
+_CHANGE = Fixed(update(claims).where(claims.c.id == given("at")))
+_ANOTHER_FENCE = {"fence": claims.c.fence + 1, "row": None, "row_started_us": None, "restart": None}
+_LEASE = Fixed(update(claims).where(claims.c.id == given("at")).values(**_ANOTHER_FENCE))
+_FREE = {"worker": None, "session": None, "leased_us": None, "first": claims.c.done}
+_RELEASE = Fixed(update(claims).where(claims.c.id == given("at")).values(**_FREE, **_ANOTHER_FENCE))
+_DELETE = Fixed(delete(claims).where(claims.c.id == given("at")))
+_DELETE_OF_JOB = Fixed(delete(claims).where(claims.c.job == given("of")))
+_ANY = Fixed(select(claims.c.id).limit(1))
+_ANY_LEASED = Fixed(select(claims.c.id).where(claims.c.worker.is_not(None)).limit(1))
+_DEATHS = Fixed(
+    select(datum_deaths.c.row, datum_deaths.c.deaths).where(
+        datum_deaths.c.job == given("of"),
+        datum_deaths.c.gen == given("in_gen"),
+        datum_deaths.c.row.between(given("first"), given("last")),
+    )
+)
+_REPORT = Fixed(insert(reports))
+_REPORTS = Fixed(select(reports).where(reports.c.job == given("of")).order_by(reports.c.seq))
+_FORGET = [Fixed(delete(table).where(table.c.job == given("of"))) for table in (claims, datum_deaths, reports)]
+
+
 def insert_claim(tx: Tx, job: int, pipeline: int, gen: int, first: int, last: int) -> str:
     """Let workers claim a range; its id."""
     claim = f"{job}.{tx.new_id()}"
     values = {"id": claim, "job": job, "pipeline": pipeline, "gen": gen, "first": first, "last": last, "done": first}
-    tx.execute(insert(claims).values(**values, fence=0))
+    tx.execute(_INSERT, {**values, "fence": 0})
     return claim
 
 
@@ -68,61 +95,54 @@ def job_of_claim(claim: str) -> int | None:
 
 def get_claim(tx: Tx, claim: str) -> ClaimRow | None:
     """One claim."""
-    row = tx.execute(select(claims).where(claims.c.id == claim)).first()
+    row = tx.execute(_ONE, {"at": claim}).first()
     return _claim(row) if row else None
 
 
 def claims_of_job(tx: Tx, job: int) -> list[ClaimRow]:
     """All claims of a job, by position."""
-    query = select(claims).where(claims.c.job == job).order_by(claims.c.first)
-    return [_claim(row) for row in tx.execute(query).all()]
+    return [_claim(row) for row in tx.execute(_OF_JOB, {"of": job}).all()]
 
 
 def all_claims(tx: Tx) -> list[ClaimRow]:
     """All claims, oldest job first, by position."""
-    return [_claim(row) for row in tx.execute(select(claims).order_by(claims.c.job, claims.c.first)).all()]
+    return [_claim(row) for row in tx.execute(_ALL).all()]
 
 
 def claims_of_worker(tx: Tx, worker: str) -> list[ClaimRow]:
     """What a worker has leased."""
-    query = select(claims).where(claims.c.worker == worker).order_by(claims.c.job, claims.c.first)
-    return [_claim(row) for row in tx.execute(query).all()]
+    return [_claim(row) for row in tx.execute(_OF_WORKER, {"of": worker}).all()]
 
 
 def lease(tx: Tx, claim: str, worker: str, session: int, last: int, ticks: int) -> None:
     """Give a claim to a worker under the next fence; it ends at `last` from now on."""
     values = {"worker": worker, "session": session, "last": last, "ticks_left": ticks, "leased_us": tx.now_us}
-    query = update(claims).where(claims.c.id == claim)
-    tx.execute(query.values(**values, fence=claims.c.fence + 1, row=None, row_started_us=None, restart=None))
+    tx.execute(_LEASE, {"at": claim, **values})
 
 
 def release(tx: Tx, claim: str) -> None:
     """Take a claim from its worker; what is left may be claimed again, under a later fence."""
-    values = {"worker": None, "session": None, "leased_us": None, "row": None, "row_started_us": None}
-    query = update(claims).where(claims.c.id == claim)
-    tx.execute(query.values(**values, first=claims.c.done, fence=claims.c.fence + 1, restart=None))
+    tx.execute(_RELEASE, {"at": claim})
 
 
 def set_last(tx: Tx, claim: str, last: int) -> None:
     """Shorten a claim."""
-    tx.execute(update(claims).where(claims.c.id == claim).values(last=last))
+    tx.execute(_CHANGE, {"at": claim, "last": last})
 
 
 def advance(tx: Tx, claim: str, done: int) -> None:
     """Rows below `done` are reported."""
-    tx.execute(update(claims).where(claims.c.id == claim).values(done=done))
+    tx.execute(_CHANGE, {"at": claim, "done": done})
 
 
 def renew(tx: Tx, claim: str, ticks: int, row: int | None) -> None:
     """Keep a lease, and note the datum in progress."""
-    values = {"ticks_left": ticks, "row": row}
-    tx.execute(update(claims).where(claims.c.id == claim).values(**values))
+    tx.execute(_CHANGE, {"at": claim, "ticks_left": ticks, "row": row})
 
 
 def row_started(tx: Tx, claim: str, row: int | None) -> None:
     """Note the datum in progress, and that it has just begun."""
-    values = {"row": row, "row_started_us": None if row is None else tx.now_us}
-    tx.execute(update(claims).where(claims.c.id == claim).values(**values))
+    tx.execute(_CHANGE, {"at": claim, "row": row, "row_started_us": None if row is None else tx.now_us})
 
 
 def tick(tx: Tx) -> list[ClaimRow]:
@@ -136,32 +156,32 @@ def tick(tx: Tx) -> list[ClaimRow]:
 def set_restart(tx: Tx, claim: str, rows: Sequence[int]) -> None:
     """Ask the worker to end these datums and run them again; none: the request is delivered."""
     text = json.dumps(sorted(rows)) if rows else None
-    tx.execute(update(claims).where(claims.c.id == claim).values(restart=text))
+    tx.execute(_CHANGE, {"at": claim, "restart": text})
 
 
 def set_finish(tx: Tx, claim: str) -> None:
     """Ask the worker to end the code and keep what it wrote."""
-    tx.execute(update(claims).where(claims.c.id == claim).values(finish=True))
+    tx.execute(_CHANGE, {"at": claim, "finish": True})
 
 
 def delete_claim(tx: Tx, claim: str) -> None:
     """A range is all reported, or not wanted any more."""
-    tx.execute(delete(claims).where(claims.c.id == claim))
+    tx.execute(_DELETE, {"at": claim})
 
 
 def delete_claims(tx: Tx, job: int) -> None:
     """Close all claims of a job."""
-    tx.execute(delete(claims).where(claims.c.job == job))
+    tx.execute(_DELETE_OF_JOB, {"of": job})
 
 
 def any_claim(tx: Tx) -> bool:
     """Whether there is a range at all."""
-    return tx.execute(select(claims.c.id).limit(1)).first() is not None
+    return tx.execute(_ANY).first() is not None
 
 
 def any_leased(tx: Tx) -> bool:
     """Whether a worker holds a claim."""
-    return tx.execute(select(claims.c.id).where(claims.c.worker.is_not(None)).limit(1)).first() is not None
+    return tx.execute(_ANY_LEASED).first() is not None
 
 
 def count_death(tx: Tx, job: int, gen: int, row: int, why: str) -> int:
@@ -177,27 +197,26 @@ def count_death(tx: Tx, job: int, gen: int, row: int, why: str) -> int:
 
 def deaths_in(tx: Tx, job: int, gen: int, first: int, last: int) -> dict[int, int]:
     """Rows of a range on which workers died, and how many each."""
-    here = datum_deaths.c.row.between(first, last - 1)
-    where = and_(datum_deaths.c.job == job, datum_deaths.c.gen == gen, here)
-    return {row[0]: row[1] for row in tx.execute(select(datum_deaths.c.row, datum_deaths.c.deaths).where(where))}
+    values = {"of": job, "in_gen": gen, "first": first, "last": last - 1}
+    return {row[0]: row[1] for row in tx.execute(_DEATHS, values)}
 
 
 def insert_report(tx: Tx, report: ReportRow) -> None:
     """Keep a finished prefix."""
     values = {"job": report.job, "gen": report.gen, "first": report.first, "last": report.last}
-    tx.execute(insert(reports).values(**values, output=json.dumps(report.output), results=report.results))
+    tx.execute(_REPORT, {**values, "output": json.dumps(report.output), "results": report.results})
 
 
 def reports_of_job(tx: Tx, job: int) -> list[ReportRow]:
     """What was reported of a job, in order of acknowledgement."""
-    rows = tx.execute(select(reports).where(reports.c.job == job).order_by(reports.c.seq)).all()
+    rows = tx.execute(_REPORTS, {"of": job}).all()
     return [ReportRow(r.job, r.gen, r.first, r.last, tuple(json.loads(r.output)), r.results) for r in rows]
 
 
 def forget(tx: Tx, job: int) -> None:
     """Remove claims, deaths and reports of a job."""
-    for table in (claims, datum_deaths, reports):
-        tx.execute(delete(table).where(table.c.job == job))
+    for removal in _FORGET:
+        tx.execute(removal, {"of": job})
 
 
 def _claim(row: AnyRow) -> ClaimRow:

@@ -1,4 +1,4 @@
-"""Queries on jobs and on the instructions that stand for them.
+"""Queries on jobs.
 
 A job's core (state, phase, counters and so on) is read and written as a plain mapping of its columns: the rules that
 give it meaning live in the pipeline system.
@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from trunkline.ambient import Micros
+from trunkline.catalog.engine.fixed import Fixed, given, some
 from trunkline.catalog.engine.tx import AnyRow, Tx
 from trunkline.catalog.tables_pps import instructions, jobs, pipelines
 from trunkline.model.names import Job, Pipeline
@@ -103,35 +104,40 @@ class JobRow:
         return bool(self.core["phase"] == ENDED)
 
 
-@dataclass(frozen=True, slots=True)
-class InstructionRow:
-    """Slow work still to be done for a job."""
-
-    serial: int
-    job: int
-    work: str
-    gen: int
-    base: int | None
-    error: str
-    not_before_us: Micros
-
-
 _Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
 _COLUMNS = (jobs, pipelines.c.project, pipelines.c.name)
 _JOINED = jobs.join(pipelines, pipelines.c.key == jobs.c.pipeline)
+
+
+_ALL = select(*_COLUMNS).select_from(_JOINED)
+_INSERT = Fixed(insert(jobs).returning(jobs.c.seq))
+_ONE = Fixed(_ALL.where(jobs.c.seq == given("at")))
+_SOME = Fixed(_ALL.where(jobs.c.seq.in_(some("seqs"))))
+_FOUND = Fixed(
+    _ALL.where(jobs.c.id == given("id"), pipelines.c.project == given("project"), pipelines.c.name == given("name"))
+)
+_BY_COMMITS = Fixed(_ALL.where(or_(jobs.c.output_commit.in_(some("outputs")), jobs.c.meta_commit.in_(some("metas")))))
+_WAITING = Fixed(select(jobs.c.seq).where(jobs.c.base == given("on"), _OPEN).order_by(jobs.c.seq))
+_DEADLINES = Fixed(
+    select(jobs.c.seq, jobs.c.deadline_us, jobs.c.timeout_us).where(jobs.c.deadline_us.is_not(None), _OPEN)
+)
+_CHANGE = Fixed(update(jobs).where(jobs.c.seq == given("at")))
+_TOLD = {name: given(f"told_{name}") for name in STATS}
+_ADDED = {name: jobs.c[name] + _TOLD[name] for name in SUMS}
+_HIGHEST = {name: case((jobs.c[name] < _TOLD[name], _TOLD[name]), else_=jobs.c[name]) for name in PEAKS}
+_ADD_STATS = Fixed(update(jobs).where(jobs.c.seq == given("at")).values(_ADDED | _HIGHEST))
 
 
 def insert_job(tx: Tx, values: Mapping[str, Any], core: Mapping[str, Any]) -> int:
     """Add a job; its seq. values: pipeline, id, version, salt, output_commit, meta_commit, timeout_us, tries,
     parallelism, set_datums, set_bytes and sets_per_worker.
     """
-    query = insert(jobs).values(**values, **core, created_us=tx.now_us).returning(jobs.c.seq)
-    return int(tx.execute(query).one()[0])
+    return int(tx.execute(_INSERT, {**values, **core, "created_us": tx.now_us}).one()[0])
 
 
 def get_job(tx: Tx, seq: int) -> JobRow | None:
     """One job by seq."""
-    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(jobs.c.seq == seq)).first()
+    row = tx.execute(_ONE, {"at": seq}).first()
     return _job(row) if row else None
 
 
@@ -140,18 +146,15 @@ def get_jobs(tx: Tx, seqs: Iterable[int]) -> dict[int, JobRow]:
     wanted = sorted(set(seqs))
     found: dict[int, JobRow] = {}
     for start in range(0, len(wanted), 500):
-        where = jobs.c.seq.in_(wanted[start : start + 500])
-        rows = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).all()
+        rows = tx.execute(_SOME, {"seqs": wanted[start : start + 500]}).all()
         found.update((row.seq, _job(row)) for row in rows)
     return found
 
 
 def find_job(tx: Tx, job: Job) -> JobRow | None:
     """One job by pipeline and id."""
-    where = and_(
-        jobs.c.id == job.id, pipelines.c.project == job.pipeline.project, pipelines.c.name == job.pipeline.name
-    )
-    row = tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).first()
+    values = {"id": job.id, "project": job.pipeline.project, "name": job.pipeline.name}
+    row = tx.execute(_FOUND, values).first()
     return _job(row) if row else None
 
 
@@ -161,8 +164,7 @@ def by_commits(tx: Tx, commit_seqs: Iterable[int]) -> dict[int, JobRow]:
     found: dict[int, JobRow] = {}
     for start in range(0, len(wanted), 500):
         page = wanted[start : start + 500]
-        where = or_(jobs.c.output_commit.in_(page), jobs.c.meta_commit.in_(page))
-        for row in tx.execute(select(*_COLUMNS).select_from(_JOINED).where(where)).all():
+        for row in tx.execute(_BY_COMMITS, {"outputs": page, "metas": page}).all():
             job = _job(row)
             keys = {job.output_commit, job.meta_commit} & set(page)
             found.update((key, job) for key in keys if key is not None)
@@ -271,59 +273,39 @@ def open_jobs(tx: Tx, pipeline: int | None = None) -> list[JobRow]:
 
 def waiting_for(tx: Tx, base: int) -> list[int]:
     """Open jobs that build on `base`, oldest first."""
-    where = and_(jobs.c.base == base, _OPEN)
-    return [row[0] for row in tx.execute(select(jobs.c.seq).where(where).order_by(jobs.c.seq)).all()]
+    return tx.execute(_WAITING, {"on": base}).scalars()
 
 
 def deadlines(tx: Tx) -> dict[int, tuple[Micros, Micros]]:
     """Open jobs that have a limit: when their time is up, and the whole time they have."""
-    where = and_(jobs.c.deadline_us.is_not(None), _OPEN)
-    query = select(jobs.c.seq, jobs.c.deadline_us, jobs.c.timeout_us).where(where)
-    return {row[0]: (row[1], row[2]) for row in tx.execute(query).all()}
+    return {row[0]: (row[1], row[2]) for row in tx.execute(_DEADLINES).all()}
 
 
 def set_core(tx: Tx, seq: int, core: Mapping[str, Any]) -> None:
     """Write the core."""
-    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**core))
+    tx.execute(_CHANGE, {"at": seq, **core})
 
 
 def set_values(tx: Tx, seq: int, **values: Any) -> None:
     """Write other columns of a job."""
-    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
+    tx.execute(_CHANGE, {"at": seq, **values})
 
 
 def set_table(tx: Tx, seq: int, gen: int, datums: Sequence[str], adopted: Sequence[str]) -> None:
     """Replace the datum table, and say which output was taken over."""
     values = {"table_gen": gen, "datums": json.dumps(list(datums)), "adopted": json.dumps(list(adopted))}
-    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
+    tx.execute(_CHANGE, {"at": seq, **values})
 
 
 def add_stats(tx: Tx, seq: int, stats: Mapping[str, int]) -> None:
     """Add to the sums over datums; the greatest of peaks stays."""
-    values: dict[str, Any] = {name: jobs.c[name] + stats.get(name, 0) for name in SUMS}
-    for name in PEAKS:
-        told = stats.get(name, 0)
-        values[name] = case((jobs.c[name] < told, told), else_=jobs.c[name])
-    tx.execute(update(jobs).where(jobs.c.seq == seq).values(**values))
+    tx.execute(_ADD_STATS, {"at": seq, **{f"told_{name}": stats.get(name, 0) for name in STATS}})
 
 
 def delete_job(tx: Tx, seq: int) -> None:
     """Remove a job and its instructions; claims, reports and logs must be gone."""
     tx.execute(delete(instructions).where(instructions.c.job == seq))
     tx.execute(delete(jobs).where(jobs.c.seq == seq))
-
-
-def put_instruction(tx: Tx, job: int, work: str, gen: int, base: int | None, error: str, not_before_us: Micros) -> None:
-    """Ask for slow work; the same work asked for before is replaced."""
-    tx.execute(delete(instructions).where(and_(instructions.c.job == job, instructions.c.work == work)))
-    values = {"job": job, "work": work, "gen": gen, "base": base, "error": error, "not_before_us": not_before_us}
-    tx.execute(insert(instructions).values(**values))
-
-
-def hasten(tx: Tx, pipeline: int, work: str) -> bool:
-    """What a pipeline's jobs wait to do is due now; whether there is anything."""
-    where = and_(instructions.c.work == work, instructions.c.job.in_(select(jobs.c.seq).where(_of(pipeline))))
-    return tx.execute(update(instructions).where(where).values(not_before_us=0)).rowcount > 0
 
 
 def older_open(tx: Tx, job: JobRow, but: str) -> JobRow | None:
@@ -335,28 +317,6 @@ def older_open(tx: Tx, job: JobRow, but: str) -> JobRow | None:
 
 def _of(pipeline: int) -> ColumnElement[bool]:
     return and_(jobs.c.pipeline == pipeline, _OPEN)
-
-
-def strike_instruction(tx: Tx, serial: int) -> None:
-    """The work is done, or will be asked for anew."""
-    tx.execute(delete(instructions).where(instructions.c.serial == serial))
-
-
-def strike_older(tx: Tx, job: int, gen: int) -> None:
-    """Work of older generations is not wanted any more."""
-    tx.execute(delete(instructions).where(and_(instructions.c.job == job, instructions.c.gen < gen)))
-
-
-def find_instruction(tx: Tx, job: int, work: str) -> InstructionRow | None:
-    """Work of one kind that stands for a job."""
-    where = and_(instructions.c.job == job, instructions.c.work == work)
-    row = tx.execute(select(instructions).where(where)).first()
-    return InstructionRow(*row) if row else None
-
-
-def list_instructions(tx: Tx) -> list[InstructionRow]:
-    """All slow work that stands, oldest first."""
-    return [InstructionRow(*row) for row in tx.execute(select(instructions).order_by(instructions.c.serial)).all()]
 
 
 def _job(row: AnyRow) -> JobRow:

@@ -9,6 +9,7 @@ from sqlalchemy import and_, delete, insert, select
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine.fixed import Fixed
 from trunkline.catalog.tables_pps import log_segments
 
 
@@ -26,13 +27,15 @@ class SegmentRow:
     data: bytes
 
 
+_INSERT = Fixed(insert(log_segments).returning(log_segments.c.seq))
+
+
 def insert_segment(
     tx: Tx, pipeline: int, job: int | None, worker: str, first_us: Micros, last_us: Micros, lines: int, data: bytes
 ) -> int:
     """Keep some lines; their seq."""
     values = {"pipeline": pipeline, "job": job, "worker": worker, "first_us": first_us, "last_us": last_us}
-    query = insert(log_segments).values(**values, lines=lines, data=data).returning(log_segments.c.seq)
-    return int(tx.execute(query).one()[0])
+    return int(tx.execute(_INSERT, {**values, "lines": lines, "data": data}).one()[0])
 
 
 def list_segments(

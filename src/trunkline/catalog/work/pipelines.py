@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, exists, insert, select, update
+from sqlalchemy import and_, delete, exists, insert, literal_column, select, update
 
 from trunkline.ambient import Micros
+from trunkline.catalog.engine.fixed import Fixed, given, some
 from trunkline.catalog.engine.tx import AnyRow, Tx
 from trunkline.catalog.tables_pps import cron_inputs, jobs, pipeline_versions, pipelines
 from trunkline.model.names import Pipeline
@@ -48,27 +49,45 @@ class VersionRow:
     created_by: str
 
 
+_AT = pipelines.c.key == given("at")
+_INSERT = Fixed(insert(pipelines).returning(pipelines.c.key))
+_INSERT_VERSION = Fixed(insert(pipeline_versions))
+_CHANGE = Fixed(update(pipelines).where(_AT))
+_FIND = Fixed(select(pipelines).where(pipelines.c.project == given("project"), pipelines.c.name == given("name")))
+_SOME = Fixed(select(pipelines).where(pipelines.c.key.in_(some("keys"))))
+_IN_STATE = Fixed(select(pipelines.c.key).where(pipelines.c.state == given("state")))
+_VERSION = Fixed(
+    select(pipeline_versions).where(
+        pipeline_versions.c.pipeline == given("of"), pipeline_versions.c.version == given("number")
+    )
+)
+_BUSY = Fixed(update(pipelines).where(_AT, pipelines.c.up_us.is_(None)))
+_UNFINISHED = and_(jobs.c.pipeline == given("at"), jobs.c.phase != literal_column("'ended'"))
+_IDLE = Fixed(
+    update(pipelines).where(_AT, pipelines.c.up_us.is_not(None), ~exists().where(_UNFINISHED)).values(up_us=None)
+)
+_STANDING = Fixed(select(pipelines).where(pipelines.c.kind != "TRANSFORM").order_by(pipelines.c.key))
+
+
 def insert_pipeline(tx: Tx, pipeline: Pipeline, state: str) -> int:
     """Add a pipeline without versions; its key."""
     values = {"project": pipeline.project, "name": pipeline.name, "version": 0, "state": state}
     times = {"created_us": tx.now_us, "updated_us": tx.now_us}
-    return int(tx.execute(insert(pipelines).values(**values, **times).returning(pipelines.c.key)).one()[0])
+    return int(tx.execute(_INSERT, {**values, **times}).one()[0])
 
 
 def insert_version(tx: Tx, row: VersionRow) -> None:
     """Add a version and make it the current one."""
     values = {name: getattr(row, name) for name in VersionRow.__slots__}
-    tx.execute(insert(pipeline_versions).values(**values))
-    where = pipelines.c.key == row.pipeline
-    tx.execute(update(pipelines).where(where).values(version=row.version, updated_us=tx.now_us))
+    tx.execute(_INSERT_VERSION, values)
+    tx.execute(_CHANGE, {"at": row.pipeline, "version": row.version, "updated_us": tx.now_us})
 
 
 def find_pipeline(tx: Tx, pipeline: Pipeline) -> PipelineRow | None:
     """One pipeline by its address."""
-    where = and_(pipelines.c.project == pipeline.project, pipelines.c.name == pipeline.name)
 
     def look() -> PipelineRow | None:
-        row = tx.execute(select(pipelines).where(where)).first()
+        row = tx.execute(_FIND, {"project": pipeline.project, "name": pipeline.name}).first()
         return _pipeline(row) if row else None
 
     return tx.row((pipelines,), pipeline, look)
@@ -76,7 +95,7 @@ def find_pipeline(tx: Tx, pipeline: Pipeline) -> PipelineRow | None:
 
 def get_pipelines(tx: Tx, keys: Iterable[int]) -> dict[int, PipelineRow]:
     """Pipelines by key."""
-    rows = tx.execute(select(pipelines).where(pipelines.c.key.in_(sorted(set(keys))))).all()
+    rows = tx.execute(_SOME, {"keys": sorted(set(keys))}).all()
     return {row.key: _pipeline(row) for row in rows}
 
 
@@ -95,7 +114,7 @@ def list_pipelines(tx: Tx, projects: Sequence[str] = ()) -> list[PipelineRow]:
 
 def in_state(tx: Tx, state: str) -> set[int]:
     """Keys of the pipelines that are in a state."""
-    return {row.key for row in tx.execute(select(pipelines.c.key).where(pipelines.c.state == state)).all()}
+    return {row.key for row in tx.execute(_IN_STATE, {"state": state}).all()}
 
 
 def similar_names(tx: Tx, pipeline: Pipeline) -> list[str]:
@@ -106,10 +125,9 @@ def similar_names(tx: Tx, pipeline: Pipeline) -> list[str]:
 
 def get_version(tx: Tx, key: int, version: int) -> VersionRow | None:
     """One version of a pipeline."""
-    where = and_(pipeline_versions.c.pipeline == key, pipeline_versions.c.version == version)
 
     def look() -> VersionRow | None:
-        row = tx.execute(select(pipeline_versions).where(where)).first()
+        row = tx.execute(_VERSION, {"of": key, "number": version}).first()
         return _version(row) if row else None
 
     return tx.row((pipeline_versions,), (key, version), look)
@@ -124,31 +142,27 @@ def list_versions(tx: Tx, key: int, oldest: int = 1) -> list[VersionRow]:
 
 def set_state(tx: Tx, key: int, state: str, reason: str) -> None:
     """Change how a pipeline is doing, and why."""
-    tx.execute(update(pipelines).where(pipelines.c.key == key).values(state=state, reason=reason))
+    tx.execute(_CHANGE, {"at": key, "state": state, "reason": reason})
 
 
 def busy(tx: Tx, key: int) -> None:
     """Note that a pipeline has a job."""
-    where = and_(pipelines.c.key == key, pipelines.c.up_us.is_(None))
-    tx.execute(update(pipelines).where(where).values(up_us=tx.now_us))
+    tx.execute(_BUSY, {"at": key, "up_us": tx.now_us})
 
 
 def idle(tx: Tx, key: int) -> None:
     """Note that a pipeline has no job any more, unless it has another."""
-    unfinished = and_(jobs.c.pipeline == key, jobs.c.phase != "ended")
-    where = and_(pipelines.c.key == key, pipelines.c.up_us.is_not(None), ~exists().where(unfinished))
-    tx.execute(update(pipelines).where(where).values(up_us=None))
+    tx.execute(_IDLE, {"at": key})
 
 
 def set_kind(tx: Tx, key: int, kind: str) -> None:
     """Say whether a pipeline has a worker of its own: SERVICE, SPOUT or TRANSFORM."""
-    tx.execute(update(pipelines).where(pipelines.c.key == key).values(kind=kind))
+    tx.execute(_CHANGE, {"at": key, "kind": kind})
 
 
 def standing(tx: Tx) -> list[PipelineRow]:
     """The services and spouts, oldest first."""
-    query = select(pipelines).where(pipelines.c.kind != "TRANSFORM").order_by(pipelines.c.key)
-    return [_pipeline(row) for row in tx.execute(query).all()]
+    return [_pipeline(row) for row in tx.execute(_STANDING).all()]
 
 
 def set_stopped(tx: Tx, key: int, stopped: bool, state: str) -> None:

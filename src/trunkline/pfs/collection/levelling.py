@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history as history_rows
 from trunkline.catalog.collection.exchange import exchange_runs
 from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted, TrunklineError
@@ -69,7 +70,7 @@ def _exchange(files: Files, session: Session, seq: int, old: Sequence[str], new:
 
 def crowded_heads(tx: Tx) -> list[int]:
     """Heads of branches with so many runs that they should be levelled."""
-    return commit_rows.heads_of_many_runs(tx, MAX_RUNS)
+    return history_rows.heads_of_many_runs(tx, MAX_RUNS)
 
 
 class Leveller:

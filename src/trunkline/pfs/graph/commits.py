@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history as history_rows
 from trunkline.catalog.collection import filesets
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
@@ -169,7 +170,7 @@ def line_page(tx: Tx, repo: Repo, start: str, *, stop: str = "", limit: int = 50
 
     Go on with the id of the last one's parent.
     """
-    rows = commit_rows.line(tx, need_commit(tx, repo, start).seq, limit)
+    rows = history_rows.line(tx, need_commit(tx, repo, start).seq, limit)
     if stop:
         last = need_commit(tx, repo, stop).seq
         ends = [at for at, row in enumerate(rows) if row.seq == last]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history as history_rows
 from trunkline.catalog import repos as repo_rows
 from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.commits import CommitRow
@@ -114,13 +115,13 @@ def provenance_of(tx: Tx, seqs: list[int]) -> list[CommitRow]:
 def _walk(tx: Tx, start: CommitRow, ancestry: Ancestry, text: str) -> CommitRow:
     steps = ancestry.back
     if ancestry.nth is not None:
-        steps = commit_rows.generation(tx, start.seq) - (ancestry.nth - 1)
+        steps = history_rows.generation(tx, start.seq) - (ancestry.nth - 1)
     if not steps:
         return start
-    seq = commit_rows.ancestor(tx, start.seq, steps) if steps > 0 else None
+    seq = history_rows.ancestor(tx, start.seq, steps) if steps > 0 else None
     row = commit_rows.get_commit(tx, seq) if seq is not None else None
     if row is None:
-        older = commit_rows.generation(tx, start.seq)
+        older = history_rows.generation(tx, start.seq)
         raise NotFound(f"commit {text} not found: {start.commit} has {older} ancestor{'' if older == 1 else 's'}")
     return row
 

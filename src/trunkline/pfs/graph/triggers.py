@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from trunkline.ambient import Micros
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history as history_rows
 from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
@@ -131,7 +132,7 @@ def _conditions(tx: Tx, trigger: Trigger, head: int, commit: CommitRow) -> Itera
     if trigger.rate_limit_spec:
         yield old is None or _rested(trigger.rate_limit_spec, old, commit)
     if trigger.commits:
-        yield commit_rows.count_since(tx, commit.seq, head, trigger.commits + 1) >= trigger.commits
+        yield history_rows.count_since(tx, commit.seq, head, trigger.commits + 1) >= trigger.commits
 
 
 def _rested(spec: str, old: CommitRow, commit: CommitRow) -> bool:
@@ -171,7 +172,7 @@ def _newest_good(tx: Tx, head: int) -> CommitRow | None:
     """The nearest commit, from a head back, that is finished without error."""
     start: int | None = head
     while start is not None:
-        line = commit_rows.line(tx, start, PAGE)
+        line = history_rows.line(tx, start, PAGE)
         found = next((row for row in line if row.finished and not row.error), None)
         if found is not None:
             return found

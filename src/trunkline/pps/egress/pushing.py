@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
-from trunkline.catalog.work.jobs import InstructionRow, JobRow
+from trunkline.catalog.work.instructions import InstructionRow
+from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import TrunklineError
 from trunkline.model.specs import Egress
 from trunkline.pfs import reads
@@ -66,7 +68,7 @@ def _begin(tx: Tx, do: InstructionRow) -> _Task | None:
     job = job_rows.get_job(tx, do.job)
     egress = spec_of(tx, job.pipeline, job.version).egress if job is not None else None
     if job is None or egress is None or not fits(core_of(job), ev.EgressDone(do.gen)):
-        job_rows.strike_instruction(tx, do.serial)
+        instruction_rows.strike(tx, do.serial)
         return None
     # One whose inputs are not even there may wait for ever.
     older = job_rows.older_open(tx, job, Phase.INPUTS.value)
@@ -77,7 +79,7 @@ def _begin(tx: Tx, do: InstructionRow) -> _Task | None:
 
 
 def _done(tx: Tx, do: InstructionRow, event: JobEvent) -> None:
-    job_rows.strike_instruction(tx, do.serial)
+    instruction_rows.strike(tx, do.serial)
     feed(tx, do.job, event)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.pfs.past.tasks import Task
 
 
 def tasks(tx: Tx) -> list[Task]:
     """All of it. The namespace is the pipeline, the group the job."""
-    asked = job_rows.list_instructions(tx)
+    asked = instruction_rows.list_all(tx)
     held = claim_rows.all_claims(tx)
     jobs = {row.seq: row.job for row in job_rows.open_jobs(tx)}
     found = []

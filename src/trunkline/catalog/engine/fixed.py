@@ -1,0 +1,121 @@
+"""Statements whose text never changes: built once when their module is loaded, compiled once, run by the driver itself.
+
+Building a statement, finding out that it was compiled before, and wrapping its cursor take ten times as long as SQLite
+does. What is asked for each commit and each job is therefore a `Fixed` with `given` values; all else may be built anew.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Dialect, Executable, bindparam
+
+Values = Mapping[str, Any]
+Process = Callable[[Any], Any] | None
+
+
+def given(name: str) -> BindParameter[Any]:
+    """A value that is given with each run."""
+    return bindparam(name)
+
+
+def some(name: str) -> BindParameter[Any]:
+    """A list of values that is given with each run, for `in_`."""
+    return bindparam(name, expanding=True)
+
+
+def listened_to(connection: Connection) -> bool:
+    """Whether somebody (a test) hears of each statement: then it must go through SQLAlchemy, which tells them."""
+    if not (connection._has_events or connection.engine._has_events):
+        return False
+    return bool(connection.dispatch.before_cursor_execute)  # they may have left again
+
+
+class Fixed:
+    """A statement with `given` values. One that inserts or updates is a statement for each set of columns it is given.
+
+    `Tx.execute` takes it like any other. Defaults of columns must be plain values.
+    """
+
+    __slots__ = ("_plans", "statement")
+
+    def __init__(self, statement: Executable) -> None:
+        self.statement = statement
+        self._plans: dict[tuple[str, tuple[str, ...], tuple[int, ...]], _Plan] = {}
+
+    def run(self, raw: Any, dialect: Dialect, params: Values | Sequence[Values]) -> tuple[list[Any], int]:
+        """Run it on the driver's connection: its rows, and how many were touched. Raises what the driver raises."""
+        if isinstance(params, Mapping):
+            plan = self._plan(dialect, params)
+            cursor = raw.execute(plan.text, plan.values(params))
+            if plan.rows is not None:
+                rows = plan.rows(cursor.fetchall())
+                return rows, len(rows)
+            return [], cursor.rowcount
+        if not params:
+            raise ValueError("a statement was given no set of values: leave it out")
+        plan = self._plan(dialect, params[0])
+        return [], raw.executemany(plan.text, [plan.values(each) for each in params]).rowcount
+
+    def _plan(self, dialect: Dialect, params: Values) -> _Plan:
+        lists = tuple(len(value) for value in params.values() if isinstance(value, (list, tuple)))
+        key = (dialect.name, tuple(params), lists)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = _compile(self.statement, dialect, params)
+        return plan
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Text for one set of names. slots: name and processor of each value, in the order of the text.
+
+    kept: values that are in the statement. lists: names of the parts of each list. rows: makes rows; None: none come.
+    """
+
+    text: str
+    slots: list[tuple[str, Process]]
+    kept: dict[str, Any]
+    lists: dict[str, list[str]]
+    rows: Callable[[Iterable[Any]], list[Any]] | None
+
+    def values(self, params: Values) -> list[Any]:
+        known = {**self.kept, **params}
+        for name, parts in self.lists.items():
+            known.update(zip(parts, params[name], strict=True))
+        return [known[name] if process is None else process(known[name]) for name, process in self.slots]
+
+
+def _compile(statement: Any, dialect: Dialect, params: Values) -> _Plan:
+    # Values of `given` ones are not columns to be set.
+    columns = [name for name in params if name in statement.table.c] if hasattr(statement, "table") else None
+    compiled = statement.compile(dialect=dialect, column_keys=columns)
+    kept = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
+    for column in getattr(compiled, "insert_prefetch", ()):
+        kept[column.key] = column.default.arg
+    state = compiled.construct_expanded_state({**kept, **params})
+    lists = {name: list(parts) for name, parts in state.parameter_expansion.items()}
+    types = {name: bind.type for name, bind in compiled.binds.items()}
+    types |= {part: types[name] for name, parts in lists.items() for part in parts}
+    slots = [(name, types[name].dialect_impl(dialect).bind_processor(dialect)) for name in state.positiontup or ()]
+    exported = getattr(statement, "exported_columns", ())
+    return _Plan(state.statement, slots, kept, lists, _maker(list(exported), dialect) if exported else None)
+
+
+def _maker(columns: Sequence[Any], dialect: Dialect) -> Callable[[Iterable[Any]], list[Any]]:
+    row = namedtuple("Row", [column.key for column in columns], rename=True)  # type: ignore[misc]
+    found = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    changed = [(at, process) for at, process in enumerate(found) if process is not None]
+    if not changed:
+        return lambda rows: list(map(row._make, rows))
+
+    def make(values: Sequence[Any]) -> Any:
+        new = list(values)
+        for at, process in changed:
+            new[at] = process(new[at])
+        return row._make(new)
+
+    return lambda rows: list(map(make, rows))

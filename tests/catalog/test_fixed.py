@@ -1,0 +1,129 @@
+"""Statements that are compiled once: they do what the same statement does that is built anew, and cost no building."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, delete, event, insert, select, update
+
+from trunkline.catalog.engine import Fixed, Tx, fixed, given, some
+from trunkline.catalog.tables import events, holders, sessions
+from trunkline.catalog.tables_pps import jobs, pipelines
+from trunkline.errors import Internal
+from trunkline.testing.catalogs import counted_statements, open_catalog
+
+ADD = Fixed(insert(pipelines).returning(pipelines.c.key))
+CHANGE = Fixed(update(pipelines).where(pipelines.c.key == given("at")))
+MORE = Fixed(
+    update(pipelines).where(pipelines.c.key == given("at")).values(version=pipelines.c.version + given("more"))
+)
+AMONG = Fixed(select(pipelines).where(pipelines.c.key.in_(some("keys"))).order_by(pipelines.c.key))
+NOT_STOPPED = Fixed(select(pipelines.c.name).where(pipelines.c.stopped.is_(False), pipelines.c.state == "RUNNING"))
+REMOVE = Fixed(delete(pipelines).where(pipelines.c.key.in_(some("keys"))))
+HOLD = Fixed(insert(holders))
+
+
+def story(tx: Tx) -> list[Any]:
+    """A bit of everything; what it came to."""
+    told: list[Any] = []
+    new = {"project": "default", "version": 1, "state": "RUNNING", "created_us": 5, "updated_us": 6}
+    keys = [int(tx.execute(ADD, {**new, "name": name}).scalar()) for name in "abc"]
+    told.append(tx.execute(CHANGE, {"at": keys[0], "stopped": True, "reason": "x"}).rowcount)
+    told.append(tx.execute(CHANGE, {"at": 99, "reason": "y"}).rowcount)
+    told.append(tx.execute(MORE, {"at": keys[1], "more": 41}).rowcount)
+    for wanted in (keys, keys[1:], [], [keys[2]], keys):
+        told.append([tuple(row) for row in tx.execute(AMONG, {"keys": wanted})])
+    row = tx.execute(AMONG, {"keys": keys[:1]}).one()
+    told += [row.name, row.stopped, row[0] == row.key, row.up_us, row.metadata]
+    told.append(tx.execute(NOT_STOPPED).scalars())
+    told.append(tx.execute(REMOVE, {"keys": keys[:2]}).rowcount)
+    return told
+
+
+def test_it_does_what_the_statement_does_that_is_built_anew(tmp_path: Path) -> None:
+    with open_catalog(tmp_path / "a", rehearse=False) as catalog:
+        quick = catalog.transact(story)
+    with open_catalog(tmp_path / "b") as catalog:  # rehearsed, so that each statement goes through SQLAlchemy
+        assert catalog.transact(story) == quick
+    assert quick[0:3] == [1, 0, 1]
+    assert quick[-6:-2] == [True, True, None, "{}"]
+    assert quick[-2:] == [["b", "c"], 2]
+
+
+def test_nothing_is_built_or_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    compile_ = fixed._compile
+    monkeypatch.setattr(fixed, "_compile", lambda *given: (compiled.append(given), compile_(*given))[1])
+    statement = Fixed(select(jobs.c.seq).where(jobs.c.seq.in_(some("seqs")), jobs.c.base == given("base")))
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+
+        def work(tx: Tx) -> None:
+            for seq in range(50):
+                tx.execute(statement, {"seqs": [seq, seq + 1], "base": seq})
+
+        catalog.transact(work)
+        catalog.read(work)
+        assert len(compiled) == 1
+        catalog.read(lambda tx: tx.execute(statement, {"seqs": [1], "base": 1}))
+        assert len(compiled) == 2  # another length is another text
+
+
+def test_who_listens_hears_of_each(tmp_path: Path) -> None:
+    def work(tx: Tx) -> None:
+        tx.execute(NOT_STOPPED)
+        tx.execute(AMONG, {"keys": [1]})
+
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+        with counted_statements() as count:
+            catalog.read(work)
+            assert count() == 2
+        catalog.read(work)
+        assert count() == 2  # and when they have left, it goes to the driver again
+        catalog.read(lambda tx: fixed.listened_to(tx._scope.connection) and pytest.fail("nobody listens"))
+
+
+def test_rows_that_are_known_are_forgotten_when_it_changes_them(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def look() -> int:
+        looks.append(1)
+        return len(looks)
+
+    def work(tx: Tx) -> None:
+        tx.row((pipelines,), 1, look)
+        tx.row((pipelines,), 1, look)
+        tx.execute(CHANGE, {"at": 1, "reason": "x"})
+        tx.row((pipelines,), 1, look)
+        tx.execute(HOLD, [])  # nobody to run it for
+
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+        with pytest.raises(ValueError, match="no set of values"):
+            catalog.transact(work)
+        assert len(looks) == 2
+
+
+def test_a_rule_of_the_catalog_that_it_breaks_is_told_in_words(tmp_path: Path) -> None:
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+        with pytest.raises(Internal, match="a change would break a rule of the catalog"):
+            catalog.transact(lambda tx: tx.execute(HOLD, {"fileset_id": "none", "kind": "k", "key": "1"}))
+        with pytest.raises(Internal, match="a read tried to change rows"):
+            catalog.read(lambda tx: tx.execute(REMOVE, {"keys": [1]}))
+
+
+def test_no_default_of_a_column_needs_more_than_a_plain_value() -> None:
+    for table in (events, sessions, holders, jobs, pipelines):
+        assert isinstance(table, Table)
+        assert all(column.default is None or column.default.is_scalar for column in table.c)
+
+
+def test_the_text_is_what_sqlalchemy_would_send(tmp_path: Path) -> None:
+    sent: list[str] = []
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+        catalog.read(lambda tx: tx.execute(AMONG, {"keys": [1, 2]}))
+        (plan,) = [each for key, each in AMONG._plans.items() if key[2] == (2,)]
+        note = lambda _conn, _cursor, text, *_rest: sent.append(text)  # noqa: E731
+        event.listen(catalog._writer._connection, "before_cursor_execute", note)
+        catalog.transact(lambda tx: tx.execute(AMONG, {"keys": [1, 2]}))
+    assert sent == [plan.text]
