@@ -67,20 +67,29 @@ def make_image(
     return str(api.inspect_image(name)["Id"]).removeprefix("sha256:")
 
 
-def make_python_image(url: str, name: str, packages: Sequence[str] = (), programs: Sequence[str] = ()) -> None:
+def make_python_image(
+    url: str,
+    name: str,
+    packages: Sequence[str] = (),
+    programs: Sequence[str] = (),
+    linked: Sequence[str] = (),
+    files: dict[str, str] | None = None,
+) -> None:
     """An image as `make_image` makes it, with this machine's Python 3 in it, and packages of this environment.
 
-    packages: the folders' names. programs: more of this machine's.
+    packages: the folders' names. programs: more of this machine's. linked: packages that will be installed there, and
+    need libraries of a system.
     """
     import docker
 
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = Path(sys.base_prefix) / "lib" / version
     site = "/packages"
-    whole = io.BytesIO(_archive({}, (*PROGRAMS, *programs)))
+    whole = io.BytesIO(_archive(files or {}, (*PROGRAMS, *programs)))
     with tarfile.open(fileobj=whole, mode="a") as archive:
-        found = [Path(next(path for path in sys.path if Path(path, package).exists()), package) for package in packages]
-        _add_python(archive, library, [program for each in found for program in each.rglob("*.so")])
+        found = [_package(package) for package in packages]
+        modules = [module for each in (*found, *map(_package, linked)) for module in each.rglob("*.so")]
+        _add_python(archive, library, modules)
         for each in found:
             archive.add(each, f"{site}/{each.name}".lstrip("/"), filter=_wanted)
     whole.seek(0)
@@ -90,12 +99,17 @@ def make_python_image(url: str, name: str, packages: Sequence[str] = (), program
     api.import_image_from_data(whole.read(), repository=repository, tag=tag, changes=changes)
 
 
+def _package(name: str) -> Path:
+    return Path(next(path for path in sys.path if Path(path, name).exists()), name)
+
+
 def _add_python(archive: tarfile.TarFile, library: Path, more: Sequence[Path]) -> None:
     """The interpreter with its modules, and the libraries that these and `more` are linked to."""
     python = os.path.realpath(sys.executable)
     linked = [python, *(str(each) for each in sorted([*(library / "lib-dynload").glob("*.so"), *more]))]
     told = subprocess.run(["ldd", *linked], check=False, capture_output=True, text=True).stdout
-    libraries = {word for word in told.split() if word.startswith("/") and not word.endswith(":")}
+    system = ("/lib", "/usr/lib", sys.base_prefix)  # and none that a package brings with it
+    libraries = {word for word in told.split() if word.startswith(system) and not word.endswith(":")}
     for path in sorted(libraries - {f"/{name}" for name in archive.getnames()}):
         archive.add(os.path.realpath(path), path.lstrip("/"), recursive=False)
     archive.add(python, "usr/bin/python3", recursive=False)
