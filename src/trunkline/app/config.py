@@ -7,7 +7,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trunkline import __version__
@@ -51,6 +51,12 @@ class Config:
     def worker_count(self) -> int:
         """How many workers the local pool has."""
         return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+
+
+def settings(config: Config) -> dict[str, object]:
+    """For people to read, without what a URL may say besides a place."""
+    found: dict[str, object] = {name: str(value) for name, value in asdict(config).items()}
+    return found | {"storage": config.storage.partition("?")[0].rpartition("@")[2]}
 
 
 def default_data(environ: Mapping[str, str]) -> Path:

@@ -11,6 +11,9 @@ from functools import partial
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
 from trunkline.api.backups import BackupDoor
+from trunkline.api.debug.door import DebugDoor
+from trunkline.api.debug.dump import About
+from trunkline.api.debug.recent import RecentLines
 from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
 from trunkline.api.files.everything import AllFilesDoor
@@ -44,7 +47,7 @@ from trunkline.api.work.pipelines import PipelineDoor
 from trunkline.api.work.search import ClusterLogDoor, LogsDoor
 from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
-from trunkline.app.config import Config, origin_of
+from trunkline.app.config import Config, origin_of, settings
 from trunkline.app.containers.side import ContainerSide
 from trunkline.app.identity import identity_of
 from trunkline.app.pool import Site, open_pool
@@ -151,6 +154,8 @@ class Engine:
         self.handed = Handed()
         """Open files that clients on this machine gave us to read."""
         self._started = False
+        self._recent = RecentLines()
+        self._recent.open()
         catalog.transact(ensure_default_project)
 
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
@@ -198,6 +203,7 @@ class Engine:
             AllFilesDoor(files),
             AllPipelinesDoor(files, self._crash),
             TransactionDoor(self._transactions),
+            DebugDoor(About(files, settings(self._config), self._recent.lines, lambda: self._happened.since(0))),
         ]
 
     def start(self, address: tuple[str, int]) -> None:
@@ -256,6 +262,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the data folder."""
+        self._recent.close()
         self._catalog.wake.close()
         if self._started:
             self._ticker.join(JOIN_S)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.model import image_names
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
+    from trunkline.wire.gen import debug_v2_pb2 as debug
     from trunkline.wire.gen import metadata_pb2 as metadata
     from trunkline.wire.gen import pachyderm_worker_pb2 as worker_messages
     from trunkline.wire.gen import pachyderm_worker_pb2_grpc as worker_calls
@@ -76,6 +77,7 @@ else:
     sources = _Late("trunkline.client.sources")
     uploads = _Late("trunkline.client.uploads")
     admin = _Late("trunkline.wire.gen.admin_v2_pb2")
+    debug = _Late("trunkline.wire.gen.debug_v2_pb2")
     metadata = _Late("trunkline.wire.gen.metadata_pb2")
     pfs = _Late("trunkline.wire.gen.pfs_v2_pb2")
     pps = _Late("trunkline.wire.gen.pps_v2_pb2")
@@ -100,6 +102,7 @@ __all__ = [
     "copying",
     "credentials",
     "dag",
+    "debug",
     "defaults",
     "diffs",
     "downloads",

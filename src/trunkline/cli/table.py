@@ -128,6 +128,12 @@ COMMANDS: Tree = {
     "restore": f"{_SETUP}.backups:restore",
     "export": f"{_SETUP}.moving:export",
     "import": f"{_SETUP}.moving:import_",
+    "debug": {
+        "dump": f"{_SETUP}.debugging:dump",
+        "log-level": f"{_SETUP}.debugging:log_level",
+        "profile": f"{_SETUP}.debugging:profile",
+        "template": f"{_SETUP}.debugging:template",
+    },
     "fsck": f"{_SETUP}.cluster:fsck",
     "connect": f"{_SETUP}.contexts:connect",
     "config": {
@@ -158,6 +164,7 @@ VERB_HELP = {
     "config": "Read and change the client's own configuration.",
     "copy": "Copy files, by reference.",
     "create": "Make a project, repo, branch, pipeline, image or secret, or set defaults.",
+    "debug": "Look into the server, when something is wrong with it.",
     "delete": "Remove things.",
     "diff": "Compare files.",
     "draw": "Draw the pipelines as a graph.",

@@ -22,6 +22,7 @@ from trunkline.wire.notes import notes_of
 
 if TYPE_CHECKING:
     from trunkline.wire.gen.admin_v2_pb2_grpc import APIStub as AdminStub
+    from trunkline.wire.gen.debug_v2_pb2_grpc import DebugStub
     from trunkline.wire.gen.metadata_pb2_grpc import APIStub as MetadataStub
     from trunkline.wire.gen.pfs_v2_pb2_grpc import APIStub as PfsStub
     from trunkline.wire.gen.pps_v2_pb2_grpc import APIStub as PpsStub
@@ -139,6 +140,13 @@ class Client:
         from trunkline.wire.gen.admin_v2_pb2_grpc import APIStub
 
         return APIStub(self._calls)
+
+    @cached_property
+    def debug(self) -> DebugStub:
+        """Dumps and profiles of the server."""
+        from trunkline.wire.gen.debug_v2_pb2_grpc import DebugStub
+
+        return DebugStub(self._calls)
 
     @cached_property
     def versions(self) -> VersionStub:

@@ -19,6 +19,7 @@ from trunkline.errors import Kind, TrunklineError
 
 SERVICES = {
     "admin": ("admin_v2", "API"),
+    "debug": ("debug_v2", "Debug"),
     "metadata": ("metadata", "API"),
     "pfs": ("pfs_v2", "API"),
     "pps": ("pps_v2", "API"),

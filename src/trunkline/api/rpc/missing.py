@@ -9,7 +9,7 @@ BY_SERVICE = {
     "auth_v2.API": f"{AUTH_IS_OFF}: {{call}} is not built; this server trusts whoever reaches its address",
     "identity_v2.API": f"{AUTH_IS_OFF}: {{call}} is not built, for nobody logs in here; use the server as it is",
     "license_v2.API": "{call} is not built: nothing here needs a licence; use the server as it is",
-    "debug_v2.Debug": "{call} is not built; look into the server's log on its standard error instead",
+    "debug_v2.Debug": "{call} is not built; `pachctl debug dump` and `pachctl debug profile` say what a server does",
     "proxy.API": "{call} is not built; follow commits with pfs_v2.API/SubscribeCommit instead",
     "pjs.API": "{call} is not built; run code over data with a pipeline instead",
     "snapshot.API": "{call} is not built; stop the server and copy its data folder instead",
@@ -19,6 +19,11 @@ BY_CALL = dict.fromkeys(
     ("pfs_v2.API/ActivateAuth", "pps_v2.API/ActivateAuth"),
     f"{AUTH_IS_OFF}: {{call}} is not built; this server trusts whoever reaches its address",
 )
+
+BY_CALL |= {
+    "debug_v2.Debug/Binary": "{call} is not built: pachd is no one program; `pachctl debug dump` lists its packages",
+    "debug_v2.Debug/Trace": "{call} is not built: pachd is no Go program; use `pachctl debug profile cpu` instead",
+}
 
 OTHERWISE = "{call} is not built in this version of Trunkline; `pachctl --help` lists what is"
 

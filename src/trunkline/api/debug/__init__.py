@@ -1,0 +1,1 @@
+"""What a server says about itself when something is wrong with it."""
