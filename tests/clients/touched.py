@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -17,13 +18,31 @@ class Touched:
         self.offered: dict[str, set[str]] = {}
         self.called: dict[str, set[str]] = {}
 
-    def watch(self, name: str, kind: type) -> None:
+    def watch(self, name: str, kind: type | ModuleType) -> None:
         """Remember calls of the public functions of `kind` under `name`."""
         self.offered[name], self.called[name] = set(), set()
         for function_name, function in inspect.getmembers(kind, inspect.isfunction):
             if not function_name.startswith("_"):
-                self.offered[name].add(function_name)
-                setattr(kind, function_name, self._wrap(name, function_name, function))
+                self._replace(name, kind, function_name, function)
+
+    def watch_own(self, name: str, kind: type | ModuleType, *copies: ModuleType) -> None:
+        """The same of those that it has itself, from no class above it and no other module; static ones too.
+
+        copies: modules that have them by the same names.
+        """
+        self.offered[name], self.called[name] = set(), set()
+        for function_name, function in list(vars(kind).items()):
+            plain = function.__func__ if isinstance(function, staticmethod) else function
+            here = not isinstance(kind, ModuleType) or getattr(plain, "__module__", "") == kind.__name__
+            if inspect.isfunction(plain) and here and not function_name.startswith("_"):
+                for each in (kind, *copies):
+                    self._replace(name, each, function_name, function)
+
+    def _replace(self, name: str, kind: type | ModuleType, function_name: str, function: Any) -> None:
+        self.offered[name].add(function_name)
+        static = isinstance(function, staticmethod)
+        made = self._wrap(name, function_name, function.__func__ if static else function)
+        setattr(kind, function_name, staticmethod(made) if static else made)
 
     def _wrap(self, name: str, function_name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import python_pachyderm
+from python_pachyderm import pfs as nouns
+from python_pachyderm import util
 from python_pachyderm.mixin import pfs, pps, transaction
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -26,6 +28,9 @@ TOUCHED.watch("pfs", pfs.PFSMixin)
 TOUCHED.watch("pps", pps.PPSMixin)
 TOUCHED.watch("transaction", transaction.TransactionMixin)
 TOUCHED.watch("modify_file_client", pfs.ModifyFileClient)
+TOUCHED.watch_own("PFSFile", pfs.PFSFile)
+TOUCHED.watch_own("Commit", nouns.Commit)
+TOUCHED.watch_own("util", util, python_pachyderm)
 
 
 @pytest.fixture

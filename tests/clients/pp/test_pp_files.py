@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import python_pachyderm
 from python_pachyderm import Client
 from python_pachyderm.pfs import Commit
 from python_pachyderm.service import pfs_proto
@@ -161,6 +162,18 @@ def test_one_stream_of_many_edits(client: Client, tmp_path: Path) -> None:
     client.copy_file(source, "/dir/a", head, "/copied/c")
     client.delete_file(head, "/copied/b")
     assert [each.file.path for each in client.list_file(head, "/copied")] == ["/copied/a", "/copied/c"]
+
+
+def test_a_folder_is_put(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "deep" / "two").write_bytes(b"2")
+    client.create_repo("images")
+    with client.commit("images", "master") as commit:
+        python_pachyderm.put_files(client, str(tmp_path), commit, "/folder")
+        python_pachyderm.put_files(client, str(tmp_path / "one"), Commit.from_pb(commit), "/one")
+    walked = [each.file.path for each in client.walk_file(("images", "master"), "/")]
+    assert [path for path in walked if not path.endswith("/")] == ["/folder/deep/two", "/folder/one", "/one"]
 
 
 def test_files_are_read(client: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+import python_pachyderm
 from python_pachyderm import Client
 from python_pachyderm.service import pfs_proto, pps_proto
 from test_pp_files import put, read
@@ -60,6 +61,15 @@ def test_pipelines_are_inspected_listed_and_updated(client: Client) -> None:
     client.create_pipeline_from_request(request)
     assert {each.pipeline.name for each in client.list_pipeline()} == {"copy", "other"}
     client.delete_pipeline("other")
+    spec = {
+        "pipeline": {"name": "third"},
+        "transform": {"cmd": ["true"]},
+        "input": {"pfs": {"repo": "images", "glob": "/"}},
+    }
+    read = python_pachyderm.parse_dict_pipeline_spec(spec)
+    assert read == python_pachyderm.parse_json_pipeline_spec(json.dumps(spec))
+    client.create_pipeline_from_request(read)
+    assert {each.pipeline.name for each in client.list_pipeline()} == {"copy", "third"}
     client.delete_all_pipelines()
     assert list(client.list_pipeline()) == []
     assert [each.repo.name for each in client.list_repo()] == ["images"]

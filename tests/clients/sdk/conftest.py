@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 from pachyderm_sdk import Client
-from pachyderm_sdk.api import metadata
+from pachyderm_sdk.api import metadata, pfs
 from pachyderm_sdk.api.pfs.extension import ApiStub as Files
+from pachyderm_sdk.api.pfs.extension import ClosedCommit, OpenCommit
+from pachyderm_sdk.api.pfs.file import PFSFile
 from pachyderm_sdk.api.pps.extension import ApiStub as Pipelines
 from pachyderm_sdk.api.storage.extension import ApiStub as FileSets
 from pachyderm_sdk.api.transaction.extension import ApiStub as Transactions
@@ -31,6 +33,10 @@ TOUCHED.watch("pps", Pipelines)
 TOUCHED.watch("transaction", Transactions)
 TOUCHED.watch("storage", FileSets)
 TOUCHED.watch("metadata", metadata.ApiStub)
+for each in (OpenCommit, ClosedCommit, PFSFile, pfs.Project, pfs.Repo, pfs.Branch, pfs.Commit, pfs.File):
+    TOUCHED.watch_own(each.__name__, each)
+for each in (pfs.RepoPicker, pfs.BranchPicker, pfs.CommitPicker):
+    TOUCHED.watch_own(each.__name__, each)
 
 
 @pytest.fixture

@@ -270,6 +270,49 @@ def test_files_are_read(client: Client) -> None:
     assert paths(client.pfs.list_file(file=root, number=2, reverse=True)) == ["/empty", "/dir/"]
 
 
+def test_a_file_is_read_in_parts(client: Client) -> None:
+    put(client, {"/lines": b"one\ntwo\nthree"})
+    with client.pfs.pfs_file(pfs.File.from_uri("images@master:/lines")) as file:
+        assert file.readable()
+        assert file.peek(3) == b"one"
+        assert file.readline() == b"one\n"
+        buffer = bytearray(2)
+        assert file.readinto(buffer) == 2
+        assert bytes(buffer) + file.read() == b"two\nthree"
+        assert file.read() == b""
+    assert not file.readable()
+
+
+def test_pickers_name_what_addresses_name(client: Client) -> None:
+    derived = pfs.Branch.from_uri("derived@master")
+    for repo in (IMAGES, derived.repo):
+        client.pfs.create_repo(repo=repo)
+    client.pfs.create_branch(branch=derived, provenance=[MASTER])
+    first, second, third = (put(client, {"/a": bytes([number])}) for number in range(3))
+    addresses = {
+        "images@master": third,
+        f"images@{second.id}": second,
+        f"images@master={first.id}": first,
+        "images@master^1": second,
+        f"images@{third.id}^2": first,
+        "images@master.2": first,  # the first was empty, for the branch that derives from it
+        "images@master.4": third,
+    }
+    for address, commit in addresses.items():
+        picker = pfs.CommitPicker.from_uri(address)
+        assert picker.as_uri().startswith("default/images@"), address
+        found = [each.commit.id for each in client.pfs.walk_commit_subvenance(start=[picker])]
+        assert found == [commit.id], address
+    release = pfs.BranchPicker.from_uri("images@master")
+    assert release.as_uri() == MASTER.as_uri() == "default/images@master"
+    found = client.pfs.walk_branch_subvenance(start=[release])
+    assert [each.branch for each in found] == [derived]
+    picked = pfs.RepoPicker.from_uri("images")
+    assert (picked.as_uri(), picked) == (IMAGES.as_uri(), IMAGES.as_picker())
+    info = client.pfs.inspect_file(file=pfs.File.from_uri("images@master:/a"))
+    assert info.file.as_uri() == f"default/images@{third.id}:/a"
+
+
 def test_differences(client: Client) -> None:
     first = put(client, {"/a": b"1", "/b": b"1"})
     second = put(client, {"/a": b"22", "/c": b"1"})
