@@ -110,6 +110,14 @@ def test_a_text_that_is_none_any_more(good: bytes, tmp_path: Path, text: bytes) 
         assert said or text in (b"default", b"/f1")
 
 
+@pytest.mark.parametrize("text", [b"doomed_through BIGINT", b"UNIQUE (", b"schema_version", b"NOT NULL"])
+def test_another_word_in_what_it_says_of_its_tables(good: bytes, tmp_path: Path, text: bytes) -> None:
+    """SQLite takes it for what was meant."""
+    for at in [found.start() for found in re.finditer(re.escape(text), good)][:2]:
+        said = said_of(flipped(good, at, 0, tmp_path / "x"), tmp_path / "blobs")
+        assert "the catalog file is damaged" in said[0], said
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_any_byte_for_long(good: bytes, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:

@@ -6,6 +6,7 @@ second to import, is imported only when there is something to do.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -14,7 +15,7 @@ from trunkline.catalog import tables_pfs, tables_pps  # noqa: F401  they enter t
 from trunkline.catalog.lent import tables as _lent  # noqa: F401
 from trunkline.catalog.purging import tables as _purging  # noqa: F401
 from trunkline.catalog.tables import collector, metadata, schema_version
-from trunkline.errors import FailedPrecondition
+from trunkline.errors import DataLoss, FailedPrecondition
 
 NEWEST = 1
 """The migration this release ends with. `trunkline.catalog.migrate.m0001` and so on are the steps."""
@@ -24,9 +25,13 @@ def bring_up_to_date(connection: Connection, name: str) -> int:
     """Make or migrate the tables behind `connection`, in one transaction.
 
     name: how messages call the database. Answers the number of the newest event ever emitted.
-    Raises FailedPrecondition when a newer release has written the database.
+    Raises FailedPrecondition when a newer release has written the database, DataLoss when its tables are not what
+    they were when they were made.
     """
     raw: Any = connection.connection.dbapi_connection
+    seal, sealed = _seal(raw), int(raw.execute("PRAGMA user_version").fetchone()[0])
+    if sealed not in (0, seal):
+        raise DataLoss(f"{name}: the catalog file is damaged (what it says of its tables); restore it from a backup")
     version = _version(raw)
     if version > NEWEST:
         raise FailedPrecondition(
@@ -44,12 +49,15 @@ def bring_up_to_date(connection: Connection, name: str) -> int:
                 from trunkline.catalog.migrate.run import upgrade
 
                 upgrade(connection, version, NEWEST)
+            raw.execute(f"PRAGMA user_version = {_seal(raw)}")
             raw.execute("COMMIT")
         except BaseException:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
             raise
         raw.execute("PRAGMA foreign_keys = ON")
+    elif not sealed:
+        raw.execute(f"PRAGMA user_version = {seal}")
     query = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(position) FROM cursors), 0))"
     return int(raw.execute(query).fetchone()[0])
 
@@ -64,6 +72,15 @@ def first_rows(connection: Connection) -> None:
     """The rows of a fresh catalog."""
     connection.execute(insert(schema_version).values(version=NEWEST))
     connection.execute(insert(collector).values(id=1, cycle=0, noted=0, doomed_through=0, tick=0, fence=0))
+
+
+def _seal(raw: Any) -> int:
+    """A number from what the database says of its tables and indexes, which a flipped bit would change; never 0.
+
+    SQLite takes a changed name of a column or a lost constraint for what was meant.
+    """
+    rows = raw.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    return zlib.crc32(repr(sorted(map(tuple, rows))).encode()) & 0x7FFFFFFF or 1
 
 
 def _version(raw: Any) -> int:
