@@ -64,7 +64,7 @@ def play(seed: int) -> tuple[list[Ran], int]:
         told = Path(folder) / "told.xml"
         command = [sys.executable, "-m", "pytest", "-m", "soak", "-p", "no:cacheprovider", f"--hypothesis-seed={seed}"]
         status = subprocess.run(
-            [*command, "--timeout", "1800", f"--junitxml={told}", *TESTS],
+            [*command, "--timeout", "1800", f"--junitxml={told}", "-o", "junit_family=xunit1", *TESTS],
             cwd=ROOT,
             env=os.environ | {"TRUNKLINE_SOAK_SEED": str(seed)},
             check=False,
