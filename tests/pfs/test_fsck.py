@@ -83,6 +83,24 @@ def test_rows_that_contradict_are_named(data, promise, statement):
     assert any(line.startswith(promise) for line in fsck.violations(data))
 
 
+def test_a_size_that_is_not_the_contents_is_named(data):
+    broken(data, "UPDATE commits SET size_bytes = size_bytes + 1 WHERE state = 'FINISHED' AND size_bytes > 0")
+    said = [line for line in fsck.violations(data, read_bytes=True) if line.startswith("I-3")]
+    assert len(said) == 3
+    assert "is said to have" in said[0]
+
+
+@pytest.mark.parametrize("paths", [("/d", "/d/a"), ("/same", "/same/x/y"), ("/1/x", "/2")])
+def test_a_path_that_is_both_in_a_commit_without_error_is_named(data, paths):
+    edits.modify(data, Target(DATA, branch="master"), [Add(path, b"1") for path in paths])
+    finish_waiting(data)
+    assert list(fsck.violations(data, read_bytes=True)) == []
+    broken(data, "UPDATE commits SET error = '' WHERE error <> ''")
+    said = [line for line in fsck.violations(data, read_bytes=True) if line.startswith("I-5")]
+    assert len(said) == 1
+    assert f"{paths[0][:2] if paths[0] != '/same' else '/same'} in default/data@" in said[0]
+
+
 def test_a_crowd_of_runs_is_named(data):
     def crowd(tx):
         rows = tx.execute("SELECT commit_seq, fileset FROM commit_runs ORDER BY commit_seq DESC LIMIT 1").one()

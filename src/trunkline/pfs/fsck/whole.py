@@ -25,6 +25,7 @@ from trunkline.catalog.work import checks as job_checks
 from trunkline.errors import TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
+from trunkline.pfs.fsck.contents import check_contents
 from trunkline.pfs.fsck.repair import stale_outputs
 from trunkline.storage import ChunkKey, Sealed
 from trunkline.storage.filesets.schema import ADD
@@ -34,7 +35,10 @@ PAGE = 200
 
 
 def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
-    """Everything found wrong. read_bytes: also read every held file and compare it with its hash (slow)."""
+    """Everything found wrong.
+
+    read_bytes: also read every held file and compare it with its hash, and each diff with its commit (slow).
+    """
     if broken := files.catalog.read(lambda tx: list(damages(tx, thorough=read_bytes))):
         yield from broken
         return  # what else would be found may be untrue
@@ -44,6 +48,8 @@ def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
     yield from files.catalog.read(lambda tx: list(_branches(tx)))
     yield from files.catalog.read(tag_rows.violations)
     yield from files.catalog.read(purge_rows.violations)
+    if read_bytes:
+        yield from check_contents(files)
     after = ""
     with files.reading.begin() as reading:
         while page := files.catalog.read(partial(_held_page, after)):
