@@ -62,7 +62,7 @@ def make_image(
     api = docker.APIClient(base_url=url, version="auto")
     repository, _, tag = name.rpartition(":")
     api.import_image_from_data(
-        _archive(files or {}, (*PROGRAMS, *programs)), repository=repository, tag=tag, changes=list(changes)
+        archive_of(files or {}, (*PROGRAMS, *programs)), repository=repository, tag=tag, changes=list(changes)
     )
     return str(api.inspect_image(name)["Id"]).removeprefix("sha256:")
 
@@ -85,7 +85,7 @@ def make_python_image(
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = Path(sys.base_prefix) / "lib" / version
     site = "/packages"
-    whole = io.BytesIO(_archive(files or {}, (*PROGRAMS, *programs)))
+    whole = io.BytesIO(archive_of(files or {}, (*PROGRAMS, *programs)))
     with tarfile.open(fileobj=whole, mode="a") as archive:
         found = [_package(package) for package in packages]
         modules = [module for each in (*found, *map(_package, linked)) for module in each.rglob("*.so")]
@@ -138,7 +138,7 @@ def remove_image(url: str, name: str) -> None:
     docker.APIClient(base_url=url, version="auto").remove_image(name, force=True)
 
 
-def _archive(files: dict[str, str], programs: Sequence[str]) -> bytes:
+def archive_of(files: dict[str, str], programs: Sequence[str]) -> bytes:
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as archive:
         for folder in ("tmp", "root", "usr", "proc", "dev", "sys", "etc"):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trunkline import __version__
+from trunkline.app.pods.settings import PodConfig
 from trunkline.errors import InvalidArgument
 from trunkline.model.specs.scalars import quantity_bytes
 
@@ -23,7 +24,7 @@ RUNNERS = ("auto", "process", "container", "host")
 class Config:
     """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write.
 
-    `containers`: URL of a container engine's socket, "" for none.
+    `containers`: URL of a container engine's socket, "" for none. `pods`: None where workers are processes here.
     `cache_bytes` of content are kept in memory, `index_cache_bytes` of decoded file sets on disk.
     """
 
@@ -39,6 +40,7 @@ class Config:
     containers: str = ""
     storage: str = ""
     s3: tuple[str, int] | None = None
+    pods: PodConfig | None = None
     cache_bytes: int = 64 << 20
     index_cache_bytes: int = 2 << 30
 
@@ -50,6 +52,8 @@ class Config:
     @property
     def worker_count(self) -> int:
         """How many workers the local pool has."""
+        if self.pods is not None:
+            return 0
         return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
 
 
@@ -74,6 +78,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     _refuse_open(host, port, given.insecure)
     s3 = _s3_address(given.s3, host, port)
     _refuse_open(*(s3 or (host, port)), given.insecure)
+    pods = _pods(given)
     return Config(
         data=Path(given.data).expanduser().absolute(),
         host=host,
@@ -84,7 +89,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         strict_images=given.strict_images,
         expose=tuple(Path(path).absolute() for path in given.expose),
         log_level=given.log_level,
-        containers=_containers(given.containers, environ),
+        containers=_containers("off" if pods else given.containers, environ),
+        pods=pods,
         storage=_storage(given.storage),
         s3=s3,
         cache_bytes=_bytes("cache-bytes", given.cache_bytes),
@@ -134,6 +140,11 @@ def origin_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def shown(host: str, port: int) -> str:
+    """An address as it is written down."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _storage(url: str) -> str:
     if not url:
         return ""
@@ -142,6 +153,28 @@ def _storage(url: str) -> str:
     if not is_place(url):
         raise InvalidArgument(f'storage "{url}" is no URL of an object store; write s3://BUCKET/PATH, gs:// or az://')
     return url
+
+
+def _pods(given: argparse.Namespace) -> PodConfig | None:
+    """Where workers are pods."""
+    if given.fleet == "local":
+        return None
+    if not given.worker_image:
+        raise InvalidArgument("workers that are pods need an image of Trunkline; name it with --worker-image")
+    if not given.storage:
+        raise InvalidArgument(
+            "workers that are pods do not see this machine's disk: keep bytes in an object store, with --storage "
+            "s3://BUCKET/PATH"
+        )
+    if given.worker_address:
+        parse_address(given.worker_address)
+    return PodConfig(
+        image=given.worker_image,
+        address=given.worker_address,
+        kubeconfig=given.kubeconfig,
+        namespace=given.namespace,
+        trust=given.trust_pods,
+    )
 
 
 def _containers(choice: str, environ: Mapping[str, str]) -> str:
@@ -209,6 +242,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="decoded tables of files kept on disk, in the data folder (default 2Gi)",
     )
     _add_running(parser, env, on)
+    _add_pods(parser, env, on)
     parser.add_argument(
         "--log-level", default=env("LOG_LEVEL", "info"), choices=["debug", "info", "warning", "error"], help="(info)"
     )
@@ -239,6 +273,38 @@ def _add_running(parser: argparse.ArgumentParser, env: Callable[[str, str], str]
     exposed = [path for path in env("EXPOSE", "").split(os.pathsep) if path]
     parser.add_argument(
         "--expose", metavar="PATH", action="append", default=exposed, help="a path that user code may write; repeatable"
+    )
+
+
+def _add_pods(parser: argparse.ArgumentParser, env: Callable[..., str], on: Callable[[str], bool]) -> None:
+    """Flags about workers that are pods."""
+    fleets = ["local", "kubernetes"]
+    parser.add_argument(
+        "--fleet", default=env("FLEET", "local"), choices=fleets, help="workers: processes here, or pods (local)"
+    )
+    parser.add_argument(
+        "--worker-image", metavar="IMAGE", default=env("WORKER_IMAGE"), help="the image of Trunkline that pods run"
+    )
+    parser.add_argument(
+        "--worker-address",
+        metavar="HOST:PORT",
+        default=env("WORKER_ADDRESS"),
+        help="where pods reach this server (default: as it listens)",
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        default=env("KUBECONFIG"),
+        help="the cluster (default: the one we run in, KUBECONFIG, or ~/.kube/config)",
+    )
+    parser.add_argument(
+        "--namespace", metavar="NAME", default=env("NAMESPACE"), help="where pods live (default: as the cluster says)"
+    )
+    parser.add_argument(
+        "--trust-pods",
+        action="store_true",
+        default=on("TRUST_PODS"),
+        help="allow pod_spec and pod_patch to ask for rights on nodes",
     )
 
 

@@ -47,9 +47,10 @@ from trunkline.api.work.pipelines import PipelineDoor
 from trunkline.api.work.search import ClusterLogDoor, LogsDoor
 from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
-from trunkline.app.config import Config, origin_of, settings
+from trunkline.app.config import Config, origin_of, settings, shown
 from trunkline.app.containers.side import ContainerSide
 from trunkline.app.identity import identity_of
+from trunkline.app.pods.side import PodOwner, kept_token, open_pods
 from trunkline.app.pool import Site, open_pool
 from trunkline.app.standing import StandingWorkers
 from trunkline.catalog.engine import Catalog
@@ -115,11 +116,11 @@ class Engine:
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
         self._containers = ContainerSide(config.containers, self._identity.cluster_id)
-        self._rules = Rules(
-            engine=self._containers.name(),
-            strict_images=config.strict_images,
-            can_limit=rung.limits if rung is not None else CAN_LIMIT,
-        )
+        self.worker_token = kept_token(config.data) if config.pods else secrets.token_hex(32)
+        """What this server's own workers show it. For processes another one after each start, never written down."""
+        self._pods = open_pods(config, self._identity.cluster_id, self.worker_token, ambient)
+        rules = Rules(self._containers.name(), config.strict_images, can_limit=rung.limits if rung else CAN_LIMIT)
+        self._rules = self._pods.rules(rules) if self._pods else rules
         known = members(self._rules)
         self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
         self.recorder: Recorder = CallRecorder(self._transactions, {one.call: one for one in known})
@@ -149,8 +150,6 @@ class Engine:
         self._fleet: LocalFleet | None = None
         self._standing: StandingWorkers | None = None
         self._happened = Happened(ambient)
-        self.worker_token = secrets.token_hex(32)
-        """What this server's own workers show it. Another one after each start, and never written down."""
         self.handed = Handed()
         """Open files that clients on this machine gave us to read."""
         self._started = False
@@ -218,7 +217,9 @@ class Engine:
         self._leases.start()
         self._collector.start()
         self._purger.start()
-        if self._rung is not None:
+        if self._pods is not None:
+            self._pods.start(self._pod_owner(), shown(*address))
+        elif self._rung is not None:
             self._containers.start(self._files, self._pps.vault)
             server = self._identity.cluster_id
             site = Site(self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone, server)
@@ -230,14 +231,27 @@ class Engine:
                 "Normal", "PoolStarted", "", f"{self._rung.reason}: {self._config.worker_count} workers"
             )
 
+    def _pod_owner(self) -> PodOwner:
+        def gone(pod: str, why: str) -> None:
+            self._catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=False))
+
+        pods = self._pods
+        return PodOwner(
+            self._catalog, self._pps.vault, self._happened, lambda: pods.house.address if pods else "", gone
+        )
+
     def _start_anew(self) -> None:
         self.restored = True
         self.on_restored()
 
     def _crash(self) -> str:
+        if self._pods is not None:  # each pipeline says itself how its pods do
+            return ""
         return self._fleet.crash() if self._fleet else self._trouble()
 
     def _trouble(self) -> str:
+        if self._pods is not None:
+            return self._pods.trouble()
         return self._fleet.trouble() if self._fleet else "this server has no workers"
 
     def _worker_gone(self, worker: str, reason: str) -> None:
@@ -246,6 +260,8 @@ class Engine:
 
     def stop(self) -> None:
         """End what runs by itself: workers first, since they report to what comes after them. Blocks for seconds."""
+        if self._pods is not None:
+            self._pods.stop()
         if self._standing is not None:
             self._standing.stop()
         if self._fleet is not None:

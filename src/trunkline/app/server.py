@@ -20,7 +20,7 @@ import uvloop
 from trunkline.ambient import Ambient, RealAmbient
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Rooms
-from trunkline.app.config import Config, parse
+from trunkline.app.config import Config, parse, shown
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer
 from trunkline.app.http import HttpServer, tcp_socket, unix_socket
@@ -193,11 +193,6 @@ class Server:
         self._engine.handed.close()
         self._bridge.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def shown(host: str, port: int) -> str:
-    """An address as it is written down."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def socket_folder(data: Path) -> Path:

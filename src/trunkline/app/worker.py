@@ -33,6 +33,7 @@ from trunkline.worker.batching.batches import Batching
 from trunkline.worker.batching.desk import Desk
 from trunkline.worker.containers.engine import Engine
 from trunkline.worker.containers.housing import Containers
+from trunkline.worker.containers.pod import Pod
 from trunkline.worker.execute import Bench, Execution, Interrupt, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
@@ -40,7 +41,7 @@ from trunkline.worker.limits.groups import Group, open_group
 from trunkline.worker.logs import Journal
 from trunkline.worker.loop import Worker
 from trunkline.worker.ports import Claim, SecretFolder
-from trunkline.worker.rungs import choose
+from trunkline.worker.rungs import Rung, choose
 from trunkline.worker.standing.forward import Doorway, Forward
 from trunkline.worker.standing.serving import Serving, Tell, telling
 from trunkline.worker.standing.spouts import SpoutWorker
@@ -71,12 +72,20 @@ class Standing(msgspec.Struct, frozen=True):
     contained: bool = False
 
 
+class Only(msgspec.Struct, frozen=True):
+    """The version of a pipeline that a worker in a pod is for."""
+
+    project: str
+    pipeline: str
+    version: int
+
+
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told. address: of its server; folder: scratch of its own; blobs: folder or URL of the bytes.
 
     cache, images: folders that all workers of a machine share, the first up to a limit. masked, expose: host paths
     that user code must not see, and may write. containers: URL of the engine, "" for none; server: whose its containers
-    are.
+    are. only: it lives in a pod, and its code in the container beside it.
     """
 
     name: str
@@ -93,6 +102,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     server: str = ""
     variables: dict[str, str] = {}
     standing: Standing | None = None
+    only: Only | None = None
 
     def to_json(self) -> str:
         """For the command line."""
@@ -107,18 +117,21 @@ def main() -> int:
     settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
     few_arenas()
     try:
-        return _work(settings)
+        return work(settings)
     except (TrunklineError, OSError) as error:
-        _tell(f"worker {settings.name}: {error}")
+        say(f"worker {settings.name}: {error}")
         return 1
 
 
-def _work(settings: WorkerSettings) -> int:
+def work(settings: WorkerSettings) -> int:
+    """Work until told to stop. Raises TrunklineError, OSError where the worker could not begin."""
     # Taken out, so that nothing which is started from here finds it.
     client = connect(settings.address, worker_token=os.environ.pop(TOKEN, ""))
     standing = settings.standing
-    pipeline = Pipeline(standing.project, standing.pipeline) if standing else None
-    server = RemoteServer(client, settings.name, RealAmbient(), pipeline)
+    mine = settings.only or standing
+    pipeline = Pipeline(mine.project, mine.pipeline) if mine else None
+    version = settings.only.version if settings.only else 0
+    server = RemoteServer(client, settings.name, RealAmbient(), pipeline, version)
     store = Store(
         open_blobs(settings.blobs),
         settings.cache,
@@ -140,7 +153,8 @@ def _work(settings: WorkerSettings) -> int:
     if isinstance(worker, Worker):
         door.cancel = worker.cancel
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
-    threading.Thread(target=_end_with_parent, args=(worker, bench), name="parent", daemon=True).start()
+    if settings.only is None:  # a pod ends as a whole
+        threading.Thread(target=_end_with_parent, args=(worker, bench), name="parent", daemon=True).start()
     try:
         worker.run()
     finally:
@@ -162,13 +176,13 @@ def _worker(
 ) -> Worker | SpoutWorker:
     standing = settings.standing
     if standing is None:
-        return Worker(server, storage, bench, _tell, partial(_execution, desk))
-    tell = telling(lambda running, reason: server.tell(standing.version, running, reason), _tell)
+        return Worker(server, storage, bench, say, partial(_execution, desk))
+    tell = telling(lambda running, reason: server.tell(standing.version, running, reason), say)
     _forward(standing, tell, doorway)
     if standing.kind == "SPOUT":
         home = SpoutHome(server, client_settings(_address(settings.address, standing.contained), standing.project))
-        return SpoutWorker(home, bench, storage.write_segment, tell, _tell)
-    return Worker(server, storage, bench, _tell, partial(Serving, tell=tell))
+        return SpoutWorker(home, bench, storage.write_segment, tell, say)
+    return Worker(server, storage, bench, say, partial(Serving, tell=tell))
 
 
 def _address(address: str, contained: bool) -> str:
@@ -233,11 +247,24 @@ def _bench(
     ambient = RealAmbient()
     sandbox = Sandbox(masked=settings.masked, exposed=settings.expose, shown=programs(), group=group)
     folder = Path(settings.folder)
+    if settings.only is not None:
+        return _pod_bench(settings, storage, port, buckets)
     rung = choose(settings.runner, sandbox, Scratch(folder / "probe").make())
     images = Images(Path(settings.images), storage, ambient)
     variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
     containers = _containers(settings, (port, buckets.port), doorway)
     return open_bench(rung, folder, images, ambient, variables, buckets, containers)
+
+
+def _pod_bench(settings: WorkerSettings, storage: WorkerStorage, port: int, buckets: ServedBuckets) -> Bench:
+    """What runs code in the container beside us, once that is there."""
+    ambient, folder = RealAmbient(), Path(settings.folder)
+    rung = Rung("pod", Sandbox(), 1, "user code runs in a container of the worker's own pod")
+    images = Images(Path(settings.images), storage, ambient)
+    variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
+    pod = Pod(Scratch(folder).make(), ambient, say)
+    pod.wait()
+    return open_bench(rung, folder, images, ambient, variables, buckets, lambda scratch: pod, completed=True)
 
 
 def _containers(
@@ -271,7 +298,8 @@ def _end_with_parent(worker: Worker | SpoutWorker, bench: Bench) -> None:
     signal.setitimer(signal.ITIMER_REAL, 2.0)  # unhandled, SIGALRM ends the process
 
 
-def _tell(text: str) -> None:
+def say(text: str) -> None:
+    """A line of the worker's log."""
     print(text, file=sys.stderr, flush=True)
 
 

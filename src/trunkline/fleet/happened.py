@@ -18,14 +18,14 @@ class Happened:
     ambient: Ambient
     _events: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=KEPT))
 
-    def note(self, kind: str, reason: str, worker: str, message: str) -> None:
-        """Something happened. kind: Normal or Warning; reason: a word for it."""
+    def note(self, kind: str, reason: str, worker: str, message: str, about: str = "") -> None:
+        """Something happened. kind: Normal or Warning; reason: a word for it. about: no worker, as `pod/edges-v1-x`."""
         now_us = self.ambient.now_us()
         event = {
             "lastTimestampUs": now_us,
             "type": kind,
             "reason": reason,
-            "object": f"worker/{worker}" if worker else "pool",
+            "object": about or (f"worker/{worker}" if worker else "pool"),
             "message": message,
         }
         self._events.append((now_us, json.dumps(event, ensure_ascii=False)))

@@ -30,7 +30,7 @@ from trunkline.pfs.graph import branches, metadata, repos
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.refs import need_project, need_repo
 from trunkline.pps import lineage, machine
-from trunkline.pps.images.resolving import CONTAINER, LOOKED_FOR, Rules, Where, resolve
+from trunkline.pps.images.resolving import CONTAINER, LOOKED_FOR, POD, Rules, Where, resolve
 from trunkline.pps.schedules import inputs as schedules
 from trunkline.pps.secrets import check_places, missing
 from trunkline.pps.standing.wishes import check_kind, check_ports, close_open_commit, kind_of
@@ -72,7 +72,10 @@ def create_pipeline(
     if lacks := missing(tx, spec):
         raise FailedPrecondition(f"pipeline {pipeline} cannot have what it needs: {lacks}")
     where = resolve(tx, spec.transform.image, rules, spec.own.runner)
-    check_ports(tx, spec, where.runner == CONTAINER)
+    if where.runner == POD:
+        rules.admit(spec)
+    else:
+        check_ports(tx, spec, where.runner == CONTAINER)
     row = _new_version(change, known, spec, user_spec, where, reprocess=reprocess, by=by)
     if known.version:
         _end_jobs(tx, known, f"the pipeline was updated to version {row.version}")

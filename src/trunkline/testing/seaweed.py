@@ -23,11 +23,12 @@ _ALSO = 10_000
 
 
 class Seaweed:
-    """A running server, as a context. weed: the program."""
+    """A running server, as a context. weed: the program. host: an address of this machine."""
 
-    def __init__(self, weed: str, folder: Path) -> None:
+    def __init__(self, weed: str, folder: Path, host: str = "127.0.0.1") -> None:
         self._weed = weed
         self._folder = folder
+        self._host = host
         self._ambient: Ambient = RealAmbient()
         self._process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
@@ -50,7 +51,7 @@ class Seaweed:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *(self._weed, "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+                    *(self._weed, "server", f"-dir={self._folder}", f"-ip={self._host}", f"-ip.bind={self._host}"),
                     *("-filer", "-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
                     *(f"-{name}.port={port}" for name, port in zip(_NAMES, ports, strict=True)),
                 ],
@@ -59,7 +60,7 @@ class Seaweed:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.endpoint = f"http://127.0.0.1:{ports[-1]}"
+        self.endpoint = f"http://{self._host}:{ports[-1]}"
         self.environment = {
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,

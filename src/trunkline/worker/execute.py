@@ -13,7 +13,7 @@ from trunkline.errors import FailedPrecondition, TrunklineError
 from trunkline.worker import outcome
 from trunkline.worker.ahead import PASSING
 from trunkline.worker.collect import Collector, Found
-from trunkline.worker.containers.housing import Containers
+from trunkline.worker.containers.contained import Contained
 from trunkline.worker.images import Housing, Images
 from trunkline.worker.inputs.environment import claim_environment
 from trunkline.worker.inputs.pipes import Feeder
@@ -49,12 +49,14 @@ def open_bench(
     ambient: Ambient,
     variables: Mapping[str, str] | None = None,
     buckets: Buckets | None = None,
-    open_containers: Callable[[Scratch], Containers] | None = None,
+    open_containers: Callable[[Scratch], Contained] | None = None,
+    *,
+    completed: bool = False,
 ) -> Bench:
     """A bench on `rung`, with its scratch in `folder`, which is this worker's alone. Raises FailedPrecondition.
 
     variables: of the worker, for user code: addresses and names (behaviour C.8). buckets: none, for claims that need
-    none. open_containers: None where there is no engine for them.
+    none. open_containers: None where there is no engine for them. completed: as `Bench.completed`.
     """
     if rung.sandbox.namespaces:
         scratch, inside = Scratch(folder).make(), STAGING_INSIDE
@@ -79,7 +81,7 @@ def open_bench(
             )
         return containers.runner(claim.step, tell)
 
-    def each(work: Callable[[Housing | Containers], None]) -> None:
+    def each(work: Callable[[Housing | Contained], None]) -> None:
         work(housing)
         if containers is not None:
             work(containers)
@@ -95,6 +97,7 @@ def open_bench(
         inside=inside,
         variables=dict(variables or {}),
         buckets=buckets or NoBuckets(),
+        completed=completed,
     )
 
 
@@ -112,7 +115,7 @@ class Bench:
 
     runner: the runner for a claim's image, opened anew after one was lost; tells what takes long. places: where its
     /pfs lies. kill: end what runs, from any thread.
-    close: end the agents.
+    close: end the agents. completed: the agent knows what the image says of variables and folder, and we do not.
     """
 
     scratch: Scratch
@@ -125,6 +128,7 @@ class Bench:
     inside: str = STAGING_INSIDE
     variables: dict[str, str] = field(default_factory=dict)  # of the worker: addresses, names
     buckets: Buckets = field(default_factory=NoBuckets)
+    completed: bool = False
 
 
 @dataclass
@@ -297,7 +301,7 @@ class Execution:
         return Command(
             argv,
             {**env, **self._secret},  # and not in /pfs/.env, which is a file on a disk
-            cwd=step.working_dir or step.image.workdir or "/",
+            cwd=step.working_dir or step.image.workdir or ("" if self._bench.completed else "/"),
             user=step.user or step.image.user,
             stdin=stdin,
             limit_us=limit_us,

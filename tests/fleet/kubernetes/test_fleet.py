@@ -43,7 +43,7 @@ HERE = {"transform": {"image": "localhost/edges:1", "cmd": ["true"]}}
 
 
 class TestDisturbed(FleetContract):
-    """The contract, while everything is said twice and watches break off again and again."""
+    """The contract, while everything is said twice, and watches break off whenever something is done."""
 
     within_s = 60.0
 
@@ -55,12 +55,12 @@ class TestDisturbed(FleetContract):
 
         def refuse(method: str, path: str) -> dict[str, Any] | None:
             nonlocal count
-            count += 1
-            if count % 11 == 0:
+            count += method != "GET"  # and not for looking, which the tests themselves do all the time
+            if method != "GET" and count % 2 == 0:
                 fake.cut()
-            if count % 17 == 0:
+            if method != "GET" and count % 3 == 0:
                 fake.forget()
-            return refused if count % 7 == 0 and method == "POST" else None
+            return refused if count % 4 == 0 and method == "POST" else None
 
         fake.refuse = refuse
 
@@ -91,7 +91,7 @@ def test_what_happened_while_the_watch_was_away_is_seen(fake: FakeCluster, runni
     fake.refuse = lambda method, path: None
     eventually(lambda: before[0] in owner.lost)
     eventually(lambda: fleet.running("default-edges-v1") == 2)
-    assert fleet.trouble() == ""
+    eventually(lambda: fleet.trouble() == "")
 
 
 def test_a_pod_that_failed_tells_why_until_another_runs_and_is_then_removed(

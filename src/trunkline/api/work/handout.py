@@ -14,7 +14,7 @@ from trunkline.model.names import Commit
 from trunkline.model.specs import PipelineSpec, Resources
 from trunkline.pfs.images import ImageInfo
 from trunkline.pps.claims import Handed
-from trunkline.pps.images.resolving import CONTAINER
+from trunkline.pps.images.resolving import CONTAINER, POD
 from trunkline.pps.secrets import Given
 from trunkline.pps.standing.wishes import Stand
 from trunkline.wire.work import DATUMS, ELEMENT, WorkImage, WorkInput, WorkLimits, WorkSecret, WorkStep, table_to_bytes
@@ -40,7 +40,7 @@ def step_of(handed: Handed, image_filesets: Sequence[str], given: Given = Given(
 def standing_step(stand: Stand, image_filesets: Sequence[str], given: Given) -> WorkStep:
     """What the code of a spout runs."""
     step = _step(stand.spec, stand.image, image_filesets, given)
-    image = msgspec.structs.replace(step.image, contained=stand.version.runner == CONTAINER)
+    image = msgspec.structs.replace(step.image, contained=stand.version.runner in (CONTAINER, POD))
     return msgspec.structs.replace(step, image=image, spec_commit=stand.version.spec_commit)
 
 

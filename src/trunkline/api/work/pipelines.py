@@ -22,8 +22,7 @@ from trunkline.pps import pipelines as pps_pipelines
 from trunkline.pps.images.resolving import Rules
 from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
-from trunkline.pps.specs.requests import Made, Request
-from trunkline.pps.specs.unused import note_on_limits, note_on_unused
+from trunkline.pps.specs.requests import Made, Request, notes_on_fleet
 from trunkline.pps.states.condition import with_workers
 from trunkline.wire import infos_pps, nouns, specs
 from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -58,8 +57,7 @@ class PipelineDoor:
         info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
         if request.details:
             spec = PipelineSpec.from_json(info.effective_spec)
-            notes = (note_on_unused(spec), note_on_limits(spec, self.rules.can_limit))
-            call.notes.extend(note for note in notes if note)
+            call.notes.extend(notes_on_fleet(spec, self.rules))
         return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:

@@ -166,6 +166,7 @@ class WorkerDoor:
             gen,
             max_datums=request.max_datums,
             pipeline=pipeline,
+            version=request.version,
             workers=max(1, self.workers),
         )
 

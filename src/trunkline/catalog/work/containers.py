@@ -15,6 +15,8 @@ from trunkline.model.names import Pipeline
 
 CONTAINER = "container"
 """The runner of versions whose code runs in containers."""
+POD = "pod"
+"""The runner of versions whose code runs in pods; what their image is, only the cluster knows."""
 
 
 @dataclass(frozen=True, slots=True)

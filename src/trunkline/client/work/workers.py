@@ -32,11 +32,14 @@ REFRESH_S = 600.0
 class RemoteServer:
     """Fills `worker.ports.Server`. It has a write session while there is work, and none while there is not.
 
-    pipeline: the only one that it works for, a service or a spout.
+    pipeline: the only one that it works for: a service, a spout, or that of its pod. version: the only one of that.
     """
 
-    def __init__(self, client: Client, worker: str, ambient: Ambient, pipeline: Pipeline | None = None) -> None:
+    def __init__(
+        self, client: Client, worker: str, ambient: Ambient, pipeline: Pipeline | None = None, version: int = 0
+    ) -> None:
         self._pipeline = pipeline
+        self._version = version
         self.calls = client.workers
         self._worker = worker
         self._ambient = ambient
@@ -81,7 +84,7 @@ class RemoteServer:
         return self._claimed(answer)
 
     def _claim_request(self, gen: int) -> messages.ClaimRequest:
-        request = messages.ClaimRequest(worker=self._worker, gen=gen)
+        request = messages.ClaimRequest(worker=self._worker, gen=gen, version=self._version)
         if self._pipeline is not None:
             request.pipeline.CopyFrom(_pipeline(self._pipeline))
         return request

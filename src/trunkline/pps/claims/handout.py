@@ -12,7 +12,7 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ClaimRow
-from trunkline.catalog.work.containers import CONTAINER
+from trunkline.catalog.work.containers import CONTAINER, POD
 from trunkline.catalog.work.jobs import JobRow
 from trunkline.errors import Aborted
 from trunkline.model.datums import DatumTable
@@ -61,11 +61,12 @@ def hand_out(
     *,
     max_datums: int = 0,
     pipeline: Pipeline | None = None,
+    version: int = 0,
     workers: int = 1,
 ) -> Handed | None:
     """`claim`, with everything that the worker needs for the range."""
     leased = files.catalog.transact(
-        lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline, workers=workers)
+        lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline, version=version, workers=workers)
     )
     if leased is None or leased.job.datums is None:
         return None
@@ -128,7 +129,7 @@ def _handed(tx: Tx, leased: Leased, datums: DatumTable, records: Mapping[int, tu
         spec=PipelineSpec.from_json(version.effective_spec),
         spec_commit=version.spec_commit,
         image=image_of(tx, version),
-        contained=version.runner == CONTAINER,
+        contained=version.runner in (CONTAINER, POD),
         inputs=inputs,
         datums=datums,
         deaths=claim_rows.deaths_in(tx, job.seq, leased.claim.gen, leased.claim.done, leased.claim.last),

@@ -179,11 +179,19 @@ def _age(tx: Tx, row: ClaimRow) -> Micros:
 
 
 def claim(
-    tx: Tx, worker: str, gen: int, *, max_datums: int = 0, pipeline: Pipeline | None = None, workers: int = 1
+    tx: Tx,
+    worker: str,
+    gen: int,
+    *,
+    max_datums: int = 0,
+    pipeline: Pipeline | None = None,
+    version: int = 0,
+    workers: int = 1,
 ) -> Leased | None:
     """Lease a range to a worker whose session is open; None: there is nothing to do now.
 
-    max_datums: at most so many; 0: no bound. pipeline: only of this one. workers: how many there are to share work.
+    max_datums: at most so many; 0: no bound. pipeline: only of this one. version: only of jobs of this version; 0: of
+    any. workers: how many there are to share work.
     Pipelines take turns: the one with the fewest workers is next. Within a pipeline the oldest job goes first.
     """
     session_rows.require_open(tx, gen)
@@ -191,6 +199,7 @@ def claim(
     jobs = job_rows.get_jobs(tx, {row.job for row in rows})
     if pipeline is not None:
         rows = [row for row in rows if jobs[row.job].job.pipeline == pipeline]
+        rows = [row for row in rows if version in (0, jobs[row.job].version)]
     else:
         held_back = pipeline_rows.in_state(tx, PipelineState.CRASHING.value)
         held_back |= pipelines_waiting(tx)

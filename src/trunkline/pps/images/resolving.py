@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,12 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs.images import find_image
 
-HOST, IMAGE, CONTAINER = "host", "image", "container"
+HOST, IMAGE, CONTAINER, POD = "host", "image", "container", "pod"
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where a pipeline's code runs: on the host's own files, in a registered image, or in a container."""
+    """Where a pipeline's code runs: on the host's own files, in a registered image, in a container, or in pods."""
 
     runner: str
     digest: str = ""
@@ -37,12 +37,16 @@ class Rules:
 
     strict_images: never run on the host's own files. given: fields that the fleet gives every spec, below all defaults.
     can_limit: of "memory" and "cpu", what its workers' machine can hold code to; "volume": /pfs can lie in memory.
+    cluster: where all code runs in pods, as "Kubernetes v1.20.2"; "": nowhere. admit: raises for a spec of which no
+    pods can be made.
     """
 
     engine: str = ""
     strict_images: bool = False
     given: Mapping[str, Any] = field(default_factory=dict)
     can_limit: frozenset[str] = CAN_LIMIT
+    cluster: str = ""
+    admit: Callable[[PipelineSpec], None] = lambda spec: None
 
 
 def resolve(tx: Tx, image: str, rules: Rules, runner: str = "") -> Where:
@@ -51,6 +55,8 @@ def resolve(tx: Tx, image: str, rules: Rules, runner: str = "") -> Where:
     Which content a container's name stands for is found out later (`images.keeper`). runner: "process" or "container"
     where the spec insists. Raises FailedPrecondition if it would be the host's own files and that is not allowed.
     """
+    if rules.cluster:
+        return _in_pods(image, rules, runner)
     if runner == CONTAINER and not rules.engine:
         raise FailedPrecondition(
             "the spec says that its code runs in a container (trunkline.runner), and no container engine answers here; "
@@ -69,6 +75,15 @@ def resolve(tx: Tx, image: str, rules: Rules, runner: str = "") -> Where:
     return Where(
         HOST, "", f'image "{image}" is not registered here: the code runs on this machine\'s own files; {advice}'
     )
+
+
+def _in_pods(image: str, rules: Rules, runner: str) -> Where:
+    if runner not in ("", CONTAINER):
+        raise FailedPrecondition(
+            f"the spec says that its code runs as a {runner} (trunkline.runner), and the workers of this server are "
+            f"pods of {rules.cluster}; leave that out"
+        )
+    return Where(POD, "", f'runs in pods of image "{image}" ({rules.cluster})')
 
 
 def note_on_tag(spec: PipelineSpec, runner: str) -> str:

@@ -10,7 +10,7 @@ from trunkline.pfs.images import ImageInfo, ImageSpec, inspect_image
 
 def image_of(tx: Tx, version: VersionRow) -> ImageInfo | None:
     """The registered image or the container's; None: the host's own files. Raises NotFound."""
-    if not version.image_digest:
+    if not version.image_digest:  # the host's own files, or a pod
         return None
     if version.runner != containers.CONTAINER:
         return inspect_image(tx, version.image_digest)

@@ -84,16 +84,20 @@ def read(tx: Tx, source: str | Mapping[str, Any], rules: Rules) -> Written:
     return read_spec(source, defaults=lambda project: defaults.layers(tx, project, rules))
 
 
+def notes_on_fleet(spec: PipelineSpec, rules: Rules) -> list[str]:
+    """What the server's workers do not do of what a spec asks for. Pods do all of it."""
+    if rules.cluster:
+        return []
+    return [note for note in (note_on_unused(spec), note_on_limits(spec, rules.can_limit)) if note]
+
+
 def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec, rules: Rules) -> list[str]:
     notes = warnings(spec)
     if row.runner == HOST:
         notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
     if floating := note_on_tag(spec, row.runner):
         notes.append(floating)
-    if unused := note_on_unused(spec):
-        notes.append(unused)
-    if loose := note_on_limits(spec, rules.can_limit):
-        notes.append(loose)
+    notes += notes_on_fleet(spec, rules)
     if pipelines.keeps_older_results(tx, row):
         notes.append(
             f"pipeline {spec.pipeline}: the code changed, and what it made of data processed before stays; "

@@ -112,7 +112,6 @@ class FleetContract:
         eventually(lambda: set(self.names(cluster, server, REPLICA_SETS)) == both)
         owner.versions = [version("edges", replicas=1), version("still", replicas=0)]
         eventually(lambda: len(self.names(cluster, server, PODS)) == 1)
-        eventually(lambda: len(owner.lost) == 1)
         owner.versions = [version("edges", 2)]
         eventually(lambda: set(self.names(cluster, server, REPLICA_SETS)) == {"default-edges-v2"})
         eventually(lambda: all(name.startswith("default-edges-v2-") for name in self.names(cluster, server, PODS)))

@@ -554,6 +554,7 @@ class ClaimRequest(_message.Message):
     GEN_FIELD_NUMBER: _builtins.int
     MAX_DATUMS_FIELD_NUMBER: _builtins.int
     PIPELINE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     gen: _builtins.int
     """The session to work in; 0: one is opened if there is anything to do. A worker that has nothing to do should have
@@ -561,6 +562,8 @@ class ClaimRequest(_message.Message):
     """
     max_datums: _builtins.int
     """Bounds what is leased at once; 0: the server decides."""
+    version: _builtins.int
+    """Only of jobs of this version of it; 0: of any."""
     @_builtins.property
     def pipeline(self) -> _pps_v2_pb2.Pipeline:
         """Only this pipeline's; unset: any."""
@@ -572,10 +575,11 @@ class ClaimRequest(_message.Message):
         gen: _builtins.int = ...,
         max_datums: _builtins.int = ...,
         pipeline: _pps_v2_pb2.Pipeline | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gen", b"gen", "max_datums", b"max_datums", "pipeline", b"pipeline", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gen", b"gen", "max_datums", b"max_datums", "pipeline", b"pipeline", "version", b"version", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,7 +39,8 @@ def claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
     step = claim.step
     contained = step.image.contained
     env = {name: value for name, value in os.environ.items() if inherited(name) and not contained}
-    env.setdefault("PATH", _PATH)
+    if not bench.completed:
+        env.setdefault("PATH", _PATH)
     env |= step.image.env
     env |= {name: value for name, value in step.env.items() if not reserved(name)}
     if step.image.python or step.image.requirements:
@@ -50,7 +51,7 @@ def claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
         env["HOME"] = HOME_INSIDE if bench.sandbox.namespaces else str(bench.scratch.tmp / "home")
     env |= bench.variables
     env |= _to_buckets(bench, claim, env)
-    if contained:  # where the shim leads connections out
+    if contained and not bench.completed:  # where the shim leads connections out
         env["PACHD_PEER_SERVICE_HOST"] = "127.0.0.1"
     if claim.job.id:
         env |= {"PACH_JOB_ID": claim.job.id, "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id}

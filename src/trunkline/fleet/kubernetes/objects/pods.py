@@ -21,6 +21,9 @@ SETTINGS = "TRUNKLINE_POD"
 PATIENCE_S = 86_400
 """How long code waits for a worker that is started again; the kubelet does that much sooner."""
 
+_PREPARED = {"pfs": "/new/pfs/pfs", "staging": "/new/own/staging"}
+"""Folders that the init container makes in the volumes, so that they are the worker's and not root's."""
+
 _EFFECTS = {"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
 _OPERATORS = {"EXISTS": "Exists", "EQUAL": "Equal"}
 
@@ -74,10 +77,15 @@ def _init(wanted: Wanted, house: House) -> Body:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "image": house.image,
         "imagePullPolicy": house.image_pull_policy,
-        "command": ["python3", "-m", "trunkline.app.pods.shim", f"{SHIM_FOLDER}/shim"],
+        "command": ["python3", "-m", "trunkline.app.pods.start", f"{SHIM_FOLDER}/shim", *_PREPARED.values()],
         "resources": _user_resources(wanted, house),
         "securityContext": _confined(house),
-        "volumeMounts": [{"name": "shim", "mountPath": SHIM_FOLDER}, {"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [
+            {"name": "shim", "mountPath": SHIM_FOLDER},
+            {"name": "pfs", "mountPath": "/new/pfs"},
+            {"name": "work", "mountPath": "/new/own"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
     }
 
 
@@ -91,8 +99,8 @@ def _user(wanted: Wanted, house: House) -> Body:
         "env": _user_env(wanted),
         "resources": _user_resources(wanted, house),
         "volumeMounts": [
-            {"name": "pfs", "mountPath": "/pfs"},
-            {"name": "staging", "mountPath": "/.pfs", "readOnly": True},
+            {"name": "pfs", "mountPath": "/pfs", "subPath": "pfs"},
+            {"name": "work", "mountPath": "/.pfs", "subPath": "staging", "readOnly": True},
             {"name": "shim", "mountPath": SHIM_FOLDER, "readOnly": True},
             *(
                 {"name": _folder_name(number), "mountPath": path, "readOnly": True}
@@ -135,9 +143,8 @@ def _storage(wanted: Wanted, house: House) -> Body:
         "resources": resources(spec.sidecar_resource_requests, _sidecar_limits(wanted), house.sidecar_requests),
         "securityContext": _confined(house),
         "volumeMounts": [
-            {"name": "pfs", "mountPath": f"{WORK_FOLDER}/pfs"},
-            {"name": "staging", "mountPath": f"{WORK_FOLDER}/staging"},
-            {"name": "cache", "mountPath": f"{WORK_FOLDER}/cache"},
+            {"name": "work", "mountPath": WORK_FOLDER},
+            {"name": "pfs", "mountPath": f"{WORK_FOLDER}/pfs", "subPath": "pfs"},
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
@@ -152,7 +159,7 @@ def _volumes(wanted: Wanted) -> list[Body]:
         pfs["sizeLimit"] = limits.memory
     found: list[Body] = [
         {"name": "pfs", "emptyDir": pfs},
-        *({"name": name, "emptyDir": {}} for name in ("staging", "shim", "cache", "tmp")),
+        *({"name": name, "emptyDir": {}} for name in ("shim", "work", "tmp")),
     ]
     for number, files in enumerate(wanted.folders.values()):
         items = [{"key": file_key(number, name), "path": name} for name in files]

@@ -76,7 +76,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         ),
         "datum_tries": Field("How often a datum is tried before it has failed.", 5, "`3`"),
         "scheduling_spec": Field("On which nodes pods run.", {"nodeSelector": {"disk": "fast"}}, kubernetes=True),
-        "pod_spec": Field("A JSON merge patch of the pods, as a string.", '{"hostNetwork": true}', kubernetes=True),
+        "pod_spec": Field("A JSON merge patch of the pods, as a string.", '{"dnsPolicy": "Default"}', kubernetes=True),
         "pod_patch": Field(
             "A JSON patch (RFC 6902) of the pods, as a string, applied after `podSpec`.",
             '[{"op": "add", "path": "/hostNetwork", "value": true}]',

@@ -1,0 +1,1 @@
+"""`pachd` with pods of Kubernetes for workers."""

@@ -1,0 +1,1 @@
+"""Pipelines whose code runs in pods."""

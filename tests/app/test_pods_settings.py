@@ -1,0 +1,99 @@
+"""A server whose workers are pods: its settings, what it tells a pod, and what it wants of the fleet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.ambient import SimulatedAmbient
+from trunkline.app.config import parse
+from trunkline.app.pods import start
+from trunkline.app.pods.main import settings_of
+from trunkline.app.pods.settings import PodConfig
+from trunkline.app.pods.side import kept_token, store_keys
+from trunkline.app.worker import Only, Standing
+from trunkline.errors import InvalidArgument
+from trunkline.fleet.happened import Happened
+from trunkline.fleet.kubernetes.objects.pods import pod_spec
+from trunkline.fleet.kubernetes.wanted import House, Wanted
+from trunkline.model.names import Pipeline
+from trunkline.model.specs import PipelineSpec
+
+FLEET = ["--fleet", "kubernetes"]
+PODS = [*FLEET, "--worker-image", "trunkline:1", "--storage", "s3://bucket/one"]
+
+
+def test_pods_in_place_of_processes() -> None:
+    told = parse([*PODS, "--worker-address", "198.18.2.1:30650", "--namespace", "data", "--trust-pods"], {})
+    assert told.pods == PodConfig("trunkline:1", "198.18.2.1:30650", "", "data", True)
+    assert (told.worker_count, told.containers) == (0, "")
+    assert parse([], {}).pods is None
+    environ = {"TRUNKLINE_FLEET": "kubernetes", "TRUNKLINE_WORKER_IMAGE": "w:1", "TRUNKLINE_STORAGE": "s3://b/x"}
+    assert parse([], environ).pods == PodConfig("w:1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ([*FLEET, "--storage", "s3://b/x"], "need an image of Trunkline; name it with --worker-image"),
+        ([*FLEET, "--worker-image", "w:1"], "keep bytes in an object store"),
+        ([*PODS, "--worker-address", "nowhere"], "HOST:PORT"),
+    ],
+)
+def test_what_pods_need_is_asked_for(flags: list[str], why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        parse(flags, {})
+
+
+@pytest.mark.parametrize("kind", ["TRANSFORM", "SERVICE", "SPOUT"])
+def test_a_pod_understands_what_its_manifest_says(kind: str) -> None:
+    house = House("s" * 32, "data", "trunkline:1", "198.18.2.1:30650", "s3://bucket/one")
+    spec = PipelineSpec.from_dict({"pipeline": {"name": "edges"}, "transform": {"image": "edges:1", "cmd": ["x"]}})
+    worker: dict[str, Any] = pod_spec(Wanted(Pipeline("default", "edges"), 3, spec, kind), house)["containers"][1]
+    environ = {one["name"]: one.get("value", "default-edges-v3-abcde") for one in worker["env"]}
+    told = settings_of(environ)
+    assert (told.name, told.address, told.blobs) == (
+        "default-edges-v3-abcde",
+        "grpc://198.18.2.1:30650",
+        "s3://bucket/one",
+    )
+    assert told.only == Only("default", "edges", 3)
+    assert told.standing == (None if kind == "TRANSFORM" else Standing("default", "edges", 3, kind, ""))
+    assert told.variables == {
+        "PACHD_PEER_SERVICE_HOST": "198.18.2.1",
+        "PACHD_PEER_SERVICE_PORT": "30650",
+        "PACH_NAMESPACE": "data",
+        "PPS_NAMESPACE": "data",
+        "PPS_POD_NAME": "default-edges-v3-abcde",
+    }
+
+
+def test_what_the_init_container_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "program").write_bytes(b"shim")
+    monkeypatch.setattr(start, "program", lambda: tmp_path / "program")
+    for _ in range(2):  # a pod may be started again
+        assert start.main([str(tmp_path / "shim"), str(tmp_path / "pfs")]) == 0
+    assert (tmp_path / "shim").read_bytes() == b"shim"
+    assert (tmp_path / "shim").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "pfs").is_dir()
+
+
+def test_the_token_of_pods_stays_and_is_nobody_elses(tmp_path: Path) -> None:
+    token = kept_token(tmp_path)
+    assert kept_token(tmp_path) == token
+    assert (tmp_path / "workers.token").stat().st_mode & 0o077 == 0
+
+
+def test_workers_get_the_keys_of_the_store_and_nothing_else() -> None:
+    assert store_keys({"AWS_ACCESS_KEY_ID": "a", "HOME": "/h", "GOOGLE_X": "b"}) == {
+        "AWS_ACCESS_KEY_ID": "a",
+        "GOOGLE_X": "b",
+    }
+
+
+def test_events_of_the_cluster_are_kept_as_they_are_named() -> None:
+    happened = Happened(SimulatedAmbient())
+    happened.note("Warning", "BackOff", "", "again", "pod/edges-v1-x")
+    assert '"object": "pod/edges-v1-x"' in happened.since(0)[0]

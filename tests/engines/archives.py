@@ -1,0 +1,119 @@
+"""Images as archives that any engine or cluster loads, made of this machine's own files, since none can be pulled."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dockers import PROGRAMS, archive_of
+
+from trunkline.worker.shim.program import SOURCES, program
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_LEFT_OUT = ("mypy", "mypyc", "PIL", "pillow", "boto", "hypothesis", "ruff", "pytest", "_pytest", "grpc_tools", "pip")
+_NOT_NEEDED = ("test", "idlelib", "tkinter", "ensurepip", "site-packages", "__pycache__", "tests")
+HOME = "/opt/python"
+CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt",)
+"""Without any, no client of an object store can be made, not even one that needs none."""
+
+
+def save(target: Path, name: str, layer: bytes | Path, config: dict[str, object] | None = None) -> None:
+    """Write an image of one layer, a tar, under `name` into the archive `target`."""
+    data = layer.read_bytes() if isinstance(layer, Path) else layer
+    digest = hashlib.sha256(data).hexdigest()
+    told = {
+        "architecture": _MACHINES[platform.machine()],
+        "os": "linux",
+        "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], **(config or {})},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    image = json.dumps(told).encode()
+    file = f"{hashlib.sha256(image).hexdigest()}.json"
+    manifest = [{"Config": file, "RepoTags": [name], "Layers": [f"{digest}.tar"]}]
+    with tarfile.open(target, "w") as archive:
+        for path, content in ((file, image), ("manifest.json", json.dumps(manifest).encode()), (f"{digest}.tar", data)):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+def save_tools(target: Path, name: str, config: dict[str, object] | None = None) -> None:
+    """An image with a shell and small programs, for users' code."""
+    save(target, name, archive_of({}, PROGRAMS), config)
+
+
+def save_worker(target: Path, name: str) -> None:
+    """The image of Trunkline, with the Python and the packages that run these tests."""
+    layer = target.with_suffix(".layer")
+    libraries = Path(next(path for path in sys.path if path.endswith("site-packages")))
+    base = Path(sys.base_prefix)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    with tarfile.open(layer, "w") as archive:
+        _folders(archive, ("tmp", "proc", "dev", "sys", "etc", "bin", "worker"))
+        archive.add(Path(sys.executable).resolve(), f"opt/python/bin/{version}")
+        for link in ("python3", "python"):
+            _link(archive, f"opt/python/bin/{link}", version)
+        _link(archive, "bin/python3", f"{HOME}/bin/python3")
+        archive.add(base / "lib" / version, f"opt/python/lib/{version}", filter=_lean)
+        for path in sorted(libraries.iterdir()):
+            if not path.name.startswith(_LEFT_OUT) and "mypyc" not in path.name and not path.name.endswith(".pth"):
+                archive.add(path, f"opt/python/lib/{version}/site-packages/{path.name}", filter=_lean)
+        package = f"opt/python/lib/{version}/site-packages/trunkline"
+        archive.add(SOURCES.parents[1], package, filter=_lean)
+        archive.add(program(), f"{package}/worker/shim/bin/shim-{platform.machine()}")
+        objects = [Path(sys.executable), *libraries.rglob("*.so*"), *(base / "lib" / version).rglob("*.so")]
+        for path in sorted(_linked(objects)):
+            archive.add(Path(path).resolve(), path.lstrip("/"))
+        for authorities in CERTIFICATES:
+            if Path(authorities).exists():
+                archive.add(Path(authorities).resolve(), authorities.lstrip("/"))
+        _text(archive, "etc/passwd", "root:x:0:0::/:/bin/sh\ntrunkline:x:1000:1000::/tmp:/bin/sh\n")
+    save(target, name, layer, {"Env": [f"PATH={HOME}/bin:/bin", "HOME=/tmp"], "User": "1000"})
+    layer.unlink()
+
+
+def _lean(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    entry.mode |= 0o444 | (0o111 if entry.isdir() else 0)
+    return None if Path(entry.name).name in _NOT_NEEDED and "trunkline/testing" not in entry.name else entry
+
+
+def _linked(objects: Sequence[Path]) -> Iterable[str]:
+    """The system's libraries that these programs and libraries are linked to."""
+    told = subprocess.run(["ldd", *map(str, objects)], check=False, capture_output=True, text=True).stdout
+    words = {word for word in told.split() if word.startswith("/") and not word.endswith(":")}
+    return [path for path in words if "site-packages" not in path and Path(path).exists()]
+
+
+def _folders(archive: tarfile.TarFile, names: Sequence[str]) -> None:
+    for name in names:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+        archive.addfile(entry)
+
+
+def _link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    archive.addfile(entry)
+
+
+def _text(archive: tarfile.TarFile, name: str, text: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(text), 0o644
+    archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+if __name__ == "__main__":  # archives.py FOLDER: what the tests of pods need, for a cluster to load
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    save_worker(folder / "worker.tar", "localhost/trunkline:test")
+    save_tools(
+        folder / "tools.tar", "localhost/tools:1", {"WorkingDir": "/usr", "Env": ["COLOUR=red", "PATH=/usr/bin:/bin"]}
+    )
