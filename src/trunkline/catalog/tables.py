@@ -78,7 +78,7 @@ sessions = Table(
     Column("open", Boolean, nullable=False),
     Column("renewed_tick", BigInteger),
     Column("opened_us", BigInteger, nullable=False),
-    Index("sessions_open", "gen", sqlite_where=text("open = 1"), postgresql_where=text("open")),
+    Index("sessions_open", "gen", sqlite_where=text("open = 1")),
     sqlite_autoincrement=True,
 )
 """Write sessions. `gen` is never given twice: blob names contain it. `renewed_tick` is null where a session belongs to
@@ -99,13 +99,11 @@ chunks = Table(
         "hash",
         unique=True,
         sqlite_where=text("damaged = 0"),
-        postgresql_where=text("not damaged"),
     ),
     Index(
         "chunks_condemned",
         "condemned",
         sqlite_where=text("condemned IS NOT NULL"),
-        postgresql_where=text("condemned IS NOT NULL"),
     ),
     sqlite_with_rowid=False,
 )

@@ -65,7 +65,6 @@ pipeline_versions = Table(
         "pipeline_versions_without_image",
         "pipeline",
         sqlite_where=text("runner = 'container' AND image_digest = ''"),
-        postgresql_where=text("runner = 'container' AND image_digest = ''"),
     ),
 )
 
@@ -177,8 +176,8 @@ jobs = Table(
     Index("jobs_by_id", "id"),
     Index("jobs_by_commit", "output_commit"),
     Index("jobs_by_meta_commit", "meta_commit"),
-    Index("jobs_open", "seq", sqlite_where=_OPEN, postgresql_where=_OPEN),
-    Index("jobs_open_of", "pipeline", "seq", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("jobs_open", "seq", sqlite_where=_OPEN),
+    Index("jobs_open_of", "pipeline", "seq", sqlite_where=_OPEN),
     Index("jobs_by_base", "base"),
     Index("jobs_by_phase", "phase", "seq"),
     sqlite_autoincrement=True,

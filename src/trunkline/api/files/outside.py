@@ -15,7 +15,6 @@ from trunkline.pfs.outside.rows import send_rows
 from trunkline.pfs.outside.sending import send
 from trunkline.pps.egress.pushing import password_of
 from trunkline.pps.secrets import Vault
-from trunkline.storage.databases import Layout
 from trunkline.wire import nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
@@ -46,6 +45,8 @@ class EgressDoor:
     def _rows(
         self, named: nouns.CommitRef, target: pfs.SQLDatabaseEgress, wanted: Callable[[], bool]
     ) -> dict[str, int]:
+        from trunkline.storage.databases import Layout  # a server that writes into none starts sooner without
+
         layout = Layout(
             pfs.SQLDatabaseEgress.FileFormat.Type.Name(target.file_format.type), tuple(target.file_format.columns)
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from trunkline.pfs.files import Files
 from trunkline.pfs.outside.fetching import always
 from trunkline.pfs.reads import Source
-from trunkline.storage.databases import Layout, open_database, write_rows
+
+if TYPE_CHECKING:
+    from trunkline.storage.databases import Layout
 
 
 def send_rows(
@@ -17,5 +20,7 @@ def send_rows(
 
     In one transaction of the database: other tables stay as they are. Raises what `open_database` and `write_rows` do.
     """
+    from trunkline.storage.databases import open_database, write_rows  # brings three databases' words along
+
     database = open_database(url, password, files.catalog.folder)
     return write_rows(database, source.view.contents("/"), layout, wanted)

@@ -28,7 +28,6 @@ from trunkline.pps.events import JobEvent
 from trunkline.pps.lineage import core_of, spec_of
 from trunkline.pps.machine import feed
 from trunkline.pps.secrets import Vault, value_of
-from trunkline.storage.databases import Layout
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +108,8 @@ def _send(files: Files, vault: Vault, task: _Task, wanted: Callable[[], bool]) -
     sql = task.egress.sql
     if sql is not None:
         password = password_of(files, vault, sql.secret_name, sql.secret_key)
+        from trunkline.storage.databases import Layout  # late, as in `places`
+
         send_rows(files, source, sql.url, password, Layout(sql.format, sql.columns), wanted)
         return
     send(source, "/", task.egress.url, files.ambient, wanted=wanted)
