@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pps_world import World, copy, glob
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.catalog import repos as repo_rows
@@ -23,6 +24,9 @@ from trunkline.testing.catalogs import counted_statements, open_catalog
 
 DATA = Repo("default", "data")
 MOST = 106
+TWO_JOBS = 662
+"""With the commit that starts them, of one datum each, their own outputs, and what this world checks after each."""
+TWO_JOBS_TRANSACTIONS = 42
 
 
 @pytest.fixture
@@ -56,6 +60,25 @@ def test_a_pipeline_costs_the_same_beside_many(files: Files) -> None:
     assert max(costs) <= first
     assert create(files, "behind", "p3") <= MOST
     assert create(files, "p5", update=True) <= MOST + 20
+
+
+def test_a_job_costs_so_many_statements_and_transactions(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.repo()
+    world.pipeline("edges", copy, glob("/*"))
+    world.pipeline("down", copy, glob("/*", "edges"))
+    costs = []
+    for number in range(4):
+        before = world.files.catalog.counts.functions
+        with counted_statements() as count:
+            world.put({f"/{number}": b"1"})
+            world.pump()
+            costs.append((count(), world.files.catalog.counts.functions - before))
+    world.close()
+    assert costs[1] == costs[2] == costs[3]  # whatever has been before
+    statements, transactions = costs[3]
+    assert statements <= TWO_JOBS
+    assert transactions <= TWO_JOBS_TRANSACTIONS
 
 
 def test_a_row_is_read_once_until_it_changes(files: Files) -> None:

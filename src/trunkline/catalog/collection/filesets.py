@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, true
+from sqlalchemy import and_, delete, insert, select
 
 from trunkline.catalog.collection.chunks import Key, revive
 from trunkline.catalog.collection.sessions import SESSION, require_open
@@ -28,16 +28,14 @@ _HOLD = Fixed(insert(holders))
 _THIS = and_(holders.c.kind == given("of"), holders.c.key == given("held_by"))
 
 
-def _held(which: ColumnElement[bool]) -> Fixed:
-    """Those of some file sets that one of these holders holds. Commits by the thousand may: they are not all read."""
-    is_held = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id, which).exists()
-    # On PostgreSQL these rows must be locked, so that a file set cannot go beside us.
-    query = select(filesets.c.id).where(filesets.c.id.in_(some("ids")), is_held).with_for_update(read=True)
-    return Fixed(query)
-
-
-_HELD_BY_ANY = _held(true())
-_HELD_BY_THIS = _held(_THIS)
+_HOLDERS = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id)
+# Those of some file sets that are held, and whether this one holds them. Commits by the thousand may: they are not all
+# read. On PostgreSQL these rows must be locked, so that a file set cannot go beside us.
+_HELD = Fixed(
+    select(filesets.c.id, _HOLDERS.where(_THIS).exists().label("mine"))
+    .where(filesets.c.id.in_(some("ids")), _HOLDERS.exists())
+    .with_for_update(read=True)
+)
 _LET_GO = Fixed(delete(holders).where(holders.c.fileset_id.in_(some("ids")), _THIS))
 _DROP = Fixed(delete(holders).where(_THIS))
 
@@ -122,21 +120,15 @@ def share(tx: Tx, fileset_id: str, kind: str, key: str) -> None:
 def share_all(tx: Tx, ids: Sequence[str], kind: str, key: str) -> None:
     """Add a holder to each of some file sets. One that it holds already stays. Raises Aborted when one is not held."""
     wanted = list(dict.fromkeys(ids))
-    mine = _held_by(tx, wanted, _HELD_BY_THIS, {"of": kind, "held_by": key})
-    others = [fileset_id for fileset_id in wanted if fileset_id not in mine]
-    alive = _held_by(tx, others, _HELD_BY_ANY, {})
-    gone = [fileset_id for fileset_id in others if fileset_id not in alive]
+    held: dict[str, bool] = {}
+    for page in slices(wanted):
+        held.update((row.id, row.mine) for row in tx.execute(_HELD, {"ids": list(page), "of": kind, "held_by": key}))
+    gone = [fileset_id for fileset_id in wanted if fileset_id not in held]
     if gone:
         raise Aborted(f"file set {gone[0]} was deleted while it was in use; try again")
+    others = [fileset_id for fileset_id in wanted if not held[fileset_id]]
     if others:
         tx.execute(_HOLD, [{"fileset_id": fileset_id, "kind": kind, "key": key} for fileset_id in others])
-
-
-def _held_by(tx: Tx, ids: Sequence[str], query: Fixed, which: dict[str, str]) -> set[str]:
-    held: set[str] = set()
-    for page in slices(ids):
-        held.update(tx.execute(query, {"ids": list(page), **which}).scalars())
-    return held
 
 
 def hold(tx: Tx, gen: int, ids: Sequence[str]) -> None:

@@ -42,7 +42,7 @@ def is_open(tx: Tx, gen: int) -> bool:
 
 def require_open(tx: Tx, gen: int) -> None:
     """Raises Aborted unless the session is open. What it has found or uploaded is worth nothing any more then."""
-    if not tx.execute(_IS_OPEN, {"gen": gen}).scalar():
+    if not tx.row((sessions,), gen, lambda: tx.execute(_IS_OPEN, {"gen": gen}).scalar() or None):
         raise Aborted(f"write session {gen} has ended (it was closed, or not renewed in time); start the write again")
 
 
