@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,9 @@ from trunkline.errors import FailedPrecondition, Unimplemented
 
 if TYPE_CHECKING:
     from trunkline.wire.gen.trunkline_pb2 import ReplayResponse
+    from trunkline.worker.containers.housing import Containers
     from trunkline.worker.execute import Bench
+    from trunkline.worker.launch import Scratch
     from trunkline.worker.ports import Claim, LogSegment, Result, Step
 
 SHELL = "exec /bin/sh -i <{0}/keys >{0}/screen 2>&1"
@@ -71,7 +74,7 @@ def _run(session: Session, answer: ReplayResponse, scratch: Path, out: Path, she
     claim = replayed(answer)
     _refuse_buckets(claim)
     content = RemoteContent(session.client)
-    bench = _bench(session, scratch, content)
+    bench = _bench(session, scratch, content, claim)
     try:
         journal = Journal(claim.id, session.ambient, _print)
         prepared = Staging(bench.scratch.staging, content).prepare(claim.datums)[0]
@@ -86,7 +89,7 @@ def _run(session: Session, answer: ReplayResponse, scratch: Path, out: Path, she
         bench.close()
 
 
-def _bench(session: Session, scratch: Path, content: object) -> Bench:
+def _bench(session: Session, scratch: Path, content: object, claim: Claim) -> Bench:
     from trunkline.worker.execute import open_bench
     from trunkline.worker.images import Images
     from trunkline.worker.launch import Sandbox, Scratch
@@ -95,7 +98,22 @@ def _bench(session: Session, scratch: Path, content: object) -> Bench:
     folder = scratch / "worker"
     rung = choose("auto", Sandbox(), Scratch(scratch / "probe").make())
     images = Images(scratch / "images", content, session.ambient)  # type: ignore[arg-type]
-    return open_bench(rung, folder, images, session.ambient, {})
+    containers = _containers(session, claim) if claim.step.image.contained else None
+    return open_bench(rung, folder, images, session.ambient, {}, open_containers=containers)
+
+
+def _containers(session: Session, claim: Claim) -> Callable[[Scratch], Containers]:
+    """What opens containers of this machine's engine. Raises FailedPrecondition where there is none."""
+    from trunkline.worker.containers import engine, housing
+
+    url = engine.socket_url(session.environ)
+    if not url:
+        raise FailedPrecondition(
+            f'the datum ran in a container of image "{claim.step.image.name}", and no container engine was found on '
+            "this machine; start Docker or Podman, or set DOCKER_HOST"
+        )
+    whose = (f"replay-{session.ambient.new_id()}", "replay")
+    return lambda scratch: housing.Containers(engine.Engine(url), scratch, *whose, session.ambient)
 
 
 def _refuse_buckets(claim: Claim) -> None:
