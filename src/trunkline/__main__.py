@@ -8,6 +8,9 @@ import sys
 
 def main() -> None:
     """Run the server, and end the process with its exit code."""
+    from trunkline.app.memory import columns_from_jemalloc
+
+    columns_from_jemalloc()
     from trunkline.app.server import main as serve
 
     code = serve()

@@ -49,8 +49,8 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         counted.written += made.rows
         return made
 
-    def found(self, paths):
-        rows = at(self, paths)
+    def found(self, paths, **kind):
+        rows = at(self, paths, **kind)
         counted.read += rows.num_rows
         return rows
 
@@ -131,7 +131,9 @@ def test_a_look_at_one_file_touches_few_runs(files: Files, monkeypatch) -> None:
             level(files, seq)
     touched: list[str] = []
     at = SealedRun.at
-    monkeypatch.setattr(SealedRun, "at", lambda self, paths: touched.append(self.name) or at(self, paths))
+    monkeypatch.setattr(
+        SealedRun, "at", lambda self, paths, **kind: touched.append(self.name) or at(self, paths, **kind)
+    )
     for ref in ("master", "master^20", "master^39"):
         touched.clear()
         source = reads.need_source(files, DATA, ref)

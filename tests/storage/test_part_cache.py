@@ -11,7 +11,7 @@ from blake3 import blake3
 from trunkline.ambient import SimulatedAmbient
 from trunkline.storage import Part
 from trunkline.storage.blobs import MemoryBlobs
-from trunkline.storage.filesets.cache import PartCache
+from trunkline.storage.filesets.cache import PartCache, brief, with_depth
 from trunkline.storage.filesets.runs import plain
 from trunkline.storage.filesets.schema import ADD, SCHEMA
 from trunkline.storage.filesets.seal import parquet
@@ -80,7 +80,7 @@ def test_a_changed_bit_in_a_cached_part_is_never_handed_out(blobs: MemoryBlobs, 
         assert plain(cache.rows(part)).equals(rows)
         assert plain(cache.rows(part)).equals(rows)
     assert [call.verb for call in calls] == ["get"]
-    assert (cache.figures.hits, cache.figures.misses, cache.figures.mended) == (1, 1, 1)
+    assert (cache.figures.hits, cache.figures.misses, cache.figures.mended) == (3, 1, 1)  # of halves
     assert path.read_bytes() == whole
 
 
@@ -91,7 +91,37 @@ def test_what_was_cached_is_not_fetched_by_another_process(blobs: MemoryBlobs, t
         cache = opened(blobs, tmp_path)
         assert plain(cache.rows(part)).equals(rows_of(2000))
     assert not calls
-    assert (cache.figures.hits, cache.figures.misses) == (1, 0)
+    assert (cache.figures.hits, cache.figures.misses) == (2, 0)  # of halves
+
+
+def test_brief_rows_are_read_and_checked_without_the_pieces(blobs: MemoryBlobs, tmp_path: Path) -> None:
+    rows = rows_of(2000)
+    part = put(blobs, rows)
+    opened(blobs, tmp_path).rows(part)
+    (path,) = tmp_path.glob("*.arrow")
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[-72:-64], "little")
+    changed = bytearray(whole)
+    changed[length + 100] ^= 1  # among the pieces
+    path.write_bytes(changed)
+
+    cache = opened(blobs, tmp_path)
+    assert cache.brief(part).equals(brief(with_depth(rows)))
+    assert cache.figures.mended == 0
+    assert cache.held_bytes <= length
+    assert plain(cache.rows(part)).equals(rows)
+    assert cache.figures.mended == 1
+    assert path.read_bytes() == whole
+
+
+def test_a_part_is_fetched_once_though_its_file_cannot_be_written(blobs: MemoryBlobs, tmp_path: Path) -> None:
+    part = put(blobs, rows_of(2000))
+    cache = opened(blobs, tmp_path)
+    tmp_path.rmdir()
+    with blobs.recording() as calls:
+        assert plain(cache.rows(part)).equals(rows_of(2000))
+        assert cache.brief(part).num_rows == 2000
+    assert [call.verb for call in calls] == ["get"]
 
 
 def test_a_cached_part_is_taken_for_no_other(blobs: MemoryBlobs, tmp_path: Path) -> None:

@@ -25,11 +25,15 @@ DEPTH = pa.field("depth", pa.uint16(), nullable=False)
 CACHED = SCHEMA.append(DEPTH)
 """Rows as the cache keeps them: with the number of elements of each path, by which one level is found without reading
 what lies below it."""
+BRIEF = CACHED.remove(CACHED.get_field_index("pieces"))
+"""What finding, listing and comparing need of a row: all but where its bytes lie, which is more than half of it."""
 
-MEMORY_BYTES = 256 << 20
-"""Parts that one process keeps in memory."""
+MEMORY_BYTES = 128 << 20
+"""Of parts, what one process keeps in memory: the brief rows of about a million files."""
 
+_PLACES = pa.schema([CACHED.field("pieces")])
 _SUM = 32
+_FOOTER = 8 + 2 * _SUM
 _LOOK_EVERY = 16
 
 
@@ -38,13 +42,18 @@ def with_depth(rows: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*rows.columns, pa.array(depth_of(rows.column("path")))], schema=CACHED)
 
 
+def brief(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows without their pieces."""
+    return rows.select(BRIEF.names) if "pieces" in rows.schema.names else rows
+
+
 class PartCache:
     """Parts of file sets, decoded. Safe between threads; processes may share the folder.
 
-    folder: what it holds may be deleted at any time. limit_bytes: of disk; the parts used longest ago go first. Each
-    file ends with a sum over its rows and the digest of the part they are from. It is checked whenever the file is
-    read; a file in which a bit has changed, or that a crash left half, counts as none. memory_bytes: of parts whose
-    files were read and found right.
+    folder: what it holds may be deleted at any time. limit_bytes: of disk; the parts used longest ago go first. A file
+    has the brief rows, then the pieces, and ends with a sum over each and the digest of the part they are from. It is
+    checked whenever that half is read; a file in which a bit has changed, or that a crash left half, counts as none.
+    memory_bytes: of halves that were read and found right.
     """
 
     def __init__(
@@ -66,65 +75,83 @@ class PartCache:
         """What it holds on disk. A hit is a part that was in memory or on disk."""
         return CacheFigures(self._used, self._limit, self._memory.hits + self._hits, self._misses, self._mended)
 
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory."""
+        return self._memory.used
+
     def rows(self, part: Part) -> pa.RecordBatch:
         """A part's rows, as `CACHED`. Fetches and decodes it when it is not here, or not as it was written.
 
         Raises DataLoss when the part is gone or not what was sealed.
         """
-        return self._memory.get(part.blob, lambda: self._load(part))
+        few, places = self._half(part, BRIEF), self._half(part, _PLACES)
+        columns = {name: half.column(name) for half in (few, places) for name in half.schema.names}
+        return pa.RecordBatch.from_arrays([columns[name] for name in CACHED.names], schema=CACHED)
 
-    def _load(self, part: Part) -> pa.RecordBatch:
+    def brief(self, part: Part) -> pa.RecordBatch:
+        """As `rows`, without the pieces, which are not read."""
+        return self._half(part, BRIEF)
+
+    def _half(self, part: Part, wanted: pa.Schema) -> pa.RecordBatch:
+        return self._memory.get((part.blob, wanted is BRIEF), lambda: self._load(part, wanted))
+
+    def _load(self, part: Part, wanted: pa.Schema) -> pa.RecordBatch:
         path = self.folder / _file_name(part.blob)
-        rows = self._read(path, part)
-        if rows is None:
-            self._misses += 1
-            return self.fill(part, self._fetch(part))
-        self._hits += 1
-        return rows
+        half = self._read(path, part, wanted)
+        if half is not None:
+            self._hits += 1
+            return half
+        self._misses += 1
+        halves = self.fill(part, self._fetch(part))
+        other = _PLACES if wanted is BRIEF else BRIEF
+        if (part.blob, other is BRIEF) not in self._memory:
+            self._memory.get((part.blob, other is BRIEF), lambda: halves[other])
+        return halves[wanted]
 
-    def fill(self, part: Part, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Write down a part's rows, which the caller has at hand."""
+    def fill(self, part: Part, rows: pa.RecordBatch) -> dict[pa.Schema, pa.RecordBatch]:
+        """Write down a part's rows, which the caller has at hand. Answers both halves."""
         rows = with_depth(rows)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, CACHED) as writer:
-            writer.write_batch(rows)
-        data = sink.getvalue()
+        halves = {schema: _buffer(rows.select(schema.names), schema) for schema in (BRIEF, _PLACES)}
         path = self.folder / _file_name(part.blob)
         passing = path.with_name(f".{self._ambient.new_id()}")
         try:
             with passing.open("wb") as file:
-                file.write(data)
-                file.write(_sum(part, data))
+                for data in halves.values():
+                    file.write(data)
+                file.write(halves[BRIEF].size.to_bytes(8, "little"))
+                for data in halves.values():
+                    file.write(_sum(part, data))
             passing.rename(path)
+            self._admit(path.name, sum(data.size for data in halves.values()) + _FOOTER, written=True)
         except OSError:
             # A cache that cannot be written is only slow.
             passing.unlink(missing_ok=True)
-            return rows
-        self._admit(path.name, data.size + _SUM, written=True)
-        return pa.ipc.open_file(data).get_batch(0)
+        return {schema: pa.ipc.open_file(data).get_batch(0) for schema, data in halves.items()}
 
     def drop(self, blob: str) -> None:
         """Forget a part, or what is none."""
-        self._memory.drop(blob)
+        for half in (True, False):
+            self._memory.drop((blob, half))
         self._forget(_file_name(blob))
 
-    def _read(self, path: Path, part: Part) -> pa.RecordBatch | None:
-        """The rows in a file; None, and the file is gone, where these are not what was written for this part."""
+    def _read(self, path: Path, part: Part, wanted: pa.Schema) -> pa.RecordBatch | None:
+        """Half of a file; None, and the file is gone, where that is not what was written for this part."""
         try:
             with pa.OSFile(str(path)) as file:
-                data = file.read_buffer()
+                size = file.size()
+                data, written = _half_of(file, size, wanted)
         except OSError:
             return None
-        body = data.slice(0, max(0, data.size - _SUM))
-        if data.slice(body.size).to_pybytes() != _sum(part, body):
+        if data is None or written != _sum(part, data):
             log.warning("%s has changed on disk; the part is fetched anew", path)
             self._mended += 1
             self._forget(path.name)
             return None
-        self._admit(path.name, data.size)
-        reader = pa.ipc.open_file(body)
+        self._admit(path.name, size)
+        reader = pa.ipc.open_file(data)
         # Another version of Trunkline may have kept other columns.
-        return reader.get_batch(0) if reader.schema == CACHED else None
+        return reader.get_batch(0) if reader.schema == wanted else None
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -183,6 +210,27 @@ class PartCache:
 
 def _file_name(blob: str) -> str:
     return blob.replace("/", "_") + ".arrow"
+
+
+def _buffer(rows: pa.RecordBatch, schema: pa.Schema) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(rows)
+    return sink.getvalue()
+
+
+def _half_of(file: pa.NativeFile, size: int, wanted: pa.Schema) -> tuple[pa.Buffer | None, bytes]:
+    """The bytes of a half, and the sum that was written with it; None where the file cannot be one of ours."""
+    if size < _FOOTER:
+        return None, b""
+    file.seek(size - _FOOTER)
+    footer = file.read(_FOOTER)
+    middle, end = int.from_bytes(footer[:8], "little"), size - _FOOTER
+    if middle > end:
+        return None, b""
+    first, last = (0, middle) if wanted is BRIEF else (middle, end)
+    file.seek(first)
+    return file.read_buffer(last - first), footer[8 : 8 + _SUM] if wanted is BRIEF else footer[8 + _SUM :]
 
 
 def _sum(part: Part, data: pa.Buffer) -> bytes:

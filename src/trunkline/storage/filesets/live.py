@@ -84,7 +84,7 @@ def _cuts(run: Run, low: str, high: str | None, reverse: bool, rows: int) -> Ite
     for number, (first, last, _) in reversed(parts) if reverse else parts:
         if last < low or (high is not None and first >= high):
             continue
-        paths = slice_of(run.part(number), low, high).column("path")
+        paths = slice_of(run.brief(number), low, high).column("path")
         marks = range(len(paths) - step, 0, -rows) if reverse else range(step, len(paths), rows)
         edges = [paths[at].as_py() for at in marks]
         outer = [paths[0].as_py()] if len(paths) else []

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.storage.filesets.cache import PartCache, with_depth
+from trunkline.storage.filesets.cache import PartCache, brief, with_depth
 from trunkline.storage.filesets.schema import DELTREE, SCHEMA, Ints, joined, no_rows, ops, search
 from trunkline.storage.filesets.seal import rows_of_body
 from trunkline.storage.ports import Part, Sealed
@@ -31,11 +31,19 @@ class Run:
         """The rows of one part."""
         raise NotImplementedError
 
+    def brief(self, number: int) -> pa.RecordBatch:
+        """The rows of one part without their pieces, which are not read."""
+        return brief(self.part(number))
+
     @cached_property
     def tree_rows(self) -> pa.RecordBatch:
         """The subtree hides; columns of `CACHED`."""
-        with_trees = [self.part(number) for number in range(len(self.parts)) if self.has_trees(number)]
-        return _cached([part.filter(pa.array(ops(part) == DELTREE)) for part in with_trees])
+        found = []
+        for number in range(len(self.parts)):
+            if self.has_trees(number):
+                hides = ops(self.brief(number)) == DELTREE
+                found += [self.part(number).filter(pa.array(hides))] if hides.any() else []
+        return _cached(found)
 
     @property
     def trees(self) -> pa.Array:
@@ -50,17 +58,18 @@ class Run:
         """A run with all rows that lie no deeper, and perhaps others: where that saves reading parts."""
         return self
 
-    def between(self, low: str, high: str | None) -> pa.RecordBatch:
-        """Rows from path `low` to before `high` (None: to the end); columns of `CACHED`."""
+    def between(self, low: str, high: str | None, *, pieces: bool = True) -> pa.RecordBatch:
+        """Rows from path `low` to before `high` (None: to the end); columns of `CACHED`, or without `pieces` of
+        `BRIEF`."""
         found = []
         for number, (first, last, _) in enumerate(self.parts):
             if last < low or (high is not None and first >= high):
                 continue
-            found.append(slice_of(self.part(number), low, high))
-        return _cached(found)
+            found.append(slice_of(self._rows(number, pieces), low, high))
+        return _cached(found, pieces)
 
-    def at(self, paths: pa.Array) -> pa.RecordBatch:
-        """All rows at these paths (ascending, distinct), ascending; columns of `CACHED`."""
+    def at(self, paths: pa.Array, *, pieces: bool = True) -> pa.RecordBatch:
+        """All rows at these paths (ascending, distinct), ascending; columns as `between`."""
         found = []
         firsts = pa.array([part[0] for part in self.parts], pa.string())
         ends = [*search(paths, firsts)[1:], len(paths)] if len(firsts) else []
@@ -69,8 +78,11 @@ class Run:
             wanted = paths.slice(start, int(end) - start)
             start = int(end)
             if len(wanted) and wanted[0].as_py() <= self.parts[number][1]:
-                found.append(_rows_at(self.part(number), wanted))
-        return _cached(found)
+                found.append(_rows_at(self._rows(number, pieces), wanted))
+        return _cached(found, pieces)
+
+    def _rows(self, number: int, pieces: bool) -> pa.RecordBatch:
+        return self.part(number) if pieces else self.brief(number)
 
 
 class SealedRun(Run):
@@ -91,6 +103,10 @@ class SealedRun(Run):
     def part(self, number: int) -> pa.RecordBatch:
         """See `Run`."""
         return self._body if self._body is not None else self._cache.rows(self._sealed.parts[number])
+
+    def brief(self, number: int) -> pa.RecordBatch:
+        """See `Run`."""
+        return brief(self._body) if self._body is not None else self._cache.brief(self._sealed.parts[number])
 
     def has_trees(self, number: int) -> bool:
         """See `Run`."""
@@ -153,10 +169,10 @@ def _one_part(rows: pa.RecordBatch) -> Sequence[tuple[str, str, int]]:
     return [(paths[0].as_py(), paths[-1].as_py(), rows.num_rows)] if rows.num_rows else []
 
 
-def _cached(found: list[pa.RecordBatch]) -> pa.RecordBatch:
+def _cached(found: list[pa.RecordBatch], pieces: bool = True) -> pa.RecordBatch:
     some = [batch for batch in found if batch.num_rows]
     if not some:
-        return NOTHING
+        return NOTHING if pieces else brief(NOTHING)
     return some[0] if len(some) == 1 else pa.concat_batches(some)
 
 

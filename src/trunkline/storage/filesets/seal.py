@@ -25,7 +25,8 @@ else:
     from backports import zstd
 
 INLINE_BYTES = 32 << 10
-PART_ROWS = 250_000
+PART_ROWS = 1 << 16
+"""What is read, checked and kept at once: some 15 MB when decoded."""
 GROUP_ROWS = 8192
 LIST_ENTRY = 40
 

@@ -88,7 +88,7 @@ def _pages(new: View, old: View, low: str, high: str, depth: int | None) -> Iter
         return
     for start in range(0, len(candidates), _PAGE):
         paths = candidates.slice(start, _PAGE)
-        yield _pairs(*[_level(view.at(paths), depth) for view in (new, old)])
+        yield _pairs(*[_level(view.at(paths, pieces=False), depth) for view in (new, old)])
 
 
 def _candidates(new: View, old: View, low: str, high: str) -> pa.Array | None:
@@ -100,7 +100,7 @@ def _candidates(new: View, old: View, low: str, high: str) -> pa.Array | None:
     own = [run for view in (new, old) for run in view.runs[: len(view.runs) - shared]]
     found = [pa.array([], pa.string())]
     for run in own:
-        found.append(run.between(low, high).column("path"))
+        found.append(run.between(low, high, pieces=False).column("path"))
         for tree in run.trees.to_pylist():
             begin, end = max(tree, low), min(subtree_end(tree), high)
             if begin < end:

@@ -51,12 +51,15 @@ class View:
         """The file or directory at a path; None if nothing is there. The root is there when any file is."""
         bare = path.rstrip("/")
         names = [f"{bare}/"] if path.endswith("/") else [bare, f"{bare}/"]
-        rows = self.at(pa.array([name for name in names if name]))
+        rows = self.at(pa.array([name for name in names if name]), pieces=False)
         return next(entries([as_entries(rows.slice(0, 1))]), None)
 
-    def at(self, paths: pa.Array) -> pa.RecordBatch:
-        """Rows of the contents and directories at these paths, which ascend and differ; the columns of the cache."""
-        return newest([run.at(paths) for run in self.runs], self._trees)
+    def at(self, paths: pa.Array, *, pieces: bool = True) -> pa.RecordBatch:
+        """Rows of the contents and directories at these paths, which ascend and differ; the columns of the cache.
+
+        pieces: whether the column is wanted that says where bytes lie; it is more than half of what is to be read.
+        """
+        return newest([run.at(paths, pieces=pieces) for run in self.runs], self._trees)
 
     def file(self, path: str) -> Content | None:
         """The content of the file at a path; None if none is there. Of several, the first datum's."""
@@ -104,7 +107,7 @@ class View:
         """A directory and all below it; of a file, itself. Of a directory only paths from `lower` to before `upper`."""
         found = self.find(directory)
         if found is not None and not found.is_dir:
-            return iter([as_entries(self.at(pa.array([directory])))])
+            return iter([as_entries(self.at(pa.array([directory]), pieces=False))])
         folder = _folder(directory)
         return self._pages((folder, subtree_end(folder)), every, after, limit, reverse, lower, upper)
 
@@ -183,7 +186,7 @@ class View:
         for start, end in windows(self.runs, low, high, reverse=reverse, rows=window):
             found = []
             for run in self.runs:
-                rows = run.between(start, end)
+                rows = run.between(start, end, pieces=columns is None or "pieces" in columns)
                 if rows.num_rows:
                     wanted = pick(rows)
                     rows = rows if columns is None else rows.select(list(columns))

@@ -139,7 +139,7 @@ class Rebuilding:
         found = [self.more]
         for run in self.diff:
             for number in range(len(run.parts)):
-                rows = run.part(number)
+                rows = run.brief(number)
                 wanted = (ops(rows) != DIR) & (ops(rows) != DELTREE)
                 found.append(rows.column("path").filter(pa.array(wanted)))
             for tree in run.trees.to_pylist():

@@ -34,6 +34,8 @@ from trunkline.storage.reading.entries import at_depth
 from trunkline.storage.reading.view import View
 
 _WINDOW = 1 << 20  # rows looked through at once for the few of one depth
+_SLICE = 1 << 16
+"""So many paths are taken apart at once."""
 _FEW = 200
 """Up to so many directories of one depth are looked into one by one; for more, their whole level is read."""
 
@@ -88,9 +90,14 @@ def _sums(base: View, changes: Changes) -> _Sums:
     moved = [changes.gone, changes.here, trees]
     signs = np.repeat([-1, 1, -1], [rows.num_rows for rows in moved])
     # A hidden root has no directory above it, and parents says so by naming the root itself.
-    inside = parents(pa.concat_arrays([rows.column("path") for rows in moved])).dictionary_encode()
-    names = _with_ancestors(inside.dictionary)
-    place = search(names, inside.dictionary)[inside.indices.to_numpy()]
+    inside = [
+        parents(rows.column("path").slice(start, _SLICE)).dictionary_encode()
+        for rows in moved
+        for start in range(0, rows.num_rows, _SLICE)
+    ]
+    names = _with_ancestors(pa.concat_arrays([pa.array([], pa.string()), *[one.dictionary for one in inside]]))
+    places = [search(names, one.dictionary)[one.indices.to_numpy()] for one in inside]
+    place = np.concatenate([np.zeros(0, dtype=np.int64), *places])
     depth = depth_of(names).astype(np.int64)
     totals = []
     for what in ("files", "size"):
@@ -151,14 +158,27 @@ def _hash_groups(names: pa.Array, children: pa.RecordBatch) -> pa.Array:
     paths = children.column("path")
     ends = pc.binary_join_element_wise(pc.utf8_slice_codeunits(names, 0, -1), "0", "")
     first, last = search(paths, names), search(paths, ends)
-    named, edges = _names_after(paths, names, last - first)
+    found: list[bytes | None] = []
+    done = 0
+    while done < len(names):
+        start = int(first[done])
+        more = max(int(np.searchsorted(last[done:], start + _SLICE)), 1)  # directories that have _SLICE children
+        chosen = slice(done, done + more)
+        some = children.slice(start, int(last[done + more - 1]) - start)
+        found += _hashes_of(names.slice(done, more), some, first[chosen] - start, last[chosen] - start)
+        done += more
+    return pa.array(found, pa.binary(32))
+
+
+def _hashes_of(names: pa.Array, children: pa.RecordBatch, first: Ints, last: Ints) -> list[bytes | None]:
+    """As `_hash_groups`, at once; first, last: where the children of each directory begin and end."""
+    named, edges = _names_after(children.column("path"), names, last - first)
     begins, stops = edges[first].tolist(), edges[last].tolist()
     hashes = fixed_bytes(children.column("hash"))
-    found: list[bytes | None] = [
+    return [
         hash_of_directory(named[begin:stop], hashes[32 * start : 32 * end]) if end > start else None
         for start, end, begin, stop in zip(first.tolist(), last.tolist(), begins, stops, strict=True)
     ]
-    return pa.array(found, pa.binary(32))
 
 
 def _names_after(paths: pa.Array, names: pa.Array, counts: Ints) -> tuple[memoryview, npt.NDArray[np.integer[Any]]]:
@@ -210,7 +230,7 @@ def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:
 
 
 def _dirs_at(base: View, names: pa.Array) -> pa.RecordBatch:
-    return base.at(names) if len(names) and base.runs else NOTHING
+    return base.at(names, pieces=False) if len(names) and base.runs else NOTHING
 
 
 def _rows(names: pa.Array, files: Ints, size: Ints, hashes: pa.Array) -> pa.RecordBatch:

@@ -62,7 +62,7 @@ def even_ranges(runs: Sequence[Run], rows: int) -> list[Range]:
         return [("/", None)]
     step = min(_SAMPLE, rows)
     samples = [
-        run.part(number).column("path").take(pa.array(range(0, count, step), pa.int64()))
+        run.brief(number).column("path").take(pa.array(range(0, count, step), pa.int64()))
         for run in runs
         for number, (_, _, count) in enumerate(run.parts)
     ]

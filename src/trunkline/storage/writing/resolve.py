@@ -77,9 +77,9 @@ def resolve(base: View, layers: Layers, spool: Spool, treatment: Treatment = Tre
     ranges = layers.ranges()
     laid = [laying.lay(layers.between(low, high), low, high, spool) for low, high in ranges]
     diff_rows, as_diff = sum(one.diff_rows for one in laid), all(one.as_diff for one in laid)
-    gone, here = (_together([getattr(one, name) for one in laid]) for name in ("gone", "here"))
-    changes = Changes(gone, here, laying.trees)
+    gone, here = [one.gone for one in laid], [one.here for one in laid]
     laid.clear()  # else a commit of very many rows is held twice while its directories are made
+    changes = Changes(_together(gone), _together(here), laying.trees)
     dirs = directory_rows(base, changes)
     size, files, root = _root(base, dirs)
     return Resolved(
@@ -160,8 +160,16 @@ def _slim(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.select(_SLIM)
 
 
-def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """All rows. The list is empty afterwards, and each column of it given up as soon as it is copied."""
+    schema = batches[0].schema
+    columns = [[batch.column(at) for batch in batches] for at in range(len(schema))]
+    batches.clear()
+    whole: list[pa.Array] = []
+    while columns:
+        parts = columns.pop(0)
+        whole.append(parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
+    return pa.RecordBatch.from_arrays(whole, schema=schema)
 
 
 def _with_directories(ranges: Sequence[Range], spool: Spool, dirs: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -108,11 +108,11 @@ def _by_hash(base: View, sizes: pa.Array, hashes: pa.Array, at: np.ndarray, offs
             if not len(missing):
                 return pools
             wanted = hashes.take(pa.array(missing))
-            rows = run.part(number)
-            hit = truths(pc.is_in(rows.column("hash"), value_set=wanted, skip_nulls=True))
-            rows = keep(rows, hit & (ops(rows) == ADD))
-            if not rows.num_rows:
+            few = run.brief(number)
+            hit = truths(pc.is_in(few.column("hash"), value_set=wanted, skip_nulls=True)) & (ops(few) == ADD)
+            if not hit.any():
                 continue
+            rows = keep(run.part(number), hit)
             place = pc.fill_null(pc.index_in(wanted, value_set=rows.column("hash")), -1).to_numpy().astype(np.int64)
             agrees = (place >= 0) & (column(rows, "size")[place] == sizes.to_numpy()[missing])
             at[missing[agrees]] = offset + place[agrees]

@@ -54,7 +54,7 @@ def _file_and_directory(base: View, here: pa.RecordBatch, dirs: pa.RecordBatch, 
     now = dirs.column("path").filter(pa.array(column(dirs, "files") > 0))
     clash = truths(pc.is_in(as_dirs, value_set=now))
     if base.runs:
-        was = base.at(_distinct(as_dirs)).column("path")
+        was = base.at(_distinct(as_dirs), pieces=False).column("path")
         was = was.filter(pa.array(~under(was, changes.trees)))
         was = was.filter(pc.invert(pc.is_in(was, value_set=dirs.column("path"))))
         clash |= truths(pc.is_in(as_dirs, value_set=was))
@@ -71,7 +71,7 @@ def _file_above(base: View, here: pa.RecordBatch, changes: Changes) -> str:
     above = ancestors(here.column("path"))
     above = above.filter(pc.not_equal(above, "/"))
     names = _distinct(pc.utf8_slice_codeunits(above, 0, -1))
-    files = base.at(names)
+    files = base.at(names, pieces=False)
     files = keep(files, (ops(files) == ADD) & ~under(files.column("path"), changes.trees))
     files = keep(files, ~_in(files, changes.gone))
     if not files.num_rows:
