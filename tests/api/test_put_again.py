@@ -268,3 +268,66 @@ def test_a_cache_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert encoded(ENTRIES) == GOLDEN
     (tmp_path / "golden").write_bytes(GOLDEN.replace(b"PUT\x01", b"PUT\x02"))
     assert load(tmp_path / "golden") == load(tmp_path / "none") == {}
+
+
+BIG = 3 << 20
+
+
+def test_big_files_are_left_out_too(tree: Tree, engine: Engine) -> None:
+    tree.write(big=os.urandom(BIG), one=bytes(BIG // 2), f000=b"small")
+    assert tree.put() > BIG
+    tree.calls.finished(tree.repo)
+    before = engine.space.inspect().stored.live_stored_bytes
+    assert tree.put() < 500
+    tree.must_be_there()
+    changed = bytearray((tree.folder / "big").read_bytes())
+    changed[BIG // 2] ^= 1
+    tree.write(big=bytes(changed))
+    assert BIG < tree.put() < BIG + 1000
+    tree.must_be_there()
+    assert tree.put("another") > BIG
+    tree.must_be_there("another")
+    assert engine.space.inspect().stored.live_stored_bytes - before < BIG + 10_000
+
+
+def test_of_a_big_file_that_changed_under_the_put_nothing_is_kept(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.write(big=os.urandom(BIG))
+    upload = tree.client.upload
+
+    def meanwhile(*arguments: Any, **more: Any) -> bytes:
+        answer = upload(*arguments, **more)
+        tree.write(big=os.urandom(BIG))  # read by then, and written before the put has ended
+        return answer
+
+    monkeypatch.setattr(tree.client, "upload", meanwhile)
+    tree.put()
+    monkeypatch.undo()
+    assert tree.put() > BIG
+    tree.must_be_there()
+
+
+def test_of_two_big_files_for_one_place_neither_is_kept(tree: Tree) -> None:
+    tree.write(big=os.urandom(BIG), other=os.urandom(BIG))
+    found = {Path(one.local).name: one for one in sources.local_tree(str(tree.folder), "", pytest.fail)}
+    big, other = found["big"], found["other"]
+    cache = PutCache(tree.caches, [str(tree.folder)], RealAmbient().now_us() * 1000 + HOUR_NS)
+    second = sources.LocalFile(big.path, other.local, other.size_bytes, other.inode)
+    uploads.put_files(tree.client, on(tree.repo), [big, second], cache=cache)
+    assert cache.find(big) is None
+    assert cache.find(other) is None
+    assert tree.put() > 2 * BIG
+    tree.must_be_there()
+
+
+def test_hashes_of_big_files_are_told_to_who_wants_them(calls: Calls) -> None:
+    repo = calls.repo()
+    data = os.urandom(BIG)
+    bodies = list(
+        bulk(on(repo), own.FilePiece(path="/big", data=data), own.SmallFiles(paths=["/a"], sizes=[1], data=b"x"))
+    )
+    assert not calls.bulk.BulkPut(iter(bodies)).big_paths
+    bodies[0].target.tell_hashes = True
+    told = calls.bulk.BulkPut(iter(bodies))
+    calls.finished(repo)
+    info = calls.stub.InspectFile(pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path="/big")))
+    assert (list(told.big_paths), told.big_hashes) == (["/big"], info.hash)

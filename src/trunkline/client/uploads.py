@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from trunkline.client import handover
 from trunkline.client.connection import Client
 from trunkline.client.known.asking import left_out
-from trunkline.client.known.cache import PutCache
+from trunkline.client.known.cache import HASH_BYTES, PutCache
 from trunkline.client.sources import LocalFile, OpenStream, RemoteFile, Source, inode_of
 from trunkline.errors import Aborted, InvalidArgument, TrunklineError, Unimplemented
 from trunkline.wire import frames
@@ -83,14 +83,14 @@ def _bulk(client: Client, work: _Upload, files: Sequence[LocalFile], compress: b
         for _ in range(TRIES if work.cache is not None else 0):
             try:
                 sent, stamp = work.needed(client, files)
-                work.send(client, BULK_PUT, work.bulk(sent, hands, stamp), compress)
+                work.noted(sent, work.send(client, BULK_PUT, work.bulk(sent, hands, stamp), compress))
                 break
             except Aborted:
                 if work.broken is not None:  # a file that changed, and not the branch
                     raise
                 work.forget()
         else:
-            work.send(client, BULK_PUT, work.bulk(files, hands), compress)
+            work.noted(files, work.send(client, BULK_PUT, work.bulk(files, hands), compress))
     if work.cache is not None:
         work.cache.save()
 
@@ -125,9 +125,21 @@ class _Upload:
         self._count(sum(file.size_bytes for file in files) - sum(file.size_bytes for file in sent))
         return sent, stamp
 
-    def send(self, client: Client, method: str, messages: Iterator[bytes], compress: bool) -> None:
+    def noted(self, sent: Sequence[LocalFile], answer: bytes) -> None:
+        """Tell the cache what the server told of big files."""
+        if self.cache is None:
+            return
+        told = own.BulkPutResponse.FromString(answer)
+        digests = (told.big_hashes[at : at + HASH_BYTES] for at in range(0, len(told.big_hashes), HASH_BYTES))
+        hashes = dict(zip(told.big_paths, digests, strict=True))
+        times = Counter(file.path for file in sent if file.path in hashes)
+        for file in sent:
+            if times[file.path] == 1:  # of several for one place the hash is that of the last
+                self.cache.note_told(file, hashes[file.path])
+
+    def send(self, client: Client, method: str, messages: Iterator[bytes], compress: bool) -> bytes:
         try:
-            client.upload(method, self._watched(messages), compress=compress)
+            return client.upload(method, self._watched(messages), compress=compress)
         except TrunklineError:
             if self.broken is not None:
                 raise self.broken from None
@@ -152,7 +164,7 @@ class _Upload:
         self, files: Iterable[LocalFile], hands: handover.Hands | None = None, stamp: bytes = b""
     ) -> Iterator[bytes]:
         """The messages of our own call. hands: where big files are handed over open."""
-        yield own.BulkPutRequest(target=own.BulkTarget(commit=self.commit, stamp=stamp)).SerializeToString()
+        yield own.BulkPutRequest(target=self._target(stamp)).SerializeToString()
         with ThreadPoolExecutor(self.parallelism, "read-ahead") as readers:
             waiting: deque[Future[tuple[bytes, int]] | LocalFile] = deque()
             for group in _groups(files):
@@ -161,6 +173,9 @@ class _Upload:
                     yield from self._ready(waiting.popleft(), hands)
             while waiting:
                 yield from self._ready(waiting.popleft(), hands)
+
+    def _target(self, stamp: bytes) -> own.BulkTarget:
+        return own.BulkTarget(commit=self.commit, stamp=stamp, tell_hashes=self.cache is not None)
 
     def _ready(self, item: Future[tuple[bytes, int]] | LocalFile, hands: handover.Hands | None) -> Iterator[bytes]:
         if isinstance(item, LocalFile):

@@ -117,10 +117,19 @@ class _Place:
     content: tuple[str, ...]  # file sets that new files are compared with
 
 
-def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool = False, stamp: bytes = b"") -> Commit:
+def modify(
+    files: Files,
+    target: Target,
+    edits: Iterable[Edit],
+    *,
+    spout: bool = False,
+    stamp: bytes = b"",
+    big: dict[str, bytes] | None = None,
+) -> Commit:
     """Apply a stream of edits in order; the commit that has them.
 
-    Nothing is written unless all of it is. stamp: of the content that it must lie on (`pfs.kept`); b"": any. Raises
+    Nothing is written unless all of it is. stamp: of the content that it must lie on (`pfs.kept`); b"": any. big: gets
+    the hashes of big files (`Writer.big`). Raises
     NotFound, InvalidArgument, FailedPrecondition (closed commit, output branch), Aborted for another stamp, and
     whatever `edits` raises.
     """
@@ -130,6 +139,8 @@ def modify(files: Files, target: Target, edits: Iterable[Edit], *, spout: bool =
         writer = files.store.writer(session, base)
         fold(files, session, writer, edits)
         sealed = writer.seal()
+        if big is not None:
+            big.update(writer.big)
 
         def adopt(tx: Tx) -> Commit:
             need_stamp(tx, target, stamp, spout)

@@ -101,9 +101,14 @@ class BulkDoor:
             raise InvalidArgument("the first message of BulkPut must be target: it says where to write")
         edits = Bulk(messages, self.handed)
         target = target_of(first.target.commit)
-        commit = modify(self.files, target, iter(edits), stamp=first.target.stamp)
+        big: dict[str, bytes] = {}
+        commit = modify(self.files, target, iter(edits), stamp=first.target.stamp, big=big)
         named = nouns.commit(commit, "" if call.bare_branches else target.branch)
-        return own.BulkPutResponse(commit=named, files=edits.files, size_bytes=edits.size_bytes)
+        answer = own.BulkPutResponse(commit=named, files=edits.files, size_bytes=edits.size_bytes)
+        if first.target.tell_hashes:
+            answer.big_paths.extend(big)
+            answer.big_hashes = b"".join(big.values())
+        return answer
 
 
 class Bulk:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from trunkline.client.sources import Inode, LocalFile
+from trunkline.client.sources import Inode, LocalFile, inode_of
 
 MAGIC = b"TRNKPUT\x01"
 HASH_BYTES = 32
@@ -61,6 +61,15 @@ class PutCache:
         """A file was read. seen: its inode behind the last byte. What changed meanwhile or just before is not kept."""
         if file.inode == seen and len(content) == seen.size and self._settled(seen):
             self._new[os.path.abspath(file.local)] = (seen, blake3(content).digest())
+
+    def note_told(self, file: LocalFile, digest: bytes) -> None:
+        """A file was put whole, and the server told its hash. Looks whether it is still as it was when it was found."""
+        try:
+            seen = inode_of(os.stat(file.local))
+        except OSError:
+            return
+        if file.inode == seen and self._settled(seen):
+            self._new[os.path.abspath(file.local)] = (seen, digest)
 
     def _settled(self, seen: Inode) -> bool:
         return max(seen.mtime_ns, seen.ctime_ns) < self._now_ns - RACY_NS

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
@@ -34,6 +35,8 @@ SPILL_BYTES = 64 << 20
 SPILL_EDITS = 250_000
 _SCANNED = 10_000  # contents a subtree's delete looks through; with more, a new buffer is begun instead
 _REMEMBERED = 200_000
+TOLD = 20_000
+"""Hashes of big files that a writer remembers."""
 
 
 class Writer:
@@ -52,6 +55,9 @@ class Writer:
         self._bytes = 0
         self._seen: dict[bytes, Bit] = {}
         self._open: tuple[Key, Feed] | None = None
+        self.big: dict[str, bytes] = {}
+        """Once sealed: the hash that each file of more than SMALL_FILE bytes has as it was put, by its path; of TOLD
+        files at most. Contents of one datum are not among them, nor says it what was deleted or appended to later."""
 
     def put(self, path: str, data: bytes | Iterable[bytes], datum: str = "", append: bool = False) -> None:
         """Write a file. append: to what is there, below and in this stream; else in its place.
@@ -216,6 +222,8 @@ class Writer:
         rows = merge_layers([plan.rows() if isinstance(plan, _Plan) else plan for plan in plans])
         rows, _ = pack_inline(rows, self._intake)
         self._sealed.append(self._sealer.seal([rows]))
+        for plan in new:
+            self.big.update(islice(plan.big(), max(0, TOLD - len(self.big))))
         self._bytes = 0
         self._seen = {digest: bit for digest, bit in self._seen.items() if bit.ticket is not None}
         if len(self._seen) > _REMEMBERED:
@@ -227,7 +235,7 @@ class _Plan:
 
     def __init__(self, edits: Edits, base: View | None, known: Known) -> None:
         self._edits = edits
-        keys = sorted(edits.contents)
+        keys = self._keys = sorted(edits.contents)
         for bits in edits.contents.values():
             for bit in bits:
                 if bit.ticket is not None:
@@ -244,6 +252,13 @@ class _Plan:
     def fresh(self) -> list[tuple[Key, list[Bit]]]:
         """Files that need places for their bits."""
         return [(key, self._edits.contents[key]) for key in self._new]
+
+    def big(self) -> Iterator[tuple[str, bytes]]:
+        """Path and hash of each big file that is nobody's."""
+        for at in np.flatnonzero(self._sizes.to_numpy() > SMALL_FILE).tolist():
+            path, datum = self._keys[at]
+            if not datum:
+                yield path, self._hashes[at].as_py()
 
     def rows(self) -> pa.RecordBatch:
         """All as canonical rows, when every bit has a place."""

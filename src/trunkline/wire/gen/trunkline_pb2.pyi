@@ -143,7 +143,7 @@ class CheckFilesRequest(_message.Message):
     SIZES_FIELD_NUMBER: _builtins.int
     HASHES_FIELD_NUMBER: _builtins.int
     hashes: _builtins.bytes
-    """BLAKE3 of each file's bytes, 32 bytes each, end to end. Only files of at most 1 MiB are compared."""
+    """The hash of each file, 32 bytes each, end to end: BLAKE3 of its bytes; of more than 1 MiB, what BulkPut told."""
     @_builtins.property
     def commit(self) -> _pfs_v2_pb2.Commit: ...
     @_builtins.property
@@ -237,12 +237,15 @@ class BulkTarget(_message.Message):
     COMMIT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    TELL_HASHES_FIELD_NUMBER: _builtins.int
     description: _builtins.str
     """Said of the commit, if this call opens one."""
     stamp: _builtins.bytes
     """From CheckFiles: the call is refused (ABORTED) unless it still lies on that content. What was there then need not
     be sent.
     """
+    tell_hashes: _builtins.bool
+    """Tell the hashes of files of more than 1 MiB."""
     @_builtins.property
     def commit(self) -> _pfs_v2_pb2.Commit: ...
     def __init__(
@@ -251,10 +254,11 @@ class BulkTarget(_message.Message):
         commit: _pfs_v2_pb2.Commit | None = ...,
         description: _builtins.str = ...,
         stamp: _builtins.bytes = ...,
+        tell_hashes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "description", b"description", "stamp", b"stamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "description", b"description", "stamp", b"stamp", "tell_hashes", b"tell_hashes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,11 +424,20 @@ class BulkPutResponse(_message.Message):
     COMMIT_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BIG_PATHS_FIELD_NUMBER: _builtins.int
+    BIG_HASHES_FIELD_NUMBER: _builtins.int
     files: _builtins.int
     size_bytes: _builtins.int
+    big_hashes: _builtins.bytes
     @_builtins.property
     def commit(self) -> _pfs_v2_pb2.Commit:
         """The commit written to."""
+
+    @_builtins.property
+    def big_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where they were wanted: files of more than 1 MiB that this call put (the first 20,000 of them), and the hash that
+        each has there, 32 bytes each, end to end. It says nothing of a path that the call wrote more than once.
+        """
 
     def __init__(
         self,
@@ -432,10 +445,12 @@ class BulkPutResponse(_message.Message):
         commit: _pfs_v2_pb2.Commit | None = ...,
         files: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
+        big_paths: _abc.Iterable[_builtins.str] | None = ...,
+        big_hashes: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "files", b"files", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["big_hashes", b"big_hashes", "big_paths", b"big_paths", "commit", b"commit", "files", b"files", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
