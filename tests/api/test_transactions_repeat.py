@@ -11,7 +11,6 @@ import pytest
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.api.transactions.members import Requests, members
-from trunkline.catalog.engine import Catalog
 from trunkline.errors import AlreadyExists, FailedPrecondition
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import repos
@@ -20,7 +19,7 @@ from trunkline.pps import machine
 from trunkline.pps.images.resolving import Rules
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
-from trunkline.testing.catalogs import counted_statements
+from trunkline.testing.catalogs import counted_statements, open_catalog
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import transaction_v2_pb2 as wire
@@ -30,7 +29,7 @@ from trunkline.wire.gen import transaction_v2_pb2 as wire
 def transactions(tmp_path: Path) -> Iterator[Transactions]:
     """On a catalog that runs every function twice and compares."""
     ambient = SimulatedAmbient(5)
-    catalog = Catalog.open(tmp_path / "data", ambient, synchronous="OFF", rehearse=True)
+    catalog = open_catalog(tmp_path / "data", ambient)
     files = Files(catalog, Store(MemoryBlobs(), tmp_path / "cache", ambient), ambient, machine.create_job)
     catalog.transact(repos.ensure_default_project)
     yield Transactions(files, Requests({one.name: one for one in members(Rules())}))

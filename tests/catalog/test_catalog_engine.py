@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from catalog.crowd import Crowd
-from trunkline.ambient import RealAmbient, SimulatedAmbient
+from trunkline.ambient import RealAmbient
 from trunkline.catalog.engine import Catalog, Seed, Tx
 from trunkline.catalog.engine.lock import FolderLock
 from trunkline.catalog.engine.sqlite import check_release
@@ -19,7 +19,6 @@ from trunkline.errors import (
     FailedPrecondition,
     Internal,
     ResourceExhausted,
-    Unimplemented,
 )
 from trunkline.testing.catalogs import NoRoom, open_catalog
 from trunkline.testing.contracts.catalogs import CatalogContract, note, words
@@ -75,7 +74,7 @@ def test_a_full_disk_fails_one_function_and_loses_nothing(catalog: Catalog):
 
 
 def test_an_interrupt_fails_one_function_and_loses_nothing(catalog: Catalog):
-    raw = catalog._writer._raw
+    raw = catalog._writer._side._raw
 
     def endless(tx: Tx) -> None:
         note(tx, "endless")
@@ -167,11 +166,6 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FailedPrecondition, match="file/data cannot be used: Not a directory"):
         open_catalog(tmp_path / "file" / "data")
-
-
-def test_a_database_server_is_refused_for_now(tmp_path: Path):
-    with pytest.raises(Unimplemented, match="give a folder"):
-        Catalog.open("postgresql://host/db", SimulatedAmbient())
 
 
 @pytest.mark.parametrize("version", [(3, 7, 0), (3, 40, 1), (3, 44, 5), (3, 50, 4), (3, 51, 2)])

@@ -101,7 +101,7 @@ print(kept)
 def test_a_damaged_file_is_not_written_to_any_more(tmp_path: Path):
     """What the driver says is played; that the transaction is gone is real."""
     with open_catalog(tmp_path, rehearse=False) as catalog:
-        raw = catalog._writer._raw
+        raw = catalog._writer._side._raw
 
         def finds_damage(tx: Tx) -> None:
             note(tx, "lost")
@@ -130,7 +130,7 @@ print("held", flush=True)
 sys.stdin.read()
 """
     with open_catalog(tmp_path) as catalog:
-        catalog._writer._raw.execute("PRAGMA busy_timeout = 10")
+        catalog._writer._side._raw.execute("PRAGMA busy_timeout = 10")
         command = [sys.executable, "-c", program, str(tmp_path / "catalog.db")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as other:
             assert other.stdout is not None

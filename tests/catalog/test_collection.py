@@ -349,7 +349,7 @@ def test_the_checks_see_what_is_wrong(tmp_path: Path, damage: str, sentence: str
         catalog.transact(lambda tx: filesets.seal(tx, gen, [FileSet("a", ())]))
         assert catalog.read(lambda tx: list(checks.violations(tx))) == []
         # Damage comes from below, where no rule of the database stops it.
-        catalog._writer._raw.execute("PRAGMA foreign_keys = OFF")
+        catalog._writer._side._raw.execute("PRAGMA foreign_keys = OFF")
         catalog.transact(lambda tx: tx.execute(damage))
         found = catalog.read(lambda tx: list(checks.violations(tx)))
         assert any(sentence in line for line in found), found

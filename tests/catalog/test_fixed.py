@@ -124,6 +124,6 @@ def test_the_text_is_what_sqlalchemy_would_send(tmp_path: Path) -> None:
         catalog.read(lambda tx: tx.execute(AMONG, {"keys": [1, 2]}))
         (plan,) = [each for key, each in AMONG._plans.items() if key[2] == (2,)]
         note = lambda _conn, _cursor, text, *_rest: sent.append(text)  # noqa: E731
-        event.listen(catalog._writer._connection, "before_cursor_execute", note)
+        event.listen(catalog._writer._side.connection, "before_cursor_execute", note)
         catalog.transact(lambda tx: tx.execute(AMONG, {"keys": [1, 2]}))
     assert sent == [plan.text]

@@ -48,13 +48,13 @@ def test_no_table_that_grows_is_read_from_end_to_end(tmp_path: Path, name: str):
     with open_catalog(tmp_path, rehearse=False) as catalog:
         asked: list[tuple[str, Any]] = []
         note = lambda _conn, _cursor, text, values, *_rest: asked.append((text, values))  # noqa: E731
-        event.listen(catalog._writer._connection, "before_cursor_execute", note)
+        event.listen(catalog._writer._side.connection, "before_cursor_execute", note)
         catalog.transact(OFTEN[name])
         assert asked
         for text, values in asked:
             if text.startswith("INSERT"):
                 continue
-            for _, _, _, step in catalog._writer._raw.execute(f"EXPLAIN QUERY PLAN {text}", values):
+            for _, _, _, step in catalog._writer._side._raw.execute(f"EXPLAIN QUERY PLAN {text}", values):
                 words = step.split()
                 # A partial index holds what is open now, and the first or last row of an index is one row.
                 fine = (

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from trunkline.ambient import SimulatedAmbient
-from trunkline.catalog.engine import Catalog
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
-from trunkline.testing.catalogs import assert_sound
+from trunkline.testing.catalogs import assert_sound, open_catalog
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def told() -> list[str]:
 def files(tmp_path: Path, told: list[str], request: pytest.FixtureRequest):
     """A fresh file system; every transaction is run twice and compared."""
     ambient = SimulatedAmbient(7)
-    catalog = Catalog.open(tmp_path / "data", ambient, synchronous="OFF", rehearse=True)
+    catalog = open_catalog(tmp_path / "data", ambient)
     store = Store(MemoryBlobs(), tmp_path / "cache", ambient)
 
     def note(tx, commit, branch) -> None:

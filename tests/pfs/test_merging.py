@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.ambient import SimulatedAmbient
-from trunkline.catalog.engine import Catalog
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.names import Branch, Repo
 from trunkline.pfs import content, edits, fsck, reads
@@ -20,7 +19,7 @@ from trunkline.pfs.merging.merge import Wish, merge_branch
 from trunkline.pfs.merging.sides import Choice
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
-from trunkline.testing.catalogs import counted_statements
+from trunkline.testing.catalogs import counted_statements, open_catalog
 
 DATA = Repo("default", "data")
 MASTER = Branch(DATA, "master")
@@ -296,7 +295,7 @@ def is_possible(files):
 @given(base=SIDE, ours=SIDE, theirs=SIDE, choice=st.sampled_from(Choice))
 def test_any_merge_is_that_of_dicts(tmp_path_factory, base, ours, theirs, choice):
     place, ambient = tmp_path_factory.mktemp("merge"), SimulatedAmbient(7)
-    catalog = Catalog.open(place / "data", ambient, synchronous="OFF")
+    catalog = open_catalog(place / "data", ambient, rehearse=False)
     files = Files(catalog, Store(MemoryBlobs(), place / "cache", ambient), ambient)
     try:
         catalog.transact(repos.ensure_default_project)

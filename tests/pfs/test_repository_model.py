@@ -15,7 +15,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from trunkline.ambient import SimulatedAmbient
 from trunkline.api.transactions.members import Requests, members
 from trunkline.catalog import commits as commit_rows
-from trunkline.catalog.engine import Catalog
 from trunkline.catalog.purging.purges import GONE
 from trunkline.errors import FailedPrecondition, NotFound
 from trunkline.model.names import Branch, Commit, Repo, Tag
@@ -36,7 +35,7 @@ from trunkline.pfs.purging.survey import Wish
 from trunkline.pps.images.resolving import Rules
 from trunkline.storage import Store, entries
 from trunkline.storage.blobs import MemoryBlobs
-from trunkline.testing.catalogs import assert_sound
+from trunkline.testing.catalogs import assert_sound, open_catalog
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import transaction_v2_pb2 as wire
 
@@ -102,7 +101,7 @@ class RepoMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         place = Path(self.folder.name)
         ambient = SimulatedAmbient(3)
-        self.catalog = Catalog.open(place / "data", ambient, synchronous="OFF")
+        self.catalog = open_catalog(place / "data", ambient, rehearse=False)
         self.files = Files(self.catalog, Store(MemoryBlobs(), place / "cache", ambient), ambient)
         self.transactions = Transactions(self.files, Requests({one.name: one for one in members(Rules())}))
         self.catalog.transact(repos.ensure_default_project)

@@ -31,7 +31,7 @@ from trunkline.pps.images.resolving import Rules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
-from trunkline.testing.catalogs import assert_sound
+from trunkline.testing.catalogs import assert_sound, open_catalog
 
 Inputs = dict[str, dict[str, bytes]]
 """What a datum sees: for each input its files by path."""
@@ -162,7 +162,7 @@ class World:
 
     def open_catalog(self) -> Catalog:
         """The catalog of a server that starts."""
-        return Catalog.open(self.folder / "data", self.ambient, synchronous="OFF", rehearse=self.rehearse)
+        return open_catalog(self.folder / "data", self.ambient, rehearse=self.rehearse)
 
     def check(self) -> None:
         """Every promise about jobs holds."""

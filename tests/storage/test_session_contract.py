@@ -16,6 +16,7 @@ from trunkline.client.connection import Client
 from trunkline.client.sessions import RemoteSession
 from trunkline.pfs.sessions import Session
 from trunkline.storage.blobs import BlobStore, LocalBlobs, MemoryBlobs
+from trunkline.testing.catalogs import open_catalog
 from trunkline.testing.contracts.sessions import WriteSessionContract
 from trunkline.testing.doors import serving
 from trunkline.testing.sessions import MemoryChunks, MemorySession
@@ -65,7 +66,7 @@ class CatalogRows:
 class TestCatalogSessions(WriteSessionContract):
     @pytest.fixture
     def rows(self, tmp_path: Path):
-        catalog = Catalog.open(tmp_path, SimulatedAmbient(5), synchronous="OFF", rehearse=True)
+        catalog = open_catalog(tmp_path, SimulatedAmbient(5))
         yield CatalogRows(MemoryBlobs(), catalog)
         catalog.close()
 

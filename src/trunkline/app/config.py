@@ -7,7 +7,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from trunkline import __version__
@@ -25,6 +25,7 @@ class Config:
     """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write.
 
     `containers`: URL of a container engine's socket, "" for none. `pods`: None where workers are processes here.
+    `database`: URL of a PostgreSQL server's database, which may hold a password; "" for a file in the data folder.
     `cache_bytes` of content are kept in memory, `index_cache_bytes` of decoded file sets on disk.
     """
 
@@ -43,6 +44,7 @@ class Config:
     pods: PodConfig | None = None
     cache_bytes: int = 64 << 20
     index_cache_bytes: int = 2 << 30
+    database: str = field(default="", repr=False)
 
     @property
     def blobs(self) -> str:
@@ -60,7 +62,8 @@ class Config:
 def settings(config: Config) -> dict[str, object]:
     """For people to read, without what a URL may say besides a place."""
     found: dict[str, object] = {name: str(value) for name, value in asdict(config).items()}
-    return found | {"storage": config.storage.partition("?")[0].rpartition("@")[2]}
+    places = {"storage": config.storage, "database": config.database}
+    return found | {name: url.partition("?")[0].rpartition("@")[2] for name, url in places.items()}
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
@@ -95,6 +98,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         s3=s3,
         cache_bytes=_bytes("cache-bytes", given.cache_bytes),
         index_cache_bytes=_bytes("index-cache-bytes", given.index_cache_bytes),
+        database=given.database,
     )
 
 
@@ -222,6 +226,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
     parser.add_argument("--data", metavar="DIR", default=env("DATA", str(default_data(environ))), help="data folder")
     _addresses(parser, env)
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        default=env("DATABASE"),
+        help="PostgreSQL for the catalog: postgresql://USER@HOST/DATABASE; several servers may use one, with one"
+        " --storage. A password is better in TRUNKLINE_DATABASE or PGPASSFILE (default: a file in the data folder)",
+    )
     parser.add_argument(
         "--storage",
         metavar="URL",

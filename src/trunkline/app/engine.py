@@ -49,37 +49,33 @@ from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config, origin_of, settings, shown
 from trunkline.app.containers.side import ContainerSide
-from trunkline.app.identity import identity_of
+from trunkline.app.identity import identity_of, shared_identity
+from trunkline.app.leading.loops import Loops
+from trunkline.app.leading.terms import Leading
 from trunkline.app.pods.side import PodOwner, kept_token, open_pods
 from trunkline.app.pool import Site, open_pool
 from trunkline.app.standing import StandingWorkers
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.metadata import cluster_metadata
-from trunkline.catalog.upkeep import Upkeep
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.local import LocalFleet
 from trunkline.gateway.repos.shop import RepoShop
-from trunkline.pfs.backups.restoring import Restoring, finish_restore
-from trunkline.pfs.collection.levelling import Leveller
+from trunkline.pfs.backups.restoring import Restoring, finish_restore, finish_restore_into
 from trunkline.pfs.collection.loop import Collector
 from trunkline.pfs.collection.space import Space
 from trunkline.pfs.files import Files, on_damage
-from trunkline.pfs.finisher import Finisher
 from trunkline.pfs.graph.repos import ensure_default_project
 from trunkline.pfs.graph.transactions import Transactions
 from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.lent.links import Links
 from trunkline.pfs.purging.asking import Purging
-from trunkline.pfs.purging.purger import Purger
-from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.pps import claims
-from trunkline.pps.controller import Controller, Pps
+from trunkline.pps.controller import Pps
 from trunkline.pps.datums import with_progress
 from trunkline.pps.datums.purged import Lineage
 from trunkline.pps.datums.records import Records
 from trunkline.pps.images.resolving import CAN_LIMIT, Rules
 from trunkline.pps.machine import commits_removed, create_job
-from trunkline.pps.schedules.ticks import CronSchedules
 from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
@@ -91,9 +87,6 @@ SECRETS_KEY = "secrets.key"
 BACKUPS = "backups"
 """The folder in the data folder for copies of the catalog, while backups are made."""
 
-JOIN_S = 1.0
-"""How long a loop of the engine may take to notice that it shall end."""
-
 
 class Engine:
     """Everything that blocks, opened on one data folder."""
@@ -102,7 +95,9 @@ class Engine:
         self._config = config
         self._ambient = ambient
         self._rung = rung
-        self._identity = identity_of(config.data, ambient, config.storage)
+        self._identity = shared_identity(identity_of(config.data, ambient, config.storage), catalog)
+        self._mine = "" if catalog.alone else self._identity.folder[:8]
+        """What the names of this server's own workers have in them, among those of others."""
         self._catalog = catalog
         blobs = open_blobs(config.blobs, self._identity.cluster_id)
         self._store = Store(
@@ -125,13 +120,8 @@ class Engine:
         self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
         self.recorder: Recorder = CallRecorder(self._transactions, {one.call: one for one in known})
         """What keeps the calls that are made in a transaction."""
-        self._leveller = Leveller(self._files)
-        self._finisher = Finisher(self._files, self._leveller.tell)
-        self._controller = Controller(self._pps)
-        self._ticker = Ticker(self._files, [TriggerSchedules(self._files), CronSchedules(self._files)])
         self._collector = Collector(self._files)
         self._purging = Purging(self._files, Lineage(self._files, self._pps.tables))
-        self._purger = Purger(self._files, self._purging.lineage, self._collector)
         self.space = Space(self._files, self._collector)
         """What storage holds, for the doors."""
         self.shop = RepoShop(self._files)
@@ -142,7 +132,6 @@ class Engine:
         """Called, from any thread, when that is so."""
         self._restoring = Restoring(self._files, self._collector, config.data, self._start_anew)
         shutil.rmtree(config.data / BACKUPS, ignore_errors=True)
-        self._upkeep = Upkeep(catalog)
         self._leases = Leases(self._files)
         self._origin = ""
         self.links = Links(self._leases, secrets.token_bytes(32), lambda: self._origin)
@@ -152,9 +141,12 @@ class Engine:
         self._happened = Happened(ambient)
         self.handed = Handed()
         """Open files that clients on this machine gave us to read."""
-        self._started = False
         self._recent = RecentLines()
         self._recent.open()
+        self._site: Site | None = None
+        self._listening = ""
+        self._loops = Loops(self._pps, self._collector, self._leases)
+        self._leading = None if catalog.alone else Leading(self._files, self._identity.folder, self._lead)
         catalog.transact(ensure_default_project)
 
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
@@ -207,38 +199,66 @@ class Engine:
 
     def start(self, address: tuple[str, int]) -> None:
         """Begin what runs by itself. `address` is where this server is reached."""
-        self._started = True
         self._origin = origin_of(*address)
-        self._leveller.start()
-        self._finisher.start()
-        self._controller.start()
-        self._ticker.start()
-        self._upkeep.start()
-        self._leases.start()
-        self._collector.start()
-        self._purger.start()
-        if self._pods is not None:
-            self._pods.start(self._pod_owner(), shown(*address))
-        elif self._rung is not None:
+        self._listening = shown(*address)
+        if self._leading is None:
+            self._loops.start()
+            if self._pods is not None:
+                self._pods.start(self._pod_owner(self._catalog), self._listening)
+        else:
+            self._catalog.transact(lambda tx: claims.all_gone(tx, self._mine))
+        if self._pods is None and self._rung is not None:
             self._containers.start(self._files, self._pps.vault)
             server = self._identity.cluster_id
-            site = Site(self._config, self._rung, address, self.worker_token, self._ambient, self._worker_gone, server)
+            site = Site(
+                self._config,
+                self._rung,
+                address,
+                self.worker_token,
+                self._ambient,
+                self._worker_gone,
+                server,
+                self._mine,
+            )
+            self._site = site
             self._fleet = open_pool(site)
-            self._standing = StandingWorkers(site, self._catalog)
             self._fleet.start()
-            self._standing.start()
+            if self._leading is None:
+                self._standing = StandingWorkers(site, self._catalog)
+                self._standing.start()
             self._happened.note(
                 "Normal", "PoolStarted", "", f"{self._rung.reason}: {self._config.worker_count} workers"
             )
 
-    def _pod_owner(self) -> PodOwner:
+        if self._leading is not None:
+            self._leading.start()
+
+    def _lead(self, catalog: Catalog) -> Callable[[], None]:
+        """Begin what the leader does, as long as `catalog` takes its writes. Answers what ends it."""
+        loops, pods = Loops.led(self._pps, catalog), self._pods
+        loops.start()
+        standing = StandingWorkers(self._site, catalog) if self._site is not None else None
+        if standing is not None:
+            standing.start()
+        if pods is not None:
+            pods.start(self._pod_owner(catalog), self._listening)
+
+        def end() -> None:
+            if pods is not None:
+                pods.stop()
+            if standing is not None:
+                standing.stop()
+            loops.stop()
+            loops.join()
+
+        return end
+
+    def _pod_owner(self, catalog: Catalog) -> PodOwner:
         def gone(pod: str, why: str) -> None:
-            self._catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=False))
+            catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=False))
 
         pods = self._pods
-        return PodOwner(
-            self._catalog, self._pps.vault, self._happened, lambda: pods.house.address if pods else "", gone
-        )
+        return PodOwner(catalog, self._pps.vault, self._happened, lambda: pods.house.address if pods else "", gone)
 
     def _start_anew(self) -> None:
         self.restored = True
@@ -267,26 +287,15 @@ class Engine:
         if self._fleet is not None:
             self._fleet.stop()
         self._containers.stop()
-        self._leases.stop()
-        self._purger.stop()
-        self._collector.stop()
-        self._upkeep.stop()
-        self._ticker.stop()
-        self._controller.stop()
-        self._finisher.stop()
-        self._leveller.stop()
+        if self._leading is not None:
+            self._leading.stop()
+        self._loops.stop()
 
     def close(self) -> None:
         """Let go of the data folder."""
         self._recent.close()
         self._catalog.wake.close()
-        if self._started:
-            self._ticker.join(JOIN_S)
-            self._controller.join(JOIN_S)
-            self._finisher.join(JOIN_S)
-            self._leveller.join(JOIN_S)
-            self._collector.join(JOIN_S)
-            self._purger.join(JOIN_S)
+        self._loops.join()
         self._store.close()
         self._catalog.close()
 
@@ -297,9 +306,12 @@ def open_engine(config: Config, ambient: Ambient, rung: Callable[[], Rung | None
     Raises FailedPrecondition where another server has the folder, what `rung` raises, OSError.
     """
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    finish_restore(config.data)
-    catalog = Catalog.open(config.data, ambient)
+    if not config.database:
+        finish_restore(config.data)
+    catalog = Catalog.open(config.data, ambient, database=config.database)
     try:
+        if config.database:
+            finish_restore_into(catalog, config.data)
         return Engine(config, ambient, catalog, rung())
     except BaseException:
         catalog.close()

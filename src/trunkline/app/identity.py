@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from trunkline.ambient import Ambient
+from trunkline.catalog.engine import Catalog
+from trunkline.catalog.shared import identity
 from trunkline.errors import DataLoss, FailedPrecondition
 
 
@@ -21,6 +24,8 @@ class Identity:
     cluster_id: str
     deployment_id: str
     storage: str = ""
+    folder: str = ""
+    """Of the data folder alone, where several servers with one cluster id have one each."""
 
 
 def identity_of(data: Path, ambient: Ambient, storage: str = "") -> Identity:
@@ -42,10 +47,36 @@ def identity_of(data: Path, ambient: Ambient, storage: str = "") -> Identity:
         drawn = Identity(ambient.new_id(), ambient.new_id(), place)
     except (ValueError, TypeError) as error:
         raise DataLoss(f"{path} is damaged; delete it and the server draws new ids ({error})") from error
+    _write(path, drawn)
+    return drawn
+
+
+def shared_identity(own: Identity, catalog: Catalog) -> Identity:
+    """Who a server is that may share its database with others: the first of them said it for all.
+
+    Raises FailedPrecondition where the bytes lie where this server does not look.
+    """
+    if catalog.alone:
+        return own
+    home = "" if own.storage else own.deployment_id
+    agreed = partial(
+        identity.agree, cluster_id=own.cluster_id, deployment_id=own.deployment_id, storage=own.storage, folder=home
+    )
+    row = catalog.transact(agreed)
+    if (row.storage, row.folder) != (own.storage, home):
+        there = (
+            f"start it with --storage {row.storage}"
+            if row.storage
+            else ("in the data folder of the server that was first; move them to an object store to have more servers")
+        )
+        raise FailedPrecondition(f"the bytes that belong to this database lie elsewhere: {there}")
+    return Identity(row.cluster_id, row.deployment_id, own.storage, own.deployment_id)
+
+
+def _write(path: Path, drawn: Identity) -> None:
     fresh = path.with_suffix(".new")
     with fresh.open("w") as file:
-        json.dump(asdict(drawn), file)
+        json.dump({name: value for name, value in asdict(drawn).items() if name != "folder"}, file)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    return drawn

@@ -33,6 +33,9 @@ PRIVATE = (
 )
 """Below a home: settings of clients, keys, passwords. Code from an image would not find them either."""
 
+OURS = ("TRUNKLINE_DATABASE", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "PGSSLKEY")
+"""Of our environment: where the password of our catalog may be. No worker needs it, and no user code shall have it."""
+
 NAMESPACE = "default"
 """What code is told in place of a namespace of Kubernetes."""
 
@@ -72,13 +75,19 @@ class Site:
     ambient: Ambient
     gone: Callable[[str, str], None]
     server: str = ""
+    mine: str = ""
+    """What tells the names of this server's workers from those of others on one database; "": there are none."""
 
     @property
     def env(self) -> dict[str, str]:
         """The environment of a worker."""
         from trunkline.app.worker import TOKEN
 
-        return {**os.environ, TOKEN: self.token}
+        return {name: value for name, value in os.environ.items() if name not in OURS} | {TOKEN: self.token}
+
+    def prefix(self, kind: str) -> str:
+        """What names of workers begin with."""
+        return f"{self.mine}-{kind}" if self.mine else kind
 
     def command(self, name: str, scratch: Path, wish: Wish | None = None) -> list[str]:
         """The command line of a worker. wish: the service or spout that it is for."""
@@ -129,4 +138,6 @@ def open_pool(site: Site) -> LocalFleet:
     config = site.config
     count = min(config.worker_count, site.rung.max_workers or config.worker_count)
     folder = config.data / "workers" / "scratch"
-    return LocalFleet(site.command, count, folder, site.ambient, _log.warning, site.env, gone=site.told)
+    return LocalFleet(
+        site.command, count, folder, site.ambient, _log.warning, site.env, gone=site.told, prefix=site.prefix("worker")
+    )

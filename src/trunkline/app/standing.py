@@ -97,7 +97,7 @@ class StandingWorkers:
             _log.warning,
             site.env,
             gone=gone,
-            prefix=f"{wish.kind.lower()}-{number}",
+            prefix=site.prefix(f"{wish.kind.lower()}-{number}"),
         )
 
 

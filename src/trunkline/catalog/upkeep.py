@@ -77,5 +77,7 @@ def _give_back(tx: Tx) -> None:
 
 def _is_mostly_free(tx: Tx) -> bool:
     """Whether more than half of a file worth mentioning is free pages. Below that they are kept, to be used again."""
+    if tx.on_server:
+        return False  # it tidies up by itself
     pages, free = (int(tx.execute(f"PRAGMA {name}").scalar()) for name in ("page_count", "freelist_count"))
     return free > _PAGES and free * 2 > pages

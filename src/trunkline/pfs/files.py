@@ -58,6 +58,12 @@ class Files:
         object.__setattr__(self, "writing", Sessions(self.catalog, self.ambient))
         object.__setattr__(self, "reading", Pins(self.catalog, self.ambient))
 
+    def keep(self) -> None:
+        """Call every few seconds: keeps alive what of this process is open, in the eyes of whoever collects."""
+        self.reading.settle()
+        self.writing.refresh_old()
+        self.writing.renew()
+
     def change(self, function: Callable[[Change], T], *, set_id: str | None = None) -> T:
         """Run `function` on the graph of branches in one transaction, and propagate what it changed."""
 

@@ -55,6 +55,8 @@ class Pins:
     def __init__(self, catalog: Catalog, ambient: Ambient) -> None:
         self._catalog, self._ambient = catalog, ambient
         self.process = f"{os.getpid()}-{next(_NUMBERS)}"
+        if not catalog.alone:  # on other machines there are processes of the same number
+            self.process += f"-{ambient.new_id()}"
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._running: dict[int, tuple[int, float]] = {}  # number -> doom when it began, when it last went on

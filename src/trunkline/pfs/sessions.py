@@ -45,7 +45,7 @@ class Session:
         self._lock = threading.Lock()
 
         def begin(tx: Tx) -> int:
-            gen = session_rows.open_session(tx, kind)
+            gen = session_rows.open_session(tx, kind, leased=not catalog.alone)
             first(tx, gen)
             return gen
 
@@ -147,6 +147,12 @@ class Sessions:
 
     def _forget(self, gen: int) -> None:
         self._open.pop(gen, None)
+
+    def renew(self) -> None:
+        """Say that all of them live, where others could think that this process is dead."""
+        gens = [] if self._catalog.alone else list(self._open)
+        if gens:
+            self._catalog.transact(lambda tx: session_rows.renew(tx, gens))
 
     def refresh_old(self) -> int:
         """Refresh those that were opened or refreshed long ago. Answers how many were."""

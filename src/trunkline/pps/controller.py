@@ -82,7 +82,8 @@ class Controller:
         """After a start: workers of the last server are gone, and every open job is looked at again."""
         catalog = self._files.catalog
         self._cursor = catalog.transact(lambda tx: outbox.open_cursor(tx, CURSOR))
-        catalog.transact(claims.all_gone)
+        if catalog.alone:
+            catalog.transact(claims.all_gone)
         for job in catalog.read(job_rows.open_jobs):
             catalog.transact(partial(machine.restarted, seq=job.seq))
 

@@ -15,14 +15,18 @@ from sqlalchemy import Engine, event
 from trunkline.ambient import Ambient, SimulatedAmbient
 from trunkline.catalog.collection import checks
 from trunkline.catalog.engine import Catalog, Tx
+from trunkline.testing.engines.postgres import DATABASE, schema_of
 
 
 def open_catalog(folder: Path, ambient: Ambient | None = None, *, rehearse: bool = True) -> Catalog:
     """A catalog that does not wait for the disk. rehearse: run every function of a transaction twice and compare.
 
+    Where TRUNKLINE_TEST_DATABASE names a database, its rows lie there, in a schema that belongs to the folder.
     Close it, or use it as a context manager.
     """
-    return Catalog.open(folder, ambient or SimulatedAmbient(), synchronous="OFF", rehearse=rehearse)
+    url = os.environ.get(DATABASE, "")
+    database = schema_of(url, str(folder.absolute())) if url else ""
+    return Catalog.open(folder, ambient or SimulatedAmbient(), database=database, synchronous="OFF", rehearse=rehearse)
 
 
 def assert_sound(catalog: Catalog) -> None:

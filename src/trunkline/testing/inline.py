@@ -118,6 +118,13 @@ class InlineCatalog(Catalog):
         return self._folder
 
     @property
+    def alone(self) -> bool:
+        return True
+
+    def led(self, epoch: int) -> Catalog:
+        raise Internal(f"nobody else could lead: there is no term {epoch}")
+
+    @property
     def counts(self) -> Counts:
         return self._counts
 

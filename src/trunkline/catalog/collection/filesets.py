@@ -30,11 +30,11 @@ _THIS = and_(holders.c.kind == given("of"), holders.c.key == given("held_by"))
 
 _HOLDERS = select(holders.c.kind).where(holders.c.fileset_id == filesets.c.id)
 # Those of some file sets that are held, and whether this one holds them. Commits by the thousand may: they are not all
-# read. On PostgreSQL these rows must be locked, so that a file set cannot go beside us.
+# read.
 _HELD = Fixed(
-    select(filesets.c.id, _HOLDERS.where(_THIS).exists().label("mine"))
-    .where(filesets.c.id.in_(some("ids")), _HOLDERS.exists())
-    .with_for_update(read=True)
+    select(filesets.c.id, _HOLDERS.where(_THIS).exists().label("mine")).where(
+        filesets.c.id.in_(some("ids")), _HOLDERS.exists()
+    )
 )
 _LET_GO = Fixed(delete(holders).where(holders.c.fileset_id.in_(some("ids")), _THIS))
 _DROP = Fixed(delete(holders).where(_THIS))

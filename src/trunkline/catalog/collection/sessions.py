@@ -18,8 +18,7 @@ _TICK = select(collector.c.tick).scalar_subquery()
 _NEW = insert(sessions).values(kind=given("of"), open=True, opened_us=given("now_us"))
 _OPEN = Fixed(_NEW.values(renewed_tick=None).returning(sessions.c.gen))
 _OPEN_LEASED = Fixed(_NEW.values(renewed_tick=_TICK).returning(sessions.c.gen))
-# On PostgreSQL this must lock the row, so that the session cannot end beside us.
-_IS_OPEN = Fixed(select(sessions.c.open).where(sessions.c.gen == given("gen")).with_for_update(read=True))
+_IS_OPEN = Fixed(select(sessions.c.open).where(sessions.c.gen == given("gen")))
 _END = Fixed(update(sessions).where(sessions.c.gen.in_(some("gens"))).values(open=False))
 _LET_GO = Fixed(delete(holders).where(holders.c.kind == SESSION, holders.c.key.in_(some("keys"))))
 _AWAIT_NO_MORE = Fixed(delete(awaited).where(awaited.c.gen.in_(some("gens"))))
@@ -28,7 +27,8 @@ _AWAIT_NO_MORE = Fixed(delete(awaited).where(awaited.c.gen.in_(some("gens"))))
 def open_session(tx: Tx, kind: str, *, leased: bool = False) -> int:
     """A new open session; commit it before its first look-up or upload. `kind` says for what, to people.
 
-    leased: it is a worker's, which may vanish, and ends when it is not renewed; otherwise it ends with this process.
+    leased: it is a worker's or that of one of several servers, which may vanish, and ends when it is not renewed;
+    otherwise it ends with this process.
     Answers its number, the generation of what it uploads. A number is given once, ever.
     """
     new = _OPEN_LEASED if leased else _OPEN

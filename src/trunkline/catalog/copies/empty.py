@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Select, func, insert, select
 
+from trunkline.catalog.copies import numbers
 from trunkline.catalog.engine.tx import AnyRow, Tx
 from trunkline.catalog.tables import sessions
 from trunkline.catalog.tables_pfs import images, projects, repos, transactions
@@ -33,3 +34,4 @@ def pass_gen(tx: Tx, gen: int) -> None:
     newest = int(tx.execute(select(func.coalesce(func.max(sessions.c.gen), 0))).scalar())
     if gen > newest:
         tx.execute(insert(sessions).values(gen=gen, kind="restore", open=False, opened_us=tx.now_us))
+        numbers.passed(tx, sessions.c.gen, gen)

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Integer, String, Table, column, func, insert, select, table, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from trunkline.catalog.collection.exchange import DIFF_HOLDER, RUNS_HOLDER
 from trunkline.catalog.collection.sessions import require_open
 from trunkline.catalog.commits import upstream_of
+from trunkline.catalog.copies import numbers
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.tables import holders
 from trunkline.catalog.tables_pfs import branch_provenance, branches, commit_layers, commit_runs, commits, repos, tags
@@ -32,7 +33,6 @@ TAG = ("name", "commit_seq", "description", "created_us")
 PROVENANCE = "provenance"
 """In a commit's metadata: what it was derived from where it came from."""
 
-_NUMBERS = table("sqlite_sequence", column("name", String), column("seq", Integer))
 PAGE = 500
 
 
@@ -109,13 +109,7 @@ def tag_values(tx: Tx, repo_key: int) -> list[Values]:
 
 def reserve(tx: Tx, count: int) -> int:
     """Take `count` numbers for commits, that nobody else ever gets; what to add to 1 to `count` to have them."""
-    mine = _NUMBERS.c.name == commits.name
-    before = tx.execute(select(_NUMBERS.c.seq).where(mine)).first()
-    if before is None:
-        tx.execute(insert(_NUMBERS).values(name=commits.name, seq=count))
-        return 0
-    tx.execute(update(_NUMBERS).where(mine).values(seq=before[0] + count))
-    return int(before[0])
+    return numbers.reserve(tx, commits.c.seq, count)
 
 
 def set_repo(tx: Tx, repo_key: int, created_us: int, metadata: dict[str, str]) -> None:

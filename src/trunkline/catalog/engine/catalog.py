@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine
-
 from trunkline.ambient import Ambient
-from trunkline.catalog import migrate
-from trunkline.catalog.engine.failures import in_words, undecodable
 from trunkline.catalog.engine.lock import FolderLock
 from trunkline.catalog.engine.readers import Readers
-from trunkline.catalog.engine.rehearsal import Rehearsal
-from trunkline.catalog.engine.sqlite import WAL_LIMIT_BYTES, Settings, make_engine, open_writer
+from trunkline.catalog.engine.sqlite import WAL_LIMIT_BYTES, Settings
 from trunkline.catalog.engine.tx import Seed, Tx
 from trunkline.catalog.engine.wake import Wake
 from trunkline.catalog.engine.writer import Counts, Work, Writer
-from trunkline.errors import Internal, Unimplemented
+from trunkline.errors import Internal
 
 T = TypeVar("T")
 
 FILE_NAME = "catalog.db"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a catalog is made of, on a database of some kind."""
+
+    writer: Writer
+    readers: Readers
+    wake: Wake
+    copy_to: Callable[[Path], None]
+    """Writes a copy of all rows to a new file."""
+    close: Callable[[], None] = lambda: None
+    """Ends what runs beside these."""
+    alone: bool = True
+    """Whether no other process can use the same rows."""
 
 
 class Catalog:
@@ -31,13 +42,15 @@ class Catalog:
     Nothing else touches the database: a change is a function of a transaction, a look is a function of a snapshot.
     """
 
-    def __init__(self, lock: FolderLock, writer: Writer, readers: Readers, wake: Wake, ambient: Ambient) -> None:
-        self.wake = wake
+    def __init__(self, lock: FolderLock, parts: Parts, ambient: Ambient) -> None:
+        self.wake = parts.wake
         """Set after each commit that emitted events."""
         self._lock = lock
-        self._writer = writer
-        self._readers = readers
+        self._parts = parts
+        self._writer = parts.writer
+        self._readers = parts.readers
         self._ambient = ambient
+        self._epoch: int | None = None
 
     @classmethod
     def open(
@@ -45,6 +58,7 @@ class Catalog:
         place: str | Path,
         ambient: Ambient,
         *,
+        database: str = "",
         readers: int = 4,
         synchronous: str = "FULL",
         wal_limit_bytes: int = WAL_LIMIT_BYTES,
@@ -52,33 +66,44 @@ class Catalog:
     ) -> Catalog:
         """Open the catalog in the data folder `place`, making both where they are missing.
 
+        database: where the rows lie instead, postgresql://…; the folder is this process's alone all the same.
         readers: how many snapshots may be read at once. synchronous: FULL keeps acknowledged writes through a power
         cut, NORMAL and OFF through the end of the process only. rehearse: run every function twice and
         compare, for tests.
         Raises FailedPrecondition when the folder cannot be used, when another process uses it, when a newer Trunkline
-        wrote it, or when the SQLite here is one that corrupts files; Unimplemented for the address of a server.
+        wrote it, or when the SQLite here is one that corrupts files; InvalidArgument, Unavailable for a database.
         """
-        if "://" in str(place):
-            raise Unimplemented(f"the catalog cannot live in {place} yet; give a folder on this machine")
         folder = Path(place)
         lock = FolderLock(folder)
         try:
-            settings = Settings(folder / FILE_NAME, synchronous, wal_limit_bytes)
-            engine = make_engine(settings)
-            connection, newest = _connect(engine, settings)
-            wake = Wake(newest)
-            rehearsal = Rehearsal(connection) if rehearse else None
-            writer = Writer(connection, settings, wake, ambient, rehearsal)
-            catalog = cls(lock, writer, Readers(engine, ambient, readers), wake, ambient)
+            if database:
+                from trunkline.catalog.engine.postgres.connections import Place
+
+                where = Place.of(database)  # says in words where the driver is missing, which the next line needs
+                from trunkline.catalog.engine.postgres.opening import open_database
+
+                parts = open_database(where, ambient, readers, synchronous, rehearse=rehearse)
+            else:
+                from trunkline.catalog.engine.opening import open_file
+
+                settings = Settings(folder / FILE_NAME, synchronous, wal_limit_bytes)
+                parts = open_file(settings, ambient, readers, rehearse=rehearse)
+            catalog = cls(lock, parts, ambient)
         except BaseException:
             lock.release()
             raise
         try:
-            catalog._bury_predecessor()
+            if parts.alone:
+                catalog._bury_predecessor()
         except BaseException:
             catalog.close()
             raise
         return catalog
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process is the only one that can use these rows."""
+        return self._parts.alone
 
     @property
     def folder(self) -> Path:
@@ -89,6 +114,10 @@ class Catalog:
     def counts(self) -> Counts:
         """What the writer has done so far."""
         return self._writer.counts
+
+    def led(self, epoch: int) -> Catalog:
+        """The same catalog for a leader in one term: its writes are refused, by Aborted, when the next has begun."""
+        return _Led(self, epoch)
 
     def transact(self, f: Callable[[Tx], T], seed: Seed | None = None) -> T:
         """Run `f(tx)` in a transaction and answer what it answers, once that is durable.
@@ -119,7 +148,7 @@ class Catalog:
 
         Raises ResourceExhausted when the disk is full, Unavailable when it failed.
         """
-        self._readers.copy_to(path)
+        self._parts.copy_to(path)
 
     def fold_log(self) -> None:
         """Fold the log into the file now, unless a reader stands in the way: rows that were deleted lie in it still.
@@ -136,6 +165,7 @@ class Catalog:
     def close(self) -> None:
         """Finish what waits, then let go of the folder. A second call does nothing."""
         self.wake.close()
+        self._parts.close()
         self._readers.close()
         self._writer.close()
         self._lock.release()
@@ -153,7 +183,7 @@ class Catalog:
         self.transact(sessions.end_all)
 
     def _run(self, f: Callable[[Tx], T], seed: Seed | None, *, keep: bool) -> T:
-        work = Work(f, seed or Seed.draw(self._ambient), keep)
+        work = Work(f, seed or Seed.draw(self._ambient), keep, epoch=self._epoch)
         self._writer.submit(work)
         if work.error is not None:
             raise work.error
@@ -161,18 +191,12 @@ class Catalog:
         return value
 
 
-def _connect(engine: Engine, settings: Settings) -> tuple[Connection, int]:
-    """The writing connection, its tables brought up to date; and the number of the newest event."""
-    connection: Connection | None = None
-    try:
-        connection = open_writer(engine, settings)
-        return connection, migrate.bring_up_to_date(connection, str(settings.path))
-    except BaseException as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, UnicodeDecodeError):
-            raise undecodable(error) from error
-        told = in_words(error, isinstance(error, engine.dialect.loaded_dbapi.Error))
-        if told is error:
-            raise
-        raise told from error
+class _Led(Catalog):
+    """See `Catalog.led`. It is closed with the one that it was made of."""
+
+    def __init__(self, catalog: Catalog, epoch: int) -> None:
+        super().__init__(catalog._lock, catalog._parts, catalog._ambient)
+        self._epoch = epoch
+
+    def close(self) -> None:
+        """Nothing of it is its own."""

@@ -5,28 +5,56 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 
 from trunkline.ambient import Ambient
-from trunkline.catalog.engine.failures import code_of, in_words, undecodable
-from trunkline.catalog.engine.sqlite import driver, open_reader, raw_of
 from trunkline.catalog.engine.tx import Scope, Seed, Tx, end
 from trunkline.errors import Internal, Unavailable
 
 T = TypeVar("T")
+_TRIES = 3
+"""So often a read is tried in all whose connections break."""
+
+
+class ReadConnection(Protocol):
+    """A connection that sees snapshots and can change nothing, on a database of some kind."""
+
+    connection: Connection
+
+    def begin(self) -> None:
+        """Take a snapshot."""
+        ...
+
+    def end(self) -> None:
+        """Let it go, whatever has happened."""
+        ...
+
+    def sound(self) -> bool:
+        """Whether there is one."""
+        ...
+
+    def passes(self, error: BaseException) -> bool:
+        """Whether this error broke the connection, so that the read may well succeed on another one."""
+        ...
+
+    def in_words(self, error: BaseException) -> BaseException:
+        """The error for the caller."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class Readers:
     """Opens connections as they are needed, up to `limit`; a function beyond that waits for one to come back."""
 
-    def __init__(self, engine: Engine, ambient: Ambient, limit: int) -> None:
-        self._engine = engine
+    def __init__(self, opened: Callable[[], ReadConnection], ambient: Ambient, limit: int) -> None:
+        self._opened = opened
         self._ambient = ambient
-        self._idle: queue.LifoQueue[Connection | None] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[ReadConnection | None] = queue.LifoQueue()
         self._limit = limit
         self._closed = False
         self._busy = threading.local()
@@ -40,31 +68,26 @@ class Readers:
         connection = None if self._closed else self._idle.get()
         self._busy.yes = True
         try:
-            if self._closed:
-                raise Unavailable("the catalog is closed")
-            connection = connection or self._opened()
-            return self._snapshot(connection, f)
+            for tries_left in range(_TRIES - 1, -1, -1):
+                if self._closed:
+                    raise Unavailable("the catalog is closed")
+                connection = connection or self._opened()
+                try:
+                    return self._snapshot(connection, f)
+                except Exception as error:
+                    told = connection.in_words(error)
+                    if connection.passes(error):
+                        connection.close()
+                        connection = None
+                        if tries_left:
+                            continue
+                    if told is error:
+                        raise
+                    raise told from error
+            raise Internal("a read was tried without end")
         finally:
             self._busy.yes = False
             self._idle.put(connection)
-
-    def copy_to(self, path: Path) -> None:
-        """See `Catalog.copy_to`. It has a connection of its own, since it takes as long as the file is large."""
-        source = self._opened()
-        raw = raw_of(source)
-        target = driver().connect(str(path), isolation_level=None)
-        try:
-            raw.backup(target)
-            # A copy is one file, without a log beside it.
-            target.execute("PRAGMA journal_mode = DELETE")
-        except Exception as error:
-            told = in_words(error, isinstance(error, raw.Error))
-            if told is error:
-                raise
-            raise told from error
-        finally:
-            target.close()
-            source.close()
 
     def close(self) -> None:
         """Take no more reads, wait for those that run, close the connections. A second call does nothing."""
@@ -76,28 +99,12 @@ class Readers:
                 connection.close()
             self._idle.put(None)  # lets those go on that wait for a place; they find it closed
 
-    def _opened(self) -> Connection:
+    def _snapshot(self, connection: ReadConnection, f: Callable[[Tx], T]) -> T:
+        scope = Scope(connection.connection, connection.sound, is_write=False, events=[])
+        tx = Tx(scope, Seed.draw(self._ambient))
         try:
-            return open_reader(self._engine)
-        except UnicodeDecodeError as error:
-            raise undecodable(error) from error
-        except DBAPIError as error:
-            raise in_words(error, is_driver=True) from error
-
-    def _snapshot(self, connection: Connection, f: Callable[[Tx], T]) -> T:
-        raw = raw_of(connection)
-        tx = Tx(Scope(connection, lambda: raw.in_transaction, is_write=False, events=[]), Seed.draw(self._ambient))
-        try:
-            raw.execute("BEGIN")
+            connection.begin()
             return f(tx)
-        except Exception as error:
-            if code_of(error) == "SQLITE_READONLY":
-                raise Internal("a read tried to change rows; that is for transact") from error
-            told = in_words(error, isinstance(error, raw.Error))
-            if told is error:
-                raise
-            raise told from error
         finally:
             end(tx)
-            if raw.in_transaction:
-                raw.execute("ROLLBACK")
+            connection.end()

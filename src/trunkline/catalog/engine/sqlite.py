@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from trunkline.errors import FailedPrecondition
+from trunkline.catalog.engine.failures import code_of, in_words, is_fatal, undecodable
+from trunkline.errors import FailedPrecondition, Internal
 
 APPLICATION_ID = 0x54524E4B
 """Written into the file's header, so that a file of another program is never taken for a catalog."""
@@ -120,3 +123,138 @@ def open_reader(engine: Engine) -> Connection:
 def raw_of(connection: Connection) -> Any:
     """The driver's own connection, for what SQLAlchemy has no words for."""
     return connection.connection.dbapi_connection
+
+
+class SqliteWriting:
+    """The writing connection of a file, and its log: see `writer.Writing`."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.connection = connection
+        self.checkpoints = 0
+        self._raw = raw_of(connection)
+        self._driver_error: type[BaseException] = self._raw.Error
+        self._wal = Path(f"{settings.path}-wal")
+        self._wal_limit = settings.wal_limit_bytes
+        self._fold_above = settings.wal_limit_bytes
+
+    def begin(self) -> None:
+        self._raw.execute("BEGIN IMMEDIATE")
+
+    def commit(self, last_event: int, names: Set[str]) -> None:
+        self._raw.execute("COMMIT")
+
+    def epoch(self) -> int | None:
+        return None
+
+    def rollback(self) -> None:
+        if self._raw.in_transaction:
+            self._raw.execute("ROLLBACK")
+
+    def run(self, words: str) -> None:
+        self._raw.execute(words)
+
+    def sound(self) -> bool:
+        return bool(self._raw.in_transaction)
+
+    def lost(self, error: BaseException) -> bool:
+        return not self._raw.in_transaction
+
+    def passes(self, error: BaseException) -> bool:
+        return False
+
+    def is_fatal(self, error: BaseException) -> bool:
+        return is_fatal(error)
+
+    def in_words(self, error: BaseException) -> BaseException:
+        return in_words(error, self.is_driver(error))
+
+    def is_driver(self, error: BaseException) -> bool:
+        return isinstance(error, self._driver_error)
+
+    def numbers(self) -> object:
+        return None
+
+    def restore_numbers(self, numbers: object) -> None:
+        """They are rows, and undone as such."""
+
+    def fold_next(self) -> None:
+        """Fold the log into the file with the next commit, however small it is."""
+        self._fold_above = 0
+
+    def committed(self) -> BaseException | None:
+        """Fold a log that has grown large into the file. Readers are not waited for: a later commit tries again."""
+        try:
+            size = self._wal.stat().st_size
+        except OSError:
+            return None
+        if size <= self._fold_above:
+            return None
+        self._raw.execute("PRAGMA busy_timeout = 50")
+        try:
+            busy = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self.checkpoints += 1
+            self._fold_above = size + self._wal_limit // 4 if busy else self._wal_limit
+        except self._driver_error as error:
+            return error
+        finally:
+            self._raw.execute("PRAGMA busy_timeout = 5000")
+        return None
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class SqliteReading:
+    """A reading connection of a file: see `readers.ReadConnection`."""
+
+    def __init__(self, engine: Engine) -> None:
+        try:
+            self.connection = open_reader(engine)
+        except UnicodeDecodeError as error:
+            raise undecodable(error) from error
+        except DBAPIError as error:
+            raise in_words(error, is_driver=True) from error
+        self._raw = raw_of(self.connection)
+
+    def begin(self) -> None:
+        self._raw.execute("BEGIN")
+
+    def end(self) -> None:
+        if self._raw.in_transaction:
+            self._raw.execute("ROLLBACK")
+
+    def sound(self) -> bool:
+        return bool(self._raw.in_transaction)
+
+    def passes(self, error: BaseException) -> bool:
+        return False
+
+    def in_words(self, error: BaseException) -> BaseException:
+        if code_of(error) == "SQLITE_READONLY":
+            return Internal("a read tried to change rows; that is for transact")
+        return in_words(error, isinstance(error, self._raw.Error))
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def copy_file(engine: Engine, path: Path) -> None:
+    """A copy of all rows in a new file, by a connection of its own: it takes as long as the file is large.
+
+    Raises ResourceExhausted, Unavailable.
+    """
+    source = SqliteReading(engine)
+    raw = raw_of(source.connection)
+    target = driver().connect(str(path), isolation_level=None)
+    try:
+        raw.backup(target)
+        # A copy is one file, without a log beside it.
+        target.execute("PRAGMA journal_mode = DELETE")
+    except Exception as error:
+        told = in_words(error, isinstance(error, raw.Error))
+        if told is error:
+            raise
+        raise told from error
+    finally:
+        target.close()
+        source.close()

@@ -1,8 +1,9 @@
 """The one thread that writes: it takes the functions that wait and commits them together.
 
-Each function runs inside a savepoint, so that an error of our own undoes that function only. An error of the driver
-(disk full, interrupt) ends the whole transaction, the neighbours' finished work with it; then every function of the
-group runs again, alone. Nobody is told anything before COMMIT has returned.
+Each function of several runs inside a savepoint, so that an error of our own undoes that function only. An error of the
+driver (disk full, interrupt) ends the whole transaction, the neighbours' finished work with it; then every function of
+the group runs again, alone. What a database says will pass (it could not serialise, its connection broke) has the group
+run again as it is. Nobody is told anything before COMMIT has returned.
 """
 
 from __future__ import annotations
@@ -10,20 +11,17 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from trunkline.ambient import Ambient
-from trunkline.catalog.engine.failures import in_words, is_fatal
 from trunkline.catalog.engine.rehearsal import Rehearsal
-from trunkline.catalog.engine.sqlite import Settings, raw_of
 from trunkline.catalog.engine.tx import Scope, Seed, Tx, end, flush, names_of
 from trunkline.catalog.engine.wake import Wake
-from trunkline.errors import Internal, Unavailable
+from trunkline.errors import Aborted, Internal, TrunklineError, Unavailable
 
 _LOG = logging.getLogger(__name__)
 _GROUP = 128
@@ -32,6 +30,84 @@ _GROUP_S = 0.02
 
 _SLOW_S = 0.5
 """Said in the log above this. The aim for one function is a tenth of it."""
+_TRIES = 10
+"""So often a group is run in all whose failures are said to pass."""
+
+
+class Writing(Protocol):
+    """The connection that writes: how a transaction begins, ends and fails on a database of some kind."""
+
+    checkpoints: int
+
+    @property
+    def connection(self) -> Connection:
+        """For statements, while there is a transaction."""
+        ...
+
+    def begin(self) -> None:
+        """From here on nobody else changes anything. Raises the driver's errors, as all of these."""
+        ...
+
+    def commit(self, last_event: int, names: Set[str]) -> None:
+        """All of it is durable. last_event: number of the newest event in it, 0 without any; names: what they are
+        about."""
+        ...
+
+    def epoch(self) -> int | None:
+        """The term of the present leader; None: nobody else could lead."""
+        ...
+
+    def rollback(self) -> None:
+        """Leave no transaction behind; there need not be one."""
+        ...
+
+    def run(self, words: str) -> None:
+        """A statement without values and without an answer."""
+        ...
+
+    def sound(self) -> bool:
+        """Whether the transaction is open, and no error has ended it."""
+        ...
+
+    def lost(self, error: BaseException) -> bool:
+        """Whether this error cost the whole transaction, and not only what came after the last savepoint."""
+        ...
+
+    def passes(self, error: BaseException) -> bool:
+        """Whether the same transaction may well succeed when it is run again."""
+        ...
+
+    def is_driver(self, error: BaseException) -> bool:
+        """Whether the database's driver raised it."""
+        ...
+
+    def is_fatal(self, error: BaseException) -> bool:
+        """Whether nothing may be written any more."""
+        ...
+
+    def in_words(self, error: BaseException) -> BaseException:
+        """The error for the caller."""
+        ...
+
+    def numbers(self) -> object:
+        """Which numbers rows will get, where a rollback does not take those back that were given."""
+        ...
+
+    def restore_numbers(self, numbers: object) -> None:
+        """Give the same numbers again. For rehearsals: else nobody may."""
+        ...
+
+    def fold_next(self) -> None:
+        """Tidy up with the next commit, where there is something to tidy."""
+        ...
+
+    def committed(self) -> BaseException | None:
+        """Called when a group has been told. Answers what went wrong in tidying up."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 @dataclass(slots=True)
@@ -46,6 +122,8 @@ class Work:
     error: BaseException | None = None
     last_event: int | None = None
     names: frozenset[str] = frozenset()
+    epoch: int | None = None
+    """Only to be run in this term of a leader."""
 
 
 @dataclass(slots=True)
@@ -55,6 +133,7 @@ class Counts:
     functions: int = 0
     commits: int = 0
     reruns: int = 0
+    retries: int = 0
     checkpoints: int = 0
     longest_s: float = 0.0
 
@@ -66,21 +145,9 @@ class _GroupLost(Exception):
 class Writer:
     """Owns the writing connection and its thread."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        settings: Settings,
-        wake: Wake,
-        ambient: Ambient,
-        rehearsal: Rehearsal | None = None,
-    ) -> None:
+    def __init__(self, side: Writing, wake: Wake, ambient: Ambient, rehearsal: Rehearsal | None = None) -> None:
         self.counts = Counts()
-        self._connection = connection
-        self._raw = raw_of(connection)
-        self._driver_error: type[BaseException] = self._raw.Error
-        self._wal = Path(f"{settings.path}-wal")
-        self._wal_limit = settings.wal_limit_bytes
-        self._fold_above = settings.wal_limit_bytes
+        self._side = side
         self._rehearsal = rehearsal
         self._wake = wake
         self._ambient = ambient
@@ -116,7 +183,7 @@ class Writer:
 
     def fold_next(self) -> None:
         """Fold the log into the file with the next commit, however small it is."""
-        self._fold_above = 0
+        self._side.fold_next()
 
     def is_mine(self) -> bool:
         """Whether the caller runs on the writer's own thread, inside a function of a transaction."""
@@ -130,7 +197,7 @@ class Writer:
             self._closed = True
             self._waiting.put(None)
         self._thread.join()
-        self._connection.close()
+        self._side.close()
 
     def _loop(self) -> None:
         while (group := self._take()) is not None:
@@ -138,7 +205,9 @@ class Writer:
                 served = self._serve(group)
                 self._deliver(group[:served])
                 group = group[served:]
-            self._bound_log()
+            if (error := self._side.committed()) is not None:
+                self._clear(error)
+            self.counts.checkpoints = self._side.checkpoints
 
     def _take(self) -> list[Work] | None:
         """The functions that wait now, at least one; None when the catalog closes and nothing waits any more."""
@@ -153,7 +222,7 @@ class Writer:
         self._waiting.put(item)  # what did not fit, or the order to close
         return group or None
 
-    def _serve(self, group: list[Work]) -> int:
+    def _serve(self, group: list[Work], tries: int = _TRIES) -> int:
         """Give the first functions of the group their outcomes, what succeeded being durable. Answers how many."""
         try:
             if self._broken is None:
@@ -161,8 +230,11 @@ class Writer:
         except _GroupLost as lost:
             cause = lost.__cause__ or lost
             self._clear(cause)
+            if self._side.passes(cause) and tries > 1:
+                self.counts.retries += 1
+                return self._serve(group, tries - 1)
             if len(group) == 1:
-                _fail(group, self._in_words(cause))
+                _fail(group, self._side.in_words(cause))
                 return 1
             self.counts.reruns += 1
             if self._broken is None:
@@ -179,52 +251,67 @@ class Writer:
     def _together(self, group: list[Work]) -> int:
         """One transaction with the first functions of the group, as many as fit its time."""
         try:
-            self._raw.execute("BEGIN IMMEDIATE")
-        except self._driver_error as error:
-            if is_fatal(error):
+            self._side.begin()
+        except BaseException as error:
+            if self._side.is_fatal(error) or not (isinstance(error, TrunklineError) or self._side.is_driver(error)):
                 raise
-            _fail(group, self._in_words(error))  # has nothing to do with any of them: no use to try each alone
+            self._clear(error)
+            _fail(group, self._side.in_words(error))  # nothing to do with any of them: no use to try each alone
             return len(group)
         until = self._ambient.ticks_s() + _GROUP_S
-        count = 0
+        count, alone = 0, len(group) == 1
         for work in group:
-            self._one(work)
+            self._one(work, alone)
             count += 1
             if self._ambient.ticks_s() > until:
                 break
-        try:
-            self._raw.execute("COMMIT")
-        except self._driver_error as error:
-            raise _GroupLost from error
+        self._end(group[:count], alone)
         self.counts.functions += count
         self.counts.commits += 1
         return count
 
-    def _one(self, work: Work) -> None:
-        """Run one function inside a savepoint of its own. Raises _GroupLost when that cost the transaction."""
-        work.value = work.error = work.last_event = None
-        self._raw.execute("SAVEPOINT one")
+    def _end(self, group: list[Work], alone: bool) -> None:
+        if alone and (group[0].error is not None or not group[0].keep):
+            self._side.rollback()
+            return
         try:
+            self._side.commit(*_news(group))
+        except BaseException as error:
+            if isinstance(error, TrunklineError) or self._side.is_driver(error):
+                raise _GroupLost from error
+            raise
+
+    def _one(self, work: Work, alone: bool) -> None:
+        """Run one function, inside a savepoint of its own unless it is the only one. Raises _GroupLost when that cost
+        the transaction."""
+        work.value = work.error = work.last_event = None
+        if not alone:
+            self._side.run("SAVEPOINT one")
+        try:
+            if work.epoch is not None and self._side.epoch() != work.epoch:
+                raise Aborted("another server leads now; this one stops")
             work.value, work.last_event = self._run(work)
-            if not self._raw.in_transaction:
+            if not self._side.sound():
                 raise Internal("a function kept an error to itself that had ended its transaction")
         except BaseException as error:
-            if not self._raw.in_transaction:
+            if self._side.lost(error):
                 raise _GroupLost from error
-            work.error = self._in_words(error)
+            work.error = self._side.in_words(error)
         if work.error is not None or not work.keep:
-            self._raw.execute("ROLLBACK TO one")
             work.last_event = None
-        self._raw.execute("RELEASE one")
+            if not alone:
+                self._side.run("ROLLBACK TO one")
+        if not alone:
+            self._side.run("RELEASE one")
 
     def _run(self, work: Work) -> tuple[Any, int | None]:
         if self._rehearsal is not None:
-            self._rehearsal.first(self._raw, lambda: self._attempt(work))
+            self._rehearsal.first(self._side, lambda: self._attempt(work))
             return self._rehearsal.again(lambda: self._attempt(work))
         return self._attempt(work)
 
     def _attempt(self, work: Work) -> tuple[Any, int | None]:
-        tx = Tx(Scope(self._connection, lambda: self._raw.in_transaction, is_write=True, events=[]), work.seed)
+        tx = Tx(Scope(self._side.connection, self._side.sound, is_write=True, events=[]), work.seed)
         started = self._ambient.ticks_s()
         try:
             value = work.run(tx)
@@ -240,43 +327,28 @@ class Writer:
 
     def _clear(self, cause: BaseException) -> None:
         """Leave no transaction behind; remember a failure after which nothing can be promised."""
-        if is_fatal(cause):
+        if self._side.is_fatal(cause):
             _LOG.critical("the catalog stops: %s", cause)
             self._broken = cause
         try:
-            if self._raw.in_transaction:
-                self._raw.execute("ROLLBACK")
-        except self._driver_error as error:
+            self._side.rollback()
+        except BaseException as error:
+            if not self._side.is_driver(error):
+                raise
             self._broken = error
 
-    def _in_words(self, error: BaseException) -> BaseException:
-        return in_words(error, isinstance(error, self._driver_error))
-
     def _deliver(self, served: list[Work]) -> None:
-        last = max((work.last_event or 0 for work in served), default=0)
+        last, names = _news(served)
         if last > self._wake.seq:
-            names = frozenset[str]().union(*(work.names for work in served if work.last_event))
             self._wake.set(last, names)  # first, so that who has its answer finds its own events announced
         for work in served:
             work.done.set()
 
-    def _bound_log(self) -> None:
-        """Fold a log that has grown large into the file. Readers are not waited for: a later commit tries again."""
-        try:
-            size = self._wal.stat().st_size
-        except OSError:
-            return
-        if size <= self._fold_above:
-            return
-        self._raw.execute("PRAGMA busy_timeout = 50")
-        try:
-            busy = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self.counts.checkpoints += 1
-            self._fold_above = size + self._wal_limit // 4 if busy else self._wal_limit
-        except self._driver_error as error:
-            self._clear(error)
-        finally:
-            self._raw.execute("PRAGMA busy_timeout = 5000")
+
+def _news(group: list[Work]) -> tuple[int, frozenset[str]]:
+    """The number of the newest event of some functions, 0 without any, and what all of them are about."""
+    last = max((work.last_event or 0 for work in group), default=0)
+    return last, frozenset[str]().union(*(work.names for work in group if work.last_event))
 
 
 def _fail(group: list[Work], error: BaseException) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert
 from trunkline.catalog import tables_pfs, tables_pps  # noqa: F401  they enter themselves into `metadata`
 from trunkline.catalog.lent import tables as _lent  # noqa: F401
 from trunkline.catalog.purging import tables as _purging  # noqa: F401
+from trunkline.catalog.shared import tables as _shared  # noqa: F401
 from trunkline.catalog.tables import collector, metadata, schema_version
 from trunkline.errors import DataLoss, FailedPrecondition
 
@@ -33,11 +34,7 @@ def bring_up_to_date(connection: Connection, name: str) -> int:
     if sealed not in (0, seal):
         raise DataLoss(f"{name}: the catalog file is damaged (what it says of its tables); restore it from a backup")
     version = _version(raw)
-    if version > NEWEST:
-        raise FailedPrecondition(
-            f"{name} was written by a newer Trunkline (tables of version {version}, this one knows {NEWEST}): "
-            "start that release, or restore a backup made before it ran"
-        )
+    refuse_newer(version, name)
     if version < NEWEST:
         # Tables that are rebuilt are dropped under their referrers; this cannot be said inside the transaction.
         raw.execute("PRAGMA foreign_keys = OFF")
@@ -60,6 +57,15 @@ def bring_up_to_date(connection: Connection, name: str) -> int:
         raw.execute(f"PRAGMA user_version = {seal}")
     query = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(position) FROM cursors), 0))"
     return int(raw.execute(query).fetchone()[0])
+
+
+def refuse_newer(version: int, name: str) -> None:
+    """Raises FailedPrecondition for tables of a later release."""
+    if version > NEWEST:
+        raise FailedPrecondition(
+            f"{name} was written by a newer Trunkline (tables of version {version}, this one knows {NEWEST}): "
+            "start that release, or restore a backup made before it ran"
+        )
 
 
 def create(connection: Connection) -> None:

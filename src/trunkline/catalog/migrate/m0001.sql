@@ -107,6 +107,15 @@ CREATE TABLE images (
 	CONSTRAINT pk_images PRIMARY KEY (digest)
 );
 
+CREATE TABLE leader (
+	id INTEGER NOT NULL,
+	epoch BIGINT NOT NULL,
+	holder TEXT NOT NULL,
+	until_us BIGINT NOT NULL,
+	CONSTRAINT pk_leader PRIMARY KEY (id),
+	CONSTRAINT leader_is_one_row CHECK (id = 1)
+);
+
 CREATE TABLE lease_clock (
 	id INTEGER NOT NULL,
 	seconds BIGINT NOT NULL,
@@ -227,6 +236,16 @@ CREATE TABLE spec_defaults (
 	CONSTRAINT pk_spec_defaults PRIMARY KEY (project)
 )
  WITHOUT ROWID;
+
+CREATE TABLE together (
+	id INTEGER NOT NULL,
+	cluster_id VARCHAR(32) NOT NULL,
+	deployment_id VARCHAR(32) NOT NULL,
+	storage TEXT NOT NULL,
+	folder VARCHAR(32) NOT NULL,
+	CONSTRAINT pk_together PRIMARY KEY (id),
+	CONSTRAINT together_is_one_row CHECK (id = 1)
+);
 
 CREATE TABLE transactions (
 	id VARCHAR(32) NOT NULL,

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, or_, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Row, and_, delete, insert, or_, select, tuple_, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
@@ -38,8 +37,9 @@ _PLACE = (repos.c.project, repos.c.name, repos.c.type, tags.c.name)
 def put_tag(tx: Tx, repo_key: int, name: str, commit_seq: int, description: str) -> None:
     """Add a tag, or move the one of that name."""
     values = {"commit_seq": commit_seq, "description": description, "created_us": tx.now_us}
-    query = insert(tags).values(repo=repo_key, name=name, **values)
-    tx.execute(query.on_conflict_do_update(index_elements=["repo", "name"], set_=values))
+    change = update(tags).where(tags.c.repo == repo_key, tags.c.name == name)
+    if not tx.execute(change.values(**values)).rowcount:
+        tx.execute(insert(tags).values(repo=repo_key, name=name, **values))
 
 
 def find_tag(tx: Tx, tag: Tag) -> TagRow | None:

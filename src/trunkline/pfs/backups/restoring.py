@@ -17,6 +17,8 @@ from pathlib import Path
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.copies import empty
 from trunkline.catalog.copies.copy import CatalogCopy
+from trunkline.catalog.copies.whole import load
+from trunkline.catalog.engine import Catalog
 from trunkline.catalog.engine.catalog import FILE_NAME
 from trunkline.catalog.engine.lock import FolderLock
 from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument
@@ -176,6 +178,23 @@ class Restoring:
         except BaseException:
             catalog.refuse("")
             raise
+
+
+def finish_restore_into(catalog: Catalog, data: Path) -> bool:
+    """As `finish_restore`, for a server whose rows lie in a database: before it does anything else.
+
+    May be killed anywhere and run again. Answers whether there was one.
+    """
+    folder = data / FOLDER
+    whole = (folder / COMPLETE).exists()
+    if whole:
+        catalog.transact(lambda tx: load(tx, folder / FILE_NAME, DEFAULT_PROJECT))
+        if (folder / KEY).exists():
+            (folder / KEY).replace(data / KEY)
+        _sync(data)
+    (folder / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    return whole
 
 
 def finish_restore(data: Path) -> bool:

@@ -91,8 +91,7 @@ class Collector:
 
     def tick(self) -> None:
         """Count a tick; end sessions and pins of the dead; keep those of this process that live."""
-        self._files.reading.settle()
-        self._files.writing.refresh_old()
+        self._files.keep()
         if self._files.catalog.read(session_rows.needs_ticks):
             ended = self._files.catalog.transact(lambda tx: session_rows.tick(tx, ALLOWANCE))
             for gen in ended:

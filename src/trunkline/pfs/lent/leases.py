@@ -47,7 +47,9 @@ class Leases:
 
     @property
     def now_s(self) -> int:
-        """What the clock shows."""
+        """What the clock shows. Where several servers lend, it is the wall clock, which they have in common."""
+        if not self.files.catalog.alone:
+            return self.files.ambient.now_us() // 1_000_000
         return int(self.files.ambient.ticks_s() + self._offset)
 
     # --- what clients ask for

@@ -285,10 +285,13 @@ def worker_gone(tx: Tx, worker: str, why: str, *, counts: bool = True) -> None:
             session_rows.end_session(tx, row.session)
 
 
-def all_gone(tx: Tx) -> None:
-    """This server starts, and its workers have ended with the last one: every claim is free, nobody is to blame."""
+def all_gone(tx: Tx, mine: str = "") -> None:
+    """This server starts, and its workers have ended with the last one: their claims are free, nobody is to blame.
+
+    mine: what the names of its workers begin with, where others have some too.
+    """
     for row in claim_rows.all_claims(tx):
-        if row.worker is not None:
+        if row.worker is not None and row.worker.startswith(mine):
             lost(tx, row, "the server was started again", counts=False)
 
 

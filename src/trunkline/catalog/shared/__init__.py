@@ -1,0 +1,1 @@
+"""Several servers on one database: which of them leads, and who they are together."""
