@@ -13,6 +13,7 @@ from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionD
 from trunkline.api.backups import BackupDoor
 from trunkline.api.debug.door import DebugDoor
 from trunkline.api.debug.dump import About
+from trunkline.api.debug.loading import DebugLoadDoor, FileLoadDoor, PipelineLoadDoor
 from trunkline.api.debug.recent import RecentLines
 from trunkline.api.files.checks import CheckDoor
 from trunkline.api.files.commits import CommitDoor
@@ -194,6 +195,9 @@ class Engine:
             AllFilesDoor(files),
             AllPipelinesDoor(files, self._crash),
             TransactionDoor(self._transactions),
+            FileLoadDoor(files, bridge),
+            DebugLoadDoor(files, bridge),
+            PipelineLoadDoor(files, self._rules, bridge),
             DebugDoor(About(files, settings(self._config), self._recent.lines, lambda: self._happened.since(0))),
         ]
 

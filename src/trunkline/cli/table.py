@@ -116,6 +116,8 @@ COMMANDS: Tree = {
     "run": {
         "collection": f"{_SETUP}.storage:collect",
         "cron": f"{_WORK}.pipelines:run_cron",
+        "pfs-load-test": f"{_SETUP}.loading:files",
+        "pps-load-test": f"{_SETUP}.loading:pipelines",
     },
     "validate": {"pipeline": f"{_WORK}.specs:validate"},
     "draw": {"pipeline": f"{_WORK}.pipelines:draw"},
