@@ -12,7 +12,6 @@ from trunkline.ambient import RealAmbient
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
 from trunkline.errors import Aborted
-from trunkline.model.names import Branch, Repo
 from trunkline.pfs import edits
 from trunkline.pfs.files import Files
 from trunkline.pfs.loading import LoadSpec, check, read_load, run_load
@@ -122,11 +121,10 @@ def test_a_dag_in_words() -> None:
     assert dag.pipelines == (("a", ("input",), "/"), ("b", ("a", "input"), "/*"))
 
 
-def test_what_is_wrong_is_found(engine: Engine, channel: grpc.Channel) -> None:
+def test_what_is_wrong_is_found(engine: Engine) -> None:
     files: Files = engine.space.files
-    named = Client.on(channel).repo()
-    branch = Branch(Repo("default", named.name), "master")
-    found = run_load(files, read_load(SMALL), branch, 3, "", lambda: True)
+    found = run_load(files, read_load(SMALL), None, 3, "", lambda: True)
+    branch = found.branch
     assert found.error == ""
     path = min(found.known)
     size = found.known[path][0]

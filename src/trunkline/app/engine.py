@@ -11,7 +11,7 @@ from functools import partial
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
 from trunkline.api.backups import BackupDoor
-from trunkline.api.debug.door import DebugDoor
+from trunkline.api.debug.door import DebugDoor, Level
 from trunkline.api.debug.dump import About
 from trunkline.api.debug.loading import DebugLoadDoor, FileLoadDoor, PipelineLoadDoor
 from trunkline.api.debug.recent import RecentLines
@@ -142,7 +142,7 @@ class Engine:
         self._happened = Happened(ambient)
         self.handed = Handed()
         """Open files that clients on this machine gave us to read."""
-        self._recent = RecentLines()
+        self._level, self._recent = Level(), RecentLines()
         self._recent.open()
         self._site: Site | None = None
         self._listening = ""
@@ -198,8 +198,13 @@ class Engine:
             FileLoadDoor(files, bridge),
             DebugLoadDoor(files, bridge),
             PipelineLoadDoor(files, self._rules, bridge),
-            DebugDoor(About(files, settings(self._config), self._recent.lines, lambda: self._happened.since(0))),
+            DebugDoor(
+                About(files, settings(self._config), self._recent.lines, lambda: self._happened.since(0)), self._level
+            ),
         ]
+
+    def _about(self) -> About:
+        return About(self._files, settings(self._config), self._recent.lines, lambda: self._happened.since(0))
 
     def start(self, address: tuple[str, int]) -> None:
         """Begin what runs by itself. `address` is where this server is reached."""
@@ -298,6 +303,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the data folder."""
         self._recent.close()
+        self._level.close()
         self._catalog.wake.close()
         self._loops.join()
         self._store.close()

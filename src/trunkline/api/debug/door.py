@@ -26,7 +26,7 @@ SECTIONS = ("version", "database", "describes", "logs", "profiles", "pipelines",
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.ERROR, 4: logging.CRITICAL + 1}
 
 
-class _Level:
+class Level:
     """What the server logs for a while, and what it logs else."""
 
     def __init__(self) -> None:
@@ -43,6 +43,11 @@ class _Level:
         root.setLevel(level)
         self._timer = asyncio.get_running_loop().call_later(seconds, self._back)
 
+    def close(self) -> None:
+        """Log as usual again. For when no loop runs any more."""
+        if self._timer is not None:
+            self._back()
+
     def _back(self) -> None:
         self._timer = None
         logging.getLogger().setLevel(self._usual)
@@ -53,7 +58,7 @@ class DebugDoor:
     """What a person needs who is asked why something does not work."""
 
     about: About
-    level: _Level = field(default_factory=_Level)
+    level: Level
     service: str = field(default="debug_v2.Debug")
 
     def Dump(self, request: debug.DumpRequest, _call: Call) -> Iterator[BytesValue]:

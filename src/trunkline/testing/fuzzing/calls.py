@@ -39,7 +39,7 @@ SHORT_S = 0.25
 
 WAITING = {
     "SubscribeCommit", "InspectCommit", "InspectCommitSet", "SubscribeJob", "InspectJob", "InspectJobSet", "GetLogs",
-    "ListTask", "CreateDatum", "GetKubeEvents", "QueryLoki",
+    "ListTask", "CreateDatum", "GetKubeEvents", "QueryLoki", "RunLoadTest", "RunLoadTestDefault",
 }  # fmt: skip
 """Calls that may wait for what never happens."""
 

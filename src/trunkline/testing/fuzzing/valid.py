@@ -8,12 +8,14 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from trunkline.testing.calls import add, bulk, delete, edits, on
 from trunkline.testing.fuzzing.messages import NOUNS, Pool, class_of
+from trunkline.wire.gen import debug_v2_pb2 as debug
 from trunkline.wire.gen import logs_pb2 as logs
 from trunkline.wire.gen import metadata_pb2 as metadata
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -156,6 +158,15 @@ def _secret(name: str) -> Message:
 Builder = Callable[[Pool, Luck], list[Message]]
 
 SPECIAL: Mapping[str, Builder] = {
+    "debug_v2.Debug.DumpV2": lambda pool, luck: [debug.DumpV2Request(system=debug.System(version=True))],
+    "debug_v2.Debug.GetDumpV2Template": lambda pool, luck: [debug.GetDumpV2TemplateRequest(filters=["version"])],
+    "debug_v2.Debug.Profile": lambda pool, luck: [debug.ProfileRequest(profile=debug.Profile(name="goroutine"))],
+    "debug_v2.Debug.RunPFSLoadTest": lambda pool, luck: [debug.RunPFSLoadTestRequest(spec="{commits: 1, files: 2}")],
+    "debug_v2.Debug.SetLogLevel": lambda pool, luck: [
+        debug.SetLogLevelRequest(pachyderm=debug.SetLogLevelRequest.INFO, duration=Duration(nanos=1000))
+    ],
+    "pfs_v2.API.RunLoadTest": lambda pool, luck: [pfs.RunLoadTestRequest(spec="{commits: 1, files: 2}")],
+    "pps_v2.API.RunLoadTest": lambda pool, luck: [pps.RunLoadTestRequest(load_spec="{commits: 1, files: 2}")],
     "logs.API.GetLogs": lambda pool, luck: [
         logs.GetLogsRequest(
             query=logs.LogQuery(
@@ -358,6 +369,8 @@ def plain(request: Message, pool: Pool) -> Message:
         known = pool.things.get(kind.name if kind is not None else pool.kind(owner, each.name))
         if not known or each.containing_oneof is not None or (kind is not None and kind.name not in NOUNS):
             continue
+        if kind is not None and kind.full_name != known[0].DESCRIPTOR.full_name:
+            continue  # another service's message of the same name
         if kind is not None and not each.is_repeated:
             getattr(request, each.name).CopyFrom(known[0])
         elif kind is None and not each.is_repeated and each.type == each.TYPE_STRING:
