@@ -27,6 +27,8 @@ EDGES = Pipeline("default", "edges")
 SETTLED = 60
 HOUR_S = 3600.0
 SLOW_WORK_S = 61.0
+STORIES = 1 << 32
+"""Added to the seed of a world that goes on from another one: what was made there must not be given its ids again."""
 
 
 def code(inputs: Inputs) -> Tree:
@@ -50,7 +52,7 @@ class Quick(World):
             super().__init__(folder, seed=seed)
             return
         self.folder, self.rehearse = folder, False
-        self.ambient = self.clock = SimulatedAmbient(seed, start.clock.now_us())
+        self.ambient = self.clock = SimulatedAmbient(STORIES + seed, start.clock.now_us())
         self.blobs = MemoryBlobs()
         for name in start.blobs.names():
             self.blobs.put(name, start.blobs.get(name))
