@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -208,10 +207,7 @@ def test_pipelines_run_and_are_looked_at(typed):
     assert typed("get file sum@master:/all") == "21"
     (first,) = typed.raw("list job -p count")
     assert (first["state"], first["data_processed"]) == ("JOB_SUCCESS", "2")
-    # On a busy machine another worker may take over from a slow one: then both say what they did, each of them once.
-    assert set(typed("logs -p count").splitlines()) == {"counting a", "counting b"}
-    said = Counter((line.get("worker_id"), line["message"]) for line in typed.raw("logs -p count") if line.get("user"))
-    assert set(said.values()) == {1}, typed("logs -p count --raw")
+    assert sorted(typed("logs -p count").splitlines()) == ["counting a", "counting b"]
     (typed.folder / "c").write_text("four five six")
     typed("put file words@master -f c")
     typed("wait commit sum@master")

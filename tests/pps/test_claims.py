@@ -199,14 +199,41 @@ def test_a_clock_that_steps_an_hour_takes_no_lease_away(world: World, step_s: in
     assert world.counts("edges") == "SUCCESS 8+0/8"
 
 
-def test_who_goes_past_what_is_left_to_him_counts_for_nothing(world: World) -> None:
+@pytest.mark.parametrize(("reported", "ran_twice"), [(0, 0), (1, 4)])
+def test_who_is_done_first_with_what_another_took_over_counts(world: World, reported: int, ran_twice: int) -> None:
+    """Unless some of it is reported: then all of that report is refused, and what it was left with is run again."""
     start(world, 8)
     slow, idle = world.worker, Worker(world, "w2")
     assert slow.claim()
     world.clock.advance(2)
     assert idle.claim()
+    if reported:
+        idle.work(reported)
     slow.work()  # all eight, though half of them are the other's by now
-    assert world.last("edges").data_processed == 0
+    assert world.last("edges").data_processed == (reported or 8)
+    if reported:
+        idle.work()
+    else:
+        with pytest.raises(Aborted, match="closed"):
+            idle.work()
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 8+0/8"
+    assert world.content("edges") == files(8)
+    assert len(slow.ran) == 8 + ran_twice
+
+
+def test_who_took_over_more_than_was_finished_first_leaves_the_rest_to_others(world: World) -> None:
+    start(world, 8)
+    slow, idle = world.worker, Worker(world, "w2")
+    assert slow.claim()
+    world.clock.advance(2)
+    assert idle.claim()
+    late = slow.prepare(6)  # two of the four that the other has by now
+    slow.send(late)
+    assert [(row.first, row.last, row.worker) for row in rows(world)] == [(6, 8, None)]
+    commands = world.pps.leases.renew("w2", idle.session.gen, [renewal(idle)])
+    assert [type(one) for one in commands] == [Cancel]
+    idle.handed = None
     idle.work()
     world.pump()
     assert world.counts("edges") == "SUCCESS 8+0/8"

@@ -18,7 +18,7 @@ from trunkline.model.jobs import DatumState
 from trunkline.model.results import CODE, RESULTS, from_ipc, to_ipc
 from trunkline.pps import events as ev
 from trunkline.pps.claims.leases import LEASE_TICKS, need_claim
-from trunkline.pps.machine import CLAIMS_TOPIC, JOB_HOLDER, feed, lost
+from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, JOB_HOLDER, feed, lost
 from trunkline.storage import Sealed
 
 
@@ -44,8 +44,10 @@ def report(tx: Tx, one: Report) -> tuple[int, int]:
     if row.worker != one.worker or row.fence != one.fence:
         raise Aborted(f"claim {one.claim} belongs to another worker by now; this result comes too late")
     if one.done > row.last:
-        lost(tx, row, "it went past the end of its range", counts=False)
-        return row.done, row.done
+        if not _take_back(tx, row, one.done):
+            lost(tx, row, "it went past the end of its range", counts=False)
+            return row.done, row.done
+        row = need_claim(tx, one.claim)
     _check(one, row)
     fileset_rows.seal(tx, one.gen, one.output)
     ids = [sealed.id for sealed in one.output]
@@ -64,6 +66,30 @@ def report(tx: Tx, one: Report) -> tuple[int, int]:
         claim_rows.renew(tx, row.id, LEASE_TICKS + 1, None)
     _feed(tx, row, one)
     return one.done, row.last
+
+
+def _take_back(tx: Tx, row: ClaimRow, done: int) -> bool:
+    """Give a worker the rows up to `done` again, which others took over and it has finished first.
+
+    Otherwise what it did in time would be thrown away with them, and run once more. False, and nothing is changed:
+    some of them are reported.
+    """
+    others = [each for each in claim_rows.claims_of_job(tx, row.job) if each.gen == row.gen and each.last > row.last]
+    taken = [each for each in others if each.first < done]
+    ends = [row.last, *(each.last for each in taken)]
+    if ends[:-1] != [each.first for each in taken] or ends[-1] < done:
+        return False
+    if any(each.done > each.first or each.finish for each in taken):
+        return False
+    for each in taken:
+        if each.worker is not None:
+            why = "the worker that had this range before was done with it first"
+            tx.emit(COMMAND_TOPIC, {"worker": each.worker, "claim": each.id, "cancel": why})
+        claim_rows.delete_claim(tx, each.id)
+        if each.last > done:
+            claim_rows.insert_claim(tx, each.job, each.pipeline, each.gen, done, each.last)
+    claim_rows.set_last(tx, row.id, done)
+    return True
 
 
 def _check(one: Report, row: ClaimRow) -> None:
