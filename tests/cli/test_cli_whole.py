@@ -26,6 +26,8 @@ pipeline: {name: count}
 description: counts words
 transform: {image: "count:1", cmd: [python3, /count.py]}
 input: {pfs: {repo: words, glob: "/*"}}
+# With two workers, one that is held up has its second datum run by the other as well, and both say so.
+parallelismSpec: {constant: 1}
 ---
 pipeline: {name: sum}
 transform: {cmd: [sh], stdin: ["cat /pfs/count/* > /pfs/out/all"]}

@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from leased import files, renewal, rows, start, tick
 from pps_world import Worker, World, copy, glob
 
 from trunkline.catalog import outbox
-from trunkline.catalog.work import claims as claim_rows
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE, results
 from trunkline.model.specs.spec import DatumSetSpec
 from trunkline.pps import claims, datums, jobs
-from trunkline.pps.claims import LEASE_TICKS, Cancel, Renewal, Report, Restart
+from trunkline.pps.claims import LEASE_TICKS, Cancel, Report, Restart
 from trunkline.pps.machine import CLAIMS_TOPIC
-
-
-def files(count: int) -> dict[str, bytes]:
-    """Some files, one datum each."""
-    return {f"/{number:03}": b"%d" % number for number in range(count)}
-
-
-def start(world: World, count: int, name: str = "edges", **more: object) -> None:
-    """A pipeline with some datums to run."""
-    if name == "edges":
-        world.put(files(count))
-    world.pipeline(name, copy, glob("/*"), **more)
-    world.pump(work=False)
-
-
-def rows(world: World) -> list[claim_rows.ClaimRow]:
-    """All claims."""
-    return world.files.catalog.read(claim_rows.all_claims)
-
-
-def renewal(worker: Worker, row: int | None = None) -> Renewal:
-    """What a worker says while it works."""
-    assert worker.handed is not None
-    claim = worker.handed.leased.claim
-    return Renewal(claim.id, claim.fence, row)
-
-
-def woken(world: World) -> bool:
-    """Whether a tick of the leader says that there may be something to claim."""
-    seen = world.files.catalog.read(outbox.newest)
-    tick(world)
-    return bool(world.files.catalog.read(lambda tx: outbox.read_after(tx, seen, 10, [CLAIMS_TOPIC])))
-
-
-def tick(world: World, count: int = 1) -> None:
-    """Let the leader's time pass."""
-    for _ in range(count):
-        world.pps.leases.tick()
 
 
 def test_a_range_is_divided_so_that_others_find_work(world: World) -> None:
@@ -163,24 +125,6 @@ def test_a_report_has_one_result_for_each_row(world: World, wrong: str) -> None:
         world.files.catalog.transact(lambda tx: claims.report(tx, report))
 
 
-def test_an_idle_worker_takes_the_tail_of_a_slow_one(world: World) -> None:
-    start(world, 8)
-    slow, idle = world.worker, Worker(world, "w2")
-    assert slow.claim()
-    assert not idle.claim()
-    assert not woken(world)
-    world.clock.advance(2)
-    assert woken(world)
-    assert idle.claim()
-    assert [(row.first, row.last, row.worker) for row in rows(world)] == [(0, 4, "w1"), (4, 8, "w2")]
-    idle.work()
-    while slow.work(1):
-        pass
-    world.pump()
-    assert world.content("edges") == files(8)
-    assert world.counts("edges") == "SUCCESS 8+0/8"
-
-
 @pytest.mark.parametrize("step_s", [3600, -3600])
 def test_a_clock_that_steps_an_hour_takes_no_lease_away(world: World, step_s: int) -> None:
     start(world, 8)
@@ -197,47 +141,6 @@ def test_a_clock_that_steps_an_hour_takes_no_lease_away(world: World, step_s: in
         pass
     world.pump()
     assert world.counts("edges") == "SUCCESS 8+0/8"
-
-
-@pytest.mark.parametrize(("reported", "ran_twice"), [(0, 0), (1, 4)])
-def test_who_is_done_first_with_what_another_took_over_counts(world: World, reported: int, ran_twice: int) -> None:
-    """Unless some of it is reported: then all of that report is refused, and what it was left with is run again."""
-    start(world, 8)
-    slow, idle = world.worker, Worker(world, "w2")
-    assert slow.claim()
-    world.clock.advance(2)
-    assert idle.claim()
-    if reported:
-        idle.work(reported)
-    slow.work()  # all eight, though half of them are the other's by now
-    assert world.last("edges").data_processed == (reported or 8)
-    if reported:
-        idle.work()
-    else:
-        with pytest.raises(Aborted, match="closed"):
-            idle.work()
-    world.pump()
-    assert world.counts("edges") == "SUCCESS 8+0/8"
-    assert world.content("edges") == files(8)
-    assert len(slow.ran) == 8 + ran_twice
-
-
-def test_who_took_over_more_than_was_finished_first_leaves_the_rest_to_others(world: World) -> None:
-    start(world, 8)
-    slow, idle = world.worker, Worker(world, "w2")
-    assert slow.claim()
-    world.clock.advance(2)
-    assert idle.claim()
-    late = slow.prepare(6)  # two of the four that the other has by now
-    slow.send(late)
-    assert [(row.first, row.last, row.worker) for row in rows(world)] == [(6, 8, None)]
-    commands = world.pps.leases.renew("w2", idle.session.gen, [renewal(idle)])
-    assert [type(one) for one in commands] == [Cancel]
-    idle.handed = None
-    idle.work()
-    world.pump()
-    assert world.counts("edges") == "SUCCESS 8+0/8"
-    assert world.content("edges") == files(8)
 
 
 def test_a_poisoned_datum_among_many_is_found_and_set_aside(world: World) -> None:

@@ -13,7 +13,7 @@ from worlds import World, wait_for
 from trunkline.errors import Aborted, ResourceExhausted, Unavailable
 from trunkline.worker import loop
 from trunkline.worker.loop import Worker
-from trunkline.worker.ports import Cancel, Restart, State, Step, Wake
+from trunkline.worker.ports import Cancel, Restart, Shorten, State, Step, Wake
 
 
 def test_cancel_ends_it_within_the_beat(world: World) -> None:
@@ -67,6 +67,22 @@ def test_what_code_wrote_can_be_read_when_its_datum_counts(world: World) -> None
     world.run(claim(Step(("sh", "-c", "echo told by the code")), [datum(0, element("/1.txt"))]), during=watch)
     assert len(logs) == 1
     assert "told by the code" in logs[0]
+
+
+def test_what_another_has_by_now_is_not_begun(world: World) -> None:
+    step = Step(("sh", "-c", "touch /tmp/up; while ! test -e /tmp/go; do sleep 0.05; done; cp /pfs/images/* /pfs/out"))
+
+    def shorten(server: FakeServer, worker: Worker) -> None:
+        wait_for(world.bench.scratch.tmp / "up")
+        server.last["claim-1"] = 1
+        worker.obey(Shorten("another", 0))
+        worker.obey(Shorten("claim-1", 1))
+        worker.obey(Shorten("claim-1", 3))  # it came late: a range does not grow
+        (world.bench.scratch.tmp / "go").touch()
+
+    server = world.run(claim(step, [datum(row, element(f"/{row}.txt")) for row in range(4)]), during=shorten)
+    assert server.reports == [("claim-1", 1)]
+    assert [result.row for result in server.all_results()] == [0]
 
 
 def test_a_tail_given_to_another_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

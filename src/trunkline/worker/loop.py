@@ -16,7 +16,19 @@ from trunkline.worker.ahead import Ahead
 from trunkline.worker.execute import Bench, Cancelled, Execution, Interrupt
 from trunkline.worker.layout import Staging
 from trunkline.worker.logs import Journal
-from trunkline.worker.ports import Cancel, Claim, Finish, Order, Output, Restart, Result, Server, Storage, Wake
+from trunkline.worker.ports import (
+    Cancel,
+    Claim,
+    Finish,
+    Order,
+    Output,
+    Restart,
+    Result,
+    Server,
+    Shorten,
+    Storage,
+    Wake,
+)
 
 REPORT_S = 1.0
 REPORT_BYTES = 4 << 20
@@ -117,6 +129,8 @@ class Worker:
             self._restart(order)
         elif isinstance(order, Finish):
             self._finish(order)
+        elif isinstance(order, Shorten):
+            self._shorten(order)
 
     def cancel(self, job: str, filters: Sequence[str]) -> bool:
         """End the datum in progress if it is of this job and has inputs with these paths; it is run again."""
@@ -271,6 +285,12 @@ class Worker:
             work.over = work.interrupt.cancelled = reason
             self._bench.kill()
             work.stirred.set()
+
+    def _shorten(self, order: Shorten) -> None:
+        with self._lock:
+            work = self._work
+        if work is not None and order.claim == work.claim.id:
+            work.last = min(work.last, order.last)
 
     def _finish(self, order: Finish) -> None:
         with self._lock:

@@ -190,7 +190,15 @@ class Wake:
     """There may be something to claim."""
 
 
-Order = Cancel | Restart | Finish | Wake
+@dataclass(frozen=True, slots=True)
+class Shorten:
+    """Begin nothing of `claim` from row `last` on: another worker has that now. What runs already goes on."""
+
+    claim: str
+    last: int
+
+
+Order = Cancel | Restart | Finish | Shorten | Wake
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,8 @@ def _chunks(gens: dict[bytes, int]) -> wire.Chunks:
 
 def _told(event: Event) -> wire.Command:
     claim = event.payload["claim"]
+    if "last" in event.payload:
+        return wire.Command(shorten=wire.Shorten(claim=claim, last=event.payload["last"]))
     if "finish" in event.payload:
         return wire.Command(finish=wire.Finish(claim=claim))
     if "cancel" in event.payload:

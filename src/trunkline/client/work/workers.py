@@ -220,6 +220,8 @@ def _order(command: messages.Command) -> ports.Order | None:
             return ports.Restart(command.restart.claim, tuple(command.restart.rows))
         case "finish":
             return ports.Finish(command.finish.claim)
+        case "shorten":
+            return ports.Shorten(command.shorten.claim, command.shorten.last)
         case "wake":
             return ports.Wake()
     return None

@@ -166,8 +166,7 @@ def _give_way(tx: Tx) -> None:
     victim = min(slow, key=lambda row: (row.left, row.job))
     middle = _tail(tx, victim) or victim.last
     if _age(tx, victim) * victim.left > LEASE_US // 2 * max(1, victim.done - victim.first):
-        claim_rows.set_last(tx, victim.id, middle)
-        claim_rows.insert_claim(tx, victim.job, victim.pipeline, victim.gen, middle, victim.last)
+        _split(tx, victim, middle)
 
 
 def _age(tx: Tx, row: ClaimRow) -> Micros:
@@ -218,10 +217,15 @@ def claim(
         return None
     victim = max(slow, key=lambda row: (row.left, -row.job))
     middle = _tail(tx, victim) or victim.last
-    claim_rows.set_last(tx, victim.id, middle)
-    fresh = claim_rows.insert_claim(tx, victim.job, victim.pipeline, victim.gen, middle, victim.last)
-    row = need_claim(tx, fresh)
+    row = need_claim(tx, _split(tx, victim, middle))
     return _lease(tx, row, jobs[row.job], worker, gen, _take(row, jobs[row.job], max_datums, workers))
+
+
+def _split(tx: Tx, victim: ClaimRow, middle: int) -> str:
+    """Make a range of the tail of another, whose worker is told to begin nothing of it; its id."""
+    claim_rows.set_last(tx, victim.id, middle)
+    tx.emit(COMMAND_TOPIC, {"worker": victim.worker, "claim": victim.id, "last": middle})
+    return claim_rows.insert_claim(tx, victim.job, victim.pipeline, victim.gen, middle, victim.last)
 
 
 def _tail(tx: Tx, row: ClaimRow) -> int | None:

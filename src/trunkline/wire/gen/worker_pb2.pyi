@@ -361,6 +361,7 @@ class Command(_message.Message):
     RESTART_FIELD_NUMBER: _builtins.int
     WAKE_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
+    SHORTEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cancel(self) -> Global___Cancel: ...
     @_builtins.property
@@ -369,6 +370,8 @@ class Command(_message.Message):
     def wake(self) -> Global___Wake: ...
     @_builtins.property
     def finish(self) -> Global___Finish: ...
+    @_builtins.property
+    def shorten(self) -> Global___Shorten: ...
     def __init__(
         self,
         *,
@@ -376,12 +379,13 @@ class Command(_message.Message):
         restart: Global___Restart | None = ...,
         wake: Global___Wake | None = ...,
         finish: Global___Finish | None = ...,
+        shorten: Global___Shorten | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "wake", b"wake"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "shorten", b"shorten", "wake", b"wake"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "wake", b"wake"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "shorten", b"shorten", "wake", b"wake"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["cancel", "restart", "wake", "finish"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["cancel", "restart", "wake", "finish", "shorten"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -473,6 +477,30 @@ class Finish(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Finish: _TypeAlias = Finish  # noqa: Y015
+
+@_typing.final
+class Shorten(_message.Message):
+    """Begin nothing from row `last` of a claim on: another worker has that now. What runs already may be reported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    claim: _builtins.str
+    last: _builtins.int
+    def __init__(
+        self,
+        *,
+        claim: _builtins.str = ...,
+        last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shorten: _TypeAlias = Shorten  # noqa: Y015
 
 @_typing.final
 class StandRequest(_message.Message):
