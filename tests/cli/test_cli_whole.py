@@ -340,6 +340,8 @@ LINES = {
     "create branch": "a@b", "create image": "x /nowhere", "create pipeline": "-f nowhere", "create project": "a.b",
     "create repo": "a.b", "update pipeline": "-f nowhere", "update project": "nowhere", "update repo": "nowhere",
     "edit metadata": "repo nowhere add a=b",
+    "debug dump": "/nowhere/d", "debug log-level": "info", "debug profile": "cpu /nowhere/p", "debug template": "",
+    "run pfs-load-test": "/nowhere/spec", "run pps-load-test": "/nowhere/spec",
     "edit pipeline": "nowhere", "inspect branch": "a@b", "inspect cluster": "", "inspect commit": "a@b",
     "inspect datum": f"a@{ID} d", "inspect file": "a@b:/c", "inspect image": "nowhere", "inspect job": f"a@{ID}",
     "inspect pipeline": "nowhere", "inspect project": "nowhere", "inspect repo": "nowhere", "list branch": "nowhere",
