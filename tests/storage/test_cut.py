@@ -10,6 +10,7 @@ from pyfastcdc import FastCDC
 
 from trunkline.ambient import chance
 from trunkline.storage.chunks.cut import MIB, PACK_MAX, PACK_MIN, PIECE_MAX, PIECE_MIN, Cutter, pack_ends
+from trunkline.storage.chunks.windows import WINDOW
 
 
 def random_bytes(seed: int, size: int) -> bytes:
@@ -42,6 +43,42 @@ def test_cuts_do_not_depend_on_how_the_stream_came(step: int) -> None:
     whole = [c.length for c in FastCDC(avg_size=4 * MIB, min_size=MIB, max_size=16 * MIB).cut_buf(data)]
     assert [len(piece) for piece in pieces] == whole
     assert all(PIECE_MIN <= len(piece) <= PIECE_MAX for piece in pieces[:-1])
+
+
+def test_streams_that_follow_each_other_are_cut_as_if_each_were_alone() -> None:
+    streams = [random_bytes(seed, size) for seed, size in ((11, 9 * MIB), (12, 30 * MIB), (13, 100), (14, 21 * MIB))]
+    cutter = Cutter()
+    for data in streams:
+        assert [bytes(piece) for piece in [*cutter.feed(data), *cutter.finish()]] == cut(data, len(data))
+
+
+def test_pieces_lie_where_they_were_read_to() -> None:
+    data = random_bytes(4, 40 * MIB)
+    cutter, at, rooms, pieces = Cutter(), 0, list[memoryview](), list[memoryview]()
+    while at < len(data):
+        rooms.append(room := cutter.room())
+        count = min(len(room), 3 * MIB, len(data) - at)
+        room[:count] = data[at : at + count]
+        pieces += cutter.filled(count)
+        at += count
+    pieces += cutter.finish()
+    assert b"".join(pieces) == data
+    where = [np.frombuffer(room, np.uint8) for room in rooms]
+    moved = [piece for piece in pieces if not np.shares_memory(np.frombuffer(piece, np.uint8), where[0])]
+    assert sum(map(len, moved)) <= len(data) - WINDOW + PIECE_MAX
+    assert all(piece.readonly for piece in pieces)
+
+
+def test_memory_is_used_again_when_its_pieces_are_gone() -> None:
+    cutter = Cutter()
+    for _ in range(6):
+        cutter.feed(bytes(PIECE_MAX))
+    assert cutter.windows == 2
+    held = cutter.feed(b"x" * WINDOW)
+    for _ in range(4):
+        cutter.feed(bytes(WINDOW))
+    assert cutter.windows == 3
+    assert set(held[0]) == {ord("x")}, "what somebody looks into is not written to"
 
 
 def test_a_change_at_the_front_moves_only_the_first_piece() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from trunkline.ambient import SimulatedAmbient, chance
 from trunkline.errors import Aborted, ResourceExhausted
 from trunkline.storage import Sealed, Store, changes, entries
 from trunkline.storage.blobs import Call, InjectedCrash, LocalBlobs
+from trunkline.storage.chunks import SMALL_FILE
 from trunkline.storage.writing import writer as writer_module
 from trunkline.testing.sessions import MemoryChunks
 from trunkline.testing.stores import World, contents
@@ -50,15 +52,30 @@ def test_a_part_of_a_big_file_costs_its_pieces_only(world: World) -> None:
 def test_how_a_file_came_makes_no_difference(world: World) -> None:
     data = chance(3).randbytes(9 * MIB)
     portions = [data[at : at + 777_777] for at in range(0, len(data), 777_777)]
-    whole, parts, appended = world.writer(), world.writer(), world.writer()
+    whole, parts, appended, poured = (world.writer() for _ in range(4))
     whole.put("/f", data)
     parts.put("/f", iter(portions))
     appended.delete("/f")
     appended.put("/f", b"", append=True)
     for portion in portions:
         appended.put("/f", portion, append=True)
-    hashes = {world.view(writer.seal()).hash for writer in (whole, parts, appended)}
+    poured.put("/f", data[:100])
+    poured.pour("/f", BytesIO(data[100:-5]).readinto, append=True)
+    poured.put("/f", data[-5:], append=True)
+    hashes = {world.view(writer.seal()).hash for writer in (whole, parts, appended, poured)}
     assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL_FILE, SMALL_FILE + 1, 3 * MIB])
+def test_what_is_poured_is_stored_as_what_is_put(world: World, size: int) -> None:
+    data = chance(4).randbytes(size)
+    put, poured = world.writer(), world.writer()
+    for number in range(3):
+        put.put(f"/{number}", data + b"%d" % number if size else b"")
+        poured.pour(f"/{number}", BytesIO(data + b"%d" % number if size else b"").readinto)
+    one, other = world.view(put.seal()), world.view(poured.seal())
+    assert one.hash == other.hash
+    assert [file.pieces for file in one.contents()] == [file.pieces for file in other.contents()]
 
 
 def test_equal_puts_give_equal_hashes_in_any_order(world: World) -> None:

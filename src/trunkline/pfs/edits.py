@@ -28,7 +28,7 @@ from trunkline.pfs.graph.refs import need_commit, need_repo, refuse_tag_name
 from trunkline.pfs.outside.fetching import Fetcher, always, fetch_file, fetch_tree
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
-from trunkline.storage import Sealed, View, Writer
+from trunkline.storage import ReadInto, Sealed, View, Writer
 from trunkline.storage.writing.levels import layers_to_merge
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,14 @@ class Add:
     path: str
     data: bytes
     datum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pour:
+    """More bytes for a big file: all that `read_into` gives until it gives none. They are not copied on their way."""
+
+    path: str
+    read_into: ReadInto
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ class AddUrl:
     wanted: Callable[[], bool] = field(default=always, compare=False)
 
 
-Edit = Add | AddMany | AddUrl | Delete | Copy
+Edit = Add | Pour | AddMany | AddUrl | Delete | Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,8 @@ def _apply(files: Files, session: Session, writer: Writer, edit: Edit) -> None:
                     "a block of files does not add up: give a size for each path, and their sum of bytes"
                 )
             writer.put_many(stored, edit.sizes, edit.data, append=edit.append)
+        case Pour(path, read_into):
+            writer.pour(_file_path(path), read_into, append=True)
         case AddUrl(path, url, True):
             fetch_tree(
                 writer, url, paths.clean(path), edit.datum, edit.concurrency, Fetcher(files.ambient, edit.wanted)

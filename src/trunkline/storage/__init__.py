@@ -10,6 +10,7 @@ from trunkline.storage.reading.shards import shards
 from trunkline.storage.reading.view import View
 from trunkline.storage.store import Store
 from trunkline.storage.writing.finish import Finished
+from trunkline.storage.writing.intake import ReadInto
 from trunkline.storage.writing.writer import Writer
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Finished",
     "NewChunk",
     "Part",
+    "ReadInto",
     "RenderedRun",
     "Sealed",
     "Store",

@@ -12,8 +12,8 @@ import socket
 import socketserver
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,12 @@ class Handed:
         for handle in handles:
             os.close(handle)
 
-    def read(self, ticket: bytes, path: str) -> Iterator[bytes]:
-        """The bytes of a file, once. Raises InvalidArgument where none has that ticket, Unavailable."""
+    @contextmanager
+    def taken(self, ticket: bytes, path: str) -> Iterator[Callable[[memoryview], int]]:
+        """A file, once, as what reads its next bytes into memory and says how many, 0 at the end.
+
+        Raises InvalidArgument where none has that ticket; the reading raises Unavailable.
+        """
         with self._lock:
             handle = self._files.pop(ticket, None)
         if handle is None:
@@ -78,12 +82,17 @@ class Handed:
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise InvalidArgument(f"{path}: only regular files are handed over; send its bytes in pieces")
-            while data := os.read(handle, READ_BYTES):
-                yield data
-        except OSError as error:
-            raise Unavailable(f"{path}: the file could not be read to its end: {error.strerror}") from error
+            yield partial(_read, handle, path)
         finally:
             os.close(handle)
+
+
+def _read(handle: int, path: str, room: memoryview) -> int:
+    """By steps, so that the client sees how far we are."""
+    try:
+        return os.readv(handle, [room[:READ_BYTES]])
+    except OSError as error:
+        raise Unavailable(f"{path}: the file could not be read to its end: {error.strerror}") from error
 
 
 class _Listener(socketserver.ThreadingUnixStreamServer):

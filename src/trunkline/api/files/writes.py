@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from trunkline.api.files.handover import Handed
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
-from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Target, ground_of, modify
+from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Pour, Target, ground_of, modify
 from trunkline.pfs.files import Files
 from trunkline.pfs.kept import there_already
 from trunkline.wire import nouns
@@ -142,10 +142,14 @@ class Bulk:
         self.files += 1
         if not file.append:
             yield Delete(file.path)
-        yield Add(file.path, b"")
-        for data in handed.read(file.ticket, file.path):
-            self.size_bytes += len(data)
-            yield Add(file.path, data)
+        with handed.taken(file.ticket, file.path) as read_into:
+
+            def counted(room: memoryview) -> int:
+                count = read_into(room)
+                self.size_bytes += count
+                return count
+
+            yield Pour(file.path, counted)
 
     def _small(self, small: own.SmallFiles) -> AddMany:
         self.files += len(small.paths)

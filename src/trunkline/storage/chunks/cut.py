@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pyfastcdc import FastCDC
 
+from trunkline.storage.chunks.windows import Windows
+
 MIB = 1 << 20
 
 SMALL_FILE = MIB
@@ -18,43 +20,72 @@ SMALL_FILE = MIB
 PIECE_MIN, PIECE_AVERAGE, PIECE_MAX = MIB, 4 * MIB, 16 * MIB
 PACK_MIN, PACK_TARGET, PACK_MAX = MIB, MIB, 8 * MIB
 
-_WINDOW = 16 * MIB  # with what is left of the window before, less than 32 MiB, above which malloc asks the kernel
-
 
 class Cutter:
-    """Cuts one stream where its content says so. Not to be shared between threads.
+    """Cuts streams where their content says so, one after the other. Not to be shared between threads.
 
-    Cuts depend on the stream alone, not on how it was handed over. Holds at most 32 MiB and what was fed last.
+    Cuts depend on the stream alone, not on how it was handed over. Bytes lie in windows of memory, where their pieces
+    stay; only what is left at the end of a window is moved into the next one.
     Source: Xia et al., FastCDC, USENIX ATC 2016, in the variant of 2020.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[bytes | memoryview] = []
-        self._bytes = 0
+        self._windows = Windows()
+        self._window = self._windows.take()
+        self._start = self._end = 0  # what is not cut yet
+
+    @property
+    def windows(self) -> int:
+        """How many windows of memory it has made."""
+        return self._windows.made
+
+    def room(self) -> memoryview:
+        """Where the next bytes may be put, at least one; then say how many with `filled`."""
+        return self._window[self._end :]
+
+    def filled(self, count: int) -> list[memoryview]:
+        """That many bytes were put into the room. Returns the pieces that are certain now, each 1 to 16 MiB, in order.
+
+        Each piece keeps the memory of its window.
+        """
+        self._end += count
+        if self._end < len(self._window):
+            return []
+        pieces = self._cut(whole=False)
+        full, left = self._window, self._end - self._start
+        self._window = self._windows.take()
+        self._window[:left] = full[self._start :]
+        self._start, self._end = 0, left
+        return pieces
 
     def feed(self, data: bytes | memoryview) -> list[memoryview]:
-        """Take the next bytes. Returns the pieces that are certain now, each 1 to 16 MiB, in order."""
-        self._waiting.append(data)
-        self._bytes += len(data)
-        return self._cut(whole=False) if self._bytes >= _WINDOW else []
+        """Take the next bytes, by copying them. Returns as `filled` does."""
+        pieces: list[memoryview] = []
+        at = 0
+        while at < len(data):
+            room = self.room()
+            count = min(len(room), len(data) - at)
+            room[:count] = data[at : at + count]
+            at += count
+            pieces += self.filled(count)
+        return pieces
 
     def finish(self) -> list[memoryview]:
-        """The rest of the stream, in pieces; only the last may be shorter than 1 MiB. The cutter starts afresh."""
+        """The rest of the stream, in pieces; only the last may be shorter than 1 MiB. Then the next stream may come."""
         return self._cut(whole=True)
 
     def _cut(self, whole: bool) -> list[memoryview]:
-        data = memoryview(b"".join(self._waiting))
+        data = self._window[self._start : self._end].toreadonly()
         pieces: list[memoryview] = []
         start = 0
-        if self._bytes:
+        if data:
             for chunk in FastCDC(avg_size=PIECE_AVERAGE, min_size=PIECE_MIN, max_size=PIECE_MAX).cut_buf(data):
-                # A cut depends only on the bytes before it. The piece that ends where the data ends may not be cut yet.
-                if start + chunk.length == len(data) and not whole:
+                # A cut depends only on the bytes before it. A piece that ends where the data ends may yet grow.
+                if start + chunk.length == len(data) and chunk.length < PIECE_MAX and not whole:
                     break
                 pieces.append(data[start : start + chunk.length])
                 start += chunk.length
-        self._waiting = [data[start:]] if start < len(data) else []
-        self._bytes = len(data) - start
+        self._start += start
         return pieces
 
 

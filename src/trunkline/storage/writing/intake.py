@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -20,6 +20,10 @@ MANY_SMALL = 64
 """A file with more pieces under 1 MiB than this has them stored anew when the next is appended."""
 
 
+ReadInto = Callable[[memoryview], int]
+"""Puts the next bytes of something into memory, as many as it likes; says how many, 0 at the end."""
+
+
 class Bit:
     """A piece of a file on its way. Small ones carry their bytes until they have a place."""
 
@@ -34,6 +38,7 @@ class Intake:
 
     def __init__(self, uploader: Uploader) -> None:
         self.uploader = uploader
+        self._cutters: list[Cutter] = []
 
     def small(self, data: bytes) -> Bit:
         """The bit that is a small file, or the end of a big one."""
@@ -55,6 +60,14 @@ class Intake:
         for chunk in chunks:
             feed.add(bytes(chunk))
         return feed.close()
+
+    def lend_cutter(self) -> Cutter:
+        """One for the stream that begins; `give_back` it afterwards, since it has much memory."""
+        return self._cutters.pop() if self._cutters else Cutter()
+
+    def give_back(self, cutter: Cutter) -> None:
+        """Its stream has ended."""
+        self._cutters.append(cutter)
 
     def place(self, bits: Sequence[Bit], *, inline: bool) -> None:
         """Give each of these bits, in path order, a place. All bits are durable and have digests afterwards.
@@ -105,15 +118,29 @@ class Feed:
         self._start.append(data)
         self._size += len(data)
         if self._size > SMALL_FILE:
-            self._cutter = Cutter()
+            self._cutter = self._intake.lend_cutter()
             for one in self._start:
                 self._bits += self._intake.big(self._cutter.feed(one))
             self._start = []
 
+    def pour(self, read_into: ReadInto) -> None:
+        """All that `read_into` gives until it gives nothing, without a copy of it."""
+        while self._cutter is None:
+            start = bytearray(SMALL_FILE + 1 - self._size)
+            count = read_into(memoryview(start))
+            if not count:
+                return
+            self.add(bytes(start[:count]))
+        while count := read_into(self._cutter.room()):
+            self._bits += self._intake.big(self._cutter.filled(count))
+
     def close(self) -> list[Bit]:
         """All of it, in bits; none for an empty file."""
         if self._cutter is not None:
-            return self._bits + self._intake.big(self._cutter.finish())
+            self._bits += self._intake.big(self._cutter.finish())
+            self._intake.give_back(self._cutter)
+            self._cutter = None
+            return self._bits
         return [self._intake.small(b"".join(self._start))] if self._size else []
 
 

@@ -28,7 +28,7 @@ from trunkline.storage.filesets.seal import Sealer
 from trunkline.storage.ports import Sealed
 from trunkline.storage.reading.view import View
 from trunkline.storage.writing.edits import Edits, Key, content_rows, hides_of
-from trunkline.storage.writing.intake import Bit, Feed, Intake, file_columns, hash_of_bits, pack_inline
+from trunkline.storage.writing.intake import Bit, Feed, Intake, ReadInto, file_columns, hash_of_bits, pack_inline
 from trunkline.storage.writing.reuse import Known, stored_already
 
 SPILL_BYTES = 64 << 20
@@ -65,15 +65,22 @@ class Writer:
         With a datum, "in its place" means in the place of that datum's own content: if another's is there too, the
         commit will end in an error. Appending twice in a row is one file that came in portions.
         """
+        feed = self._feed(path, datum, append)
+        for portion in (data,) if isinstance(data, (bytes, bytearray, memoryview)) else data:
+            feed.add(bytes(portion))
+
+    def pour(self, path: str, read_into: ReadInto, datum: str = "", append: bool = False) -> None:
+        """As `put`, for a big file: its bytes are read to where they stay until they are stored."""
+        self._feed(path, datum, append).pour(read_into)
+
+    def _feed(self, path: str, datum: str, append: bool) -> Feed:
         key = (path, datum)
         if not append or self._open is None or self._open[0] != key:
             self._close()
             if not append:
                 self._edits.delete(path, datum or None)
             self._open = (key, Feed(self._intake))
-        feed = self._open[1]
-        for portion in (data,) if isinstance(data, (bytes, bytearray, memoryview)) else data:
-            feed.add(bytes(portion))
+        return self._open[1]
 
     def put_many(
         self, paths: Sequence[str], sizes: Sequence[int], data: bytes, datum: str = "", append: bool = False
