@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,16 @@ import pytest
 
 from trunkline.ambient import RealAmbient
 from trunkline.api.files.handover import MOST, Handed
+from trunkline.api.files.reads import FetchDoor
+from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.rpc.call import Call
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
-from trunkline.client import handover
+from trunkline.client import downloads, handover
+from trunkline.errors import Aborted
 from trunkline.testing.calls import Client, bulk, on, refused
 from trunkline.testing.doors import serving
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
 
 CONTENT = os.urandom(9 << 20)
@@ -102,6 +108,105 @@ def test_what_is_no_file_is_refused(client: Client, tmp_path: Path) -> None:
     os.close(writing)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "only regular files" in details
+
+
+def fetching(
+    client: Client, repo: pfs.Repo, ticket: bytes, path: str = "/big", offset: int = 0
+) -> own.FetchFileRequest:
+    return own.FetchFileRequest(file=pfs.File(commit=on(repo), path=path), offset=offset, ticket=ticket)
+
+
+def downloader(client: Client) -> Any:
+    return SimpleNamespace(address=SimpleNamespace(is_local=True), own_files=client.bulk, pfs=client.stub)
+
+
+def test_a_file_is_fetched_into_an_open_one(client: Client, tmp_path: Path) -> None:
+    repo = client.repo()
+    client.put(repo, {"/big": CONTENT, "/d/x": b"x"})
+    local = tmp_path / "there"
+    local.write_bytes(b"before")
+    with hands(client) as given, local.open("r+b") as opened:
+        opened.seek(4)
+        ticket = given.give(opened.fileno())
+        assert ticket
+        told = list[int]()
+        with handover.watched(opened.fileno(), told.append):
+            answer = client.bulk.FetchFile(fetching(client, repo, ticket, "/bi?", 5))
+        assert answer.size_bytes == sum(told) == len(CONTENT) - 5
+        assert local.read_bytes() == b"befo" + CONTENT[5:]
+        code, details = refused(client.bulk.FetchFile, fetching(client, repo, ticket))
+        assert (code, "/big: no file was handed over" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+        for path, word in (("/none", "not found"), ("/d", "is a directory")):
+            ticket = given.give(opened.fileno())
+            assert ticket
+            assert word in refused(client.bulk.FetchFile, fetching(client, repo, ticket, path))[1]
+    assert local.stat().st_size == len(CONTENT) - 1
+
+
+def test_what_cannot_be_written_is_refused(client: Client, tmp_path: Path) -> None:
+    repo = client.repo()
+    client.put(repo, {"/big": b"1"})
+    (tmp_path / "there").touch()
+    with hands(client) as given, (tmp_path / "there").open("rb") as opened:
+        ticket = given.give(opened.fileno())
+        assert ticket
+        code, details = refused(client.bulk.FetchFile, fetching(client, repo, ticket))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert details == "/big: the file for its bytes cannot be written: Bad file descriptor"
+
+
+def test_a_file_is_written_by_the_server_whole_or_not_at_all(client: Client, tmp_path: Path) -> None:
+    repo = client.repo()
+    client.put(repo, {"/big": CONTENT})
+    target = tmp_path / "out" / "big"
+    target.parent.mkdir()
+    target.write_text("old")
+    target.chmod(0o640)
+    at = pfs.File(commit=on(repo), path="/big")
+    asked = downloader(client)
+    asked.pfs = None  # no byte of it comes in messages
+    told = list[int]()
+    assert downloads.get_file(asked, at, target, 2, told.append) == sum(told) == len(CONTENT) - 2
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (CONTENT[2:], 0o640)
+    with pytest.raises(grpc.RpcError):
+        downloads.get_file(asked, pfs.File(commit=on(repo), path="/none"), target)
+    assert target.stat().st_size == len(CONTENT) - 2
+    assert [entry.name for entry in target.parent.iterdir()] == ["big"]
+
+
+def test_without_room_for_open_files_the_bytes_come(client: Client, tmp_path: Path, engine: Engine) -> None:
+    repo = client.repo()
+    client.put(repo, {"/big": b"123"})
+    target = tmp_path / "there"
+    at = pfs.File(commit=on(repo), path="/big")
+    handles = [os.open(tmp_path, os.O_RDONLY) for _ in range(MOST)]
+    tickets = [number.to_bytes(16, "big") for number in range(MOST)]
+    assert all(engine.handed.put(*one) for one in zip(tickets, handles, strict=True))
+    assert downloads.get_file(downloader(client), at, target) == 3
+    engine.handed.drop(tickets)
+    engine.handed.close()
+    assert downloads.get_file(downloader(client), at, target) == 3
+    assert target.read_bytes() == b"123"
+
+
+def test_nothing_is_written_for_a_client_that_went_away(client: Client, tmp_path: Path, engine: Engine) -> None:
+    repo = client.repo()
+    client.put(repo, {"/big": CONTENT})
+    handle = os.open(tmp_path / "there", os.O_RDWR | os.O_CREAT)
+    assert engine.handed.put(b"t" * 16, handle)
+
+    async def fetch() -> None:
+        doors = engine.doors(asyncio.get_running_loop(), Bridge())
+        call = Call("/trunkline.v1.Files/FetchFile")
+        call.leave()
+        door = next(one for one in doors if isinstance(one, FetchDoor))
+        await door.FetchFile(fetching(client, repo, b"t" * 16), call)
+
+    with pytest.raises(Aborted):
+        asyncio.run(fetch())
+    assert (tmp_path / "there").stat().st_size == 0
+    with pytest.raises(OSError):
+        os.fstat(handle)
 
 
 def test_another_servers_socket_is_not_used(client: Client, engine: Engine) -> None:

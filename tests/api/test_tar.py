@@ -6,6 +6,7 @@ import io
 import tarfile
 
 import pytest
+from google.protobuf.wrappers_pb2 import BytesValue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +68,7 @@ def test_the_time_is_the_commits() -> None:
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.integers(1, 100))
 def test_pieces_have_one_size_and_join_up(pieces: list[bytes], size: int) -> None:
-    cut = list(messages(pieces, size))
+    cut = [BytesValue.FromString(message).value for message in messages(pieces, size)]
     assert b"".join(cut) == b"".join(pieces)
     assert all(len(piece) == size for piece in cut[:-1])
     assert len(cut) == max(1, -(-sum(map(len, pieces)) // size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +103,14 @@ def test_samples_tell_whether_a_frame_is_worth_compressing() -> None:
         blob = frames.encode(plain)
         assert (sum(map(len, blob)) < 0.95 * len(plain)) is smaller
         assert smaller or memoryview(blob[1]).obj is plain  # not copied, let alone compressed
+
+
+def test_what_was_not_compressed_is_not_copied() -> None:
+    plain = chance(3).randbytes(3 * FRAME)
+    blob = encode(plain)
+    where = layout(blob)
+    inner = memoryview(blob)[int(where.stored[1]) : int(where.stored[3])]
+    got = decode(where, 1, 3, inner)
+    assert got == plain[FRAME:]
+    assert np.shares_memory(np.frombuffer(got, np.uint8), np.frombuffer(blob, np.uint8))
+    assert decode(where, 1, 1, b"") == b""

@@ -139,6 +139,16 @@ def test_a_changed_byte_is_data_loss_and_is_reported(rows: MemoryChunks, pool: T
     assert damaged == [key]
 
 
+def test_a_part_that_is_kept_does_not_keep_the_whole(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    plain = chance(9).randbytes(8 * MIB)
+    key = store(rows, pool, plain, [])
+    reader = ChunkReader(rows.blobs, pool)
+    (part,) = reader.read([piece_of(key, plain, 0, 2 * MIB)])
+    assert part == plain[: 2 * MIB]
+    assert memoryview(part.obj).nbytes < 3 * MIB
+    assert reader.figures.bytes < 3 * MIB
+
+
 def test_an_absent_blob_is_told_apart(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
     key = store(rows, pool, b"abc", [3])
     rows.blobs.delete(key.blob)

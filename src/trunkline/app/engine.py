@@ -22,7 +22,7 @@ from trunkline.api.files.handover import Handed
 from trunkline.api.files.history import PastDoor, RemovalDoor
 from trunkline.api.files.images import ImageDoor
 from trunkline.api.files.outside import EgressDoor
-from trunkline.api.files.reads import ReadDoor
+from trunkline.api.files.reads import FetchDoor, ReadDoor
 from trunkline.api.files.repos import RepoDoor
 from trunkline.api.files.writes import BulkDoor, ModifyDoor
 from trunkline.api.lent.filesets import CacheDoor, FileSetDoor
@@ -153,6 +153,7 @@ class Engine:
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
         """What the gRPC server answers with. `loop` runs the waiting calls."""
         files, events = self._files, Events(self._catalog.wake, loop)
+        reads = ReadDoor(files, bridge, events)
         return [
             VersionDoor(),
             AdminDoor(
@@ -167,7 +168,8 @@ class Engine:
             CommitDoor(files, bridge, events),
             RemovalDoor(files),
             PastDoor(files),
-            ReadDoor(files, bridge, events),
+            reads,
+            FetchDoor(reads, self.handed),
             ModifyDoor(files),
             BulkDoor(files, self.handed),
             TagDoor(files),

@@ -1,11 +1,13 @@
-"""Handing open files to a server on the same machine, which then reads them itself."""
+"""Handing open files to a server on the same machine, which then reads or writes them itself."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +17,7 @@ from trunkline.wire.gen import trunkline_pb2 as own
 
 TICKET_BYTES = 16
 ANSWER_S = 10.0
+LOOK_S = 0.05
 
 
 class Hands:
@@ -57,6 +60,31 @@ def reach(client: Client) -> Hands | None:
         pass
     line.close()
     return None
+
+
+@contextmanager
+def watched(handle: int, progress: Callable[[int], None]) -> Iterator[None]:
+    """Tell how many more bytes the server has written to a file that was handed over, until the end of this."""
+    over = Event()
+
+    def look() -> None:
+        before = start
+        while True:
+            ended = over.wait(LOOK_S)
+            now = os.lseek(handle, 0, os.SEEK_CUR)
+            progress(now - before)
+            before = now
+            if ended:
+                return
+
+    start = os.lseek(handle, 0, os.SEEK_CUR)
+    watching = Thread(target=look, name="progress", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def progress(handle: int) -> Iterator[int]:

@@ -35,7 +35,6 @@ BATCH_BYTES = 2 * 1024 * 1024
 BATCH_FILES = 1024
 HANDED_BYTES = 8 * 1024 * 1024
 """From this size on a file is handed over open to a server on the same machine, which reads it without our help."""
-LOOK_S = 0.05
 TRIES = 3
 """How often files are left out that the server has, when the branch changes meanwhile; then all are sent."""
 
@@ -196,7 +195,7 @@ class _Upload:
             yield own.BulkPutRequest(handed=handed).SerializeToString()
             for more in handover.progress(stream.fileno()):
                 self._count(more)
-                if self._over.wait(LOOK_S):
+                if self._over.wait(handover.LOOK_S):
                     break
         return True
 

@@ -21,7 +21,7 @@ def varint(number: int) -> bytes:
     return bytes(found)
 
 
-def delimited(number: int, *parts: bytes) -> list[bytes]:
+def delimited(number: int, *parts: bytes | memoryview) -> list[bytes | memoryview]:
     """Field `number` holding `parts` end to end: text, bytes or a message. The parts themselves are not copied."""
     return [varint(number << 3 | _DELIMITED), varint(sum(map(len, parts))), *parts]
 
@@ -31,6 +31,6 @@ def flag(number: int, value: bool) -> list[bytes]:
     return [varint(number << 3), TRUE] if value else []
 
 
-def bytes_value(data: bytes) -> bytes:
-    """A `google.protobuf.BytesValue`, encoded."""
-    return b"".join(delimited(1, data)) if data else b""
+def bytes_value(*parts: bytes | memoryview) -> bytes:
+    """A `google.protobuf.BytesValue` of these parts end to end, encoded."""
+    return b"".join(delimited(1, *parts)) if any(parts) else b""

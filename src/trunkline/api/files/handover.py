@@ -1,4 +1,4 @@
-"""Open files handed over by clients on this machine: their bytes are read here, and need no stream.
+"""Open files handed over by clients on this machine: they are read or written here, and need no stream.
 
 A unix socket carries the open file itself (SCM_RIGHTS), so that a client can give only what it could read; the socket
 lies in a folder that only the server's own user reaches. docs/formats/handover.md
@@ -12,13 +12,13 @@ import socket
 import socketserver
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trunkline.errors import InvalidArgument, Unavailable
+from trunkline.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 TICKET_BYTES = 16
 READ_BYTES = 4 << 20
@@ -70,29 +70,39 @@ class Handed:
             os.close(handle)
 
     @contextmanager
-    def taken(self, ticket: bytes, path: str) -> Iterator[Callable[[memoryview], int]]:
-        """A file, once, as what reads its next bytes into memory and says how many, 0 at the end.
-
-        Raises InvalidArgument where none has that ticket; the reading raises Unavailable.
-        """
+    def taken(self, ticket: bytes, path: str) -> Iterator[int]:
+        """A file, once, open until this ends. path: of the file in the commit, for errors. Raises InvalidArgument."""
         with self._lock:
             handle = self._files.pop(ticket, None)
         if handle is None:
-            raise InvalidArgument(f"{path}: no file was handed over with this ticket; send its bytes in pieces")
+            raise InvalidArgument(f"{path}: no file was handed over with this ticket; have its bytes pass in messages")
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise InvalidArgument(f"{path}: only regular files are handed over; send its bytes in pieces")
-            yield partial(_read, handle, path)
+                raise InvalidArgument(f"{path}: only regular files are handed over; have its bytes pass in messages")
+            yield handle
         finally:
             os.close(handle)
 
 
-def _read(handle: int, path: str, room: memoryview) -> int:
-    """By steps, so that the client sees how far we are."""
+def read_into(handle: int, path: str, room: memoryview) -> int:
+    """The next bytes of a file, put into memory; how many, 0 at the end. Raises Unavailable.
+
+    By steps, so that the client sees how far we are.
+    """
     try:
         return os.readv(handle, [room[:READ_BYTES]])
     except OSError as error:
         raise Unavailable(f"{path}: the file could not be read to its end: {error.strerror}") from error
+
+
+def write_all(handle: int, path: str, data: bytes | memoryview) -> None:
+    """Write to where a file stands. Raises FailedPrecondition, also where it was not opened to be written."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(handle, left) :]
+    except OSError as error:
+        raise FailedPrecondition(f"{path}: the file for its bytes cannot be written: {error.strerror}") from error
 
 
 class _Listener(socketserver.ThreadingUnixStreamServer):

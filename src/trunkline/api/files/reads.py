@@ -7,13 +7,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
-from google.protobuf.wrappers_pb2 import BytesValue
-
+from trunkline.api.files.handover import Handed, write_all
 from trunkline.api.files.tar import blocks, messages
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
-from trunkline.errors import InvalidArgument
+from trunkline.errors import Aborted, InvalidArgument
 from trunkline.model.infos import FileInfo
 from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
@@ -23,7 +22,9 @@ from trunkline.pfs.lent.pseudo import is_lent
 from trunkline.pfs.outside.sending import send
 from trunkline.pfs.reads import Source
 from trunkline.wire import infos, nouns
+from trunkline.wire.frames import bytes_value
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import trunkline_pb2 as own
 
 PIECE_BYTES = 1 << 20
 """Of a file, in one message. The peer has one in hand while the next is read."""
@@ -38,7 +39,7 @@ class ReadDoor:
     events: Events
     service: str = field(default="pfs_v2.API")
 
-    async def _open(self, commit: pfs.Commit) -> tuple[Source, str]:
+    async def open(self, commit: pfs.Commit) -> tuple[Source, str]:
         """The commit's content, and the name of its branch as the client wrote it."""
         named = nouns.commit_of(commit, "the file")
         while True:
@@ -51,7 +52,7 @@ class ReadDoor:
     async def _listed(
         self, commit: pfs.Commit, call: Call, find: Callable[[Source], Iterator[FileInfo]]
     ) -> AsyncGenerator[pfs.FileInfo, None]:
-        source, branch = await self._open(commit)
+        source, branch = await self.open(commit)
         told = "" if call.bare_branches else branch
 
         def work() -> Iterator[pfs.FileInfo]:
@@ -63,7 +64,7 @@ class ReadDoor:
 
     async def InspectFile(self, request: pfs.InspectFileRequest, call: Call) -> pfs.FileInfo:
         """One file or directory."""
-        source, branch = await self._open(request.file.commit)
+        source, branch = await self.open(request.file.commit)
         info = await self.bridge.unary(partial(reads.inspect_file, source, request.file.path))
         return infos.file_info(info, "" if call.bare_branches else branch)
 
@@ -105,41 +106,41 @@ class ReadDoor:
             async for item in items:
                 yield item
 
-    async def GetFile(self, request: pfs.GetFileRequest, call: Call) -> AsyncGenerator[BytesValue, None]:
+    async def GetFile(self, request: pfs.GetFileRequest, call: Call) -> AsyncGenerator[bytes, None]:
         """The bytes of one file; an empty one is one empty message, since a client takes the first unasked.
 
         With a URL the server writes there all that the path means, and answers one empty message.
         """
-        source, _ = await self._open(request.file.commit)
+        source, _ = await self.open(request.file.commit)
         if request.URL:
             path, url, bounds = request.file.path, request.URL, _bounds(request)
             await self.bridge.slow(partial(send, source, path, url, self.files.ambient, bounds, call.wanted))
-            yield BytesValue()
+            yield bytes_value()
             return
 
-        def work() -> Iterator[BytesValue]:
+        def work() -> Iterator[bytes]:
             bounds = _bounds(request)
             pieces = content.get_file(self.files, source, request.file.path, offset=request.offset, bounds=bounds)
-            return (BytesValue(value=piece) for piece in messages(pieces, PIECE_BYTES))
+            return messages(pieces, PIECE_BYTES)
 
         async with aclosing(self.bridge.stream(work)) as items:
             async for item in items:
                 yield item
 
-    async def GetFileTAR(self, request: pfs.GetFileRequest, _call: Call) -> AsyncGenerator[BytesValue, None]:
+    async def GetFileTAR(self, request: pfs.GetFileRequest, _call: Call) -> AsyncGenerator[bytes, None]:
         """Everything that matches, as one tar stream."""
         _refuse_url(request)
-        source, _ = await self._open(request.file.commit)
+        source, _ = await self.open(request.file.commit)
         mtime_s = (source.committed_us or 0) // 1_000_000
 
-        def work() -> Iterator[BytesValue]:
+        def work() -> Iterator[bytes]:
             found = content.get_tree(source, request.file.path, _bounds(request))
             files = ((one.info.path, one.info.size_bytes, one.content) for one in found)
             stream = blocks(
                 ((path, size, content.guarded(self.files, source, one) if one else None) for path, size, one in files),
                 mtime_s,
             )
-            return (BytesValue(value=piece) for piece in messages(stream, PIECE_BYTES))
+            return messages(stream, PIECE_BYTES)
 
         async with aclosing(self.bridge.stream(work)) as items:
             async for item in items:
@@ -147,7 +148,7 @@ class ReadDoor:
 
     async def DiffFile(self, request: pfs.DiffFileRequest, call: Call) -> AsyncGenerator[pfs.DiffFileResponse, None]:
         """What differs between two commits; without an old one, from the new one's parent."""
-        new, branch = await self._open(request.new_file.commit)
+        new, branch = await self.open(request.new_file.commit)
         old, old_path = await self._older(request, new)
         told = "" if call.bare_branches else branch
 
@@ -165,7 +166,7 @@ class ReadDoor:
     async def _older(self, request: pfs.DiffFileRequest, new: Source) -> tuple[Source | None, str]:
         named = nouns.find_commit(request.old_file.commit)
         if named is not None and named.ref:
-            source, _ = await self._open(request.old_file.commit)
+            source, _ = await self.open(request.old_file.commit)
             return source, request.old_file.path or request.new_file.path
         if is_lent(new.commit.repo):
             return None, request.new_file.path
@@ -173,8 +174,34 @@ class ReadDoor:
         info = await self.bridge.unary(partial(self.files.catalog.read, look))
         if info.parent is None:
             return None, request.new_file.path
-        source, _ = await self._open(nouns.commit(info.parent))
+        source, _ = await self.open(nouns.commit(info.parent))
         return source, request.new_file.path
+
+
+@dataclass(frozen=True, slots=True)
+class FetchDoor:
+    """Files of commits written by the server, for clients on its own machine."""
+
+    reads: ReadDoor
+    handed: Handed
+    service: str = field(default="trunkline.v1.Files")
+
+    async def FetchFile(self, request: own.FetchFileRequest, call: Call) -> own.FetchFileResponse:
+        """Write the bytes of one file into one that was handed over. Stops when the client goes away."""
+        source, _ = await self.reads.open(request.file.commit)
+        path = request.file.path
+
+        def work() -> own.FetchFileResponse:
+            written = 0
+            with self.handed.taken(request.ticket, path) as handle:
+                for piece in content.get_file(self.reads.files, source, path, offset=request.offset):
+                    if not call.wanted():
+                        raise Aborted(f"{path} was wanted no more after {written} bytes")
+                    write_all(handle, path, piece)
+                    written += len(piece)
+            return own.FetchFileResponse(size_bytes=written)
+
+        return await self.reads.bridge.slow(work)
 
 
 def _bounds(request: pfs.GetFileRequest) -> content.Bounds:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from trunkline.wire.frames import bytes_value
+
 Buffer = bytes | memoryview
 
 BLOCK = 512
@@ -84,24 +86,27 @@ def blocks(files: Iterable[tuple[str, int, Iterable[Buffer] | None]], mtime_s: i
     yield END
 
 
-def messages(pieces: Iterable[Buffer], size_bytes: int) -> Iterator[bytes]:
-    """The same bytes in pieces of `size_bytes`, only the last may be shorter; an empty stream is one empty piece."""
-    held = bytearray()
-    sent = False
-    for piece in pieces:
-        view = memoryview(piece)
-        at = 0
-        if held:
-            at = min(size_bytes - len(held), len(view))
-            held += view[:at]
-            if len(held) == size_bytes:
-                yield bytes(held)
-                held.clear()
-                sent = True
-        while len(view) - at >= size_bytes:
-            yield bytes(view[at : at + size_bytes])
-            at += size_bytes
-            sent = True
-        held += view[at:]
+def messages(stream: Iterable[Buffer], size_bytes: int) -> Iterator[bytes]:
+    """The pieces of a stream as encoded `BytesValue`s. Each byte is copied once."""
+    return (bytes_value(*parts) for parts in pieces(stream, size_bytes))
+
+
+def pieces(stream: Iterable[Buffer], size_bytes: int) -> Iterator[list[Buffer]]:
+    """The same bytes in pieces of `size_bytes`, only the last may be shorter; an empty stream is one empty piece.
+
+    Each piece is given as the parts it is made of, which are not copied.
+    """
+    held: list[Buffer] = []
+    size, sent = 0, False
+    for portion in stream:
+        left = portion
+        while size + len(left) >= size_bytes:
+            view = memoryview(left)
+            yield [*held, view[: size_bytes - size]]
+            left = view[size_bytes - size :]
+            held, size, sent = [], 0, True
+        if left:
+            held.append(left)
+            size += len(left)
     if held or not sent:
-        yield bytes(held)
+        yield held

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.files.handover import Handed
+from trunkline.api.files.handover import Handed, read_into
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Pour, Target, ground_of, modify
@@ -142,10 +142,10 @@ class Bulk:
         self.files += 1
         if not file.append:
             yield Delete(file.path)
-        with handed.taken(file.ticket, file.path) as read_into:
+        with handed.taken(file.ticket, file.path) as handle:
 
             def counted(room: memoryview) -> int:
-                count = read_into(room)
+                count = read_into(handle, file.path, room)
                 self.size_bytes += count
                 return count
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from trunkline.api.files.tar import messages as pieces_of
+from trunkline.api.files.tar import pieces
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
 from trunkline.model.names import DEFAULT_PROJECT, LENT_REPO, Repo
@@ -42,8 +42,8 @@ class StorageDoor:
             if request.empty_files:
                 yield storage.ReadFilesetResponse(path=content.path, data=BytesValue())
                 continue
-            for piece in pieces_of(content.read(), PIECE_BYTES):
-                yield storage.ReadFilesetResponse(path=content.path, data=BytesValue(value=piece))
+            for parts in pieces(content.read(), PIECE_BYTES):
+                yield storage.ReadFilesetResponse(path=content.path, data=BytesValue(value=b"".join(parts)))
 
     def ReadFilesetCDR(
         self, request: storage.ReadFilesetRequest, _call: Call

@@ -2,9 +2,9 @@
 
 A door is an object with one method a call, named like it and taking (request, call); the way it is written says how
 it runs: a plain function in a thread, a plain generator in threads batch by batch, a coroutine or an asynchronous
-generator on the loop (for waiting). A door that has a method `admit(call)` is asked before each call, and raises to
-refuse it. Calls that take a stream get a blocking iterator. What no door has answers
-UNIMPLEMENTED, with a sentence.
+generator on the loop (for waiting). It answers messages, or bytes that are messages encoded already. A door that has a
+method `admit(call)` is asked before each call, and raises to refuse it. Calls that take a stream get a blocking
+iterator. What no door has answers UNIMPLEMENTED, with a sentence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import grpc.aio
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.wrappers_pb2 import BytesValue
 
 from trunkline.ambient import Ambient
 from trunkline.api.errors import status_of
@@ -30,7 +29,6 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call, call_of
 from trunkline.api.rpc.missing import sentence
 from trunkline.errors import InvalidArgument, Unimplemented
-from trunkline.wire.frames import bytes_value
 from trunkline.wire.notes import note
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -156,11 +154,8 @@ async def _all_read(messages: AsyncIterable[Any]) -> AsyncIterator[Any]:
         yield _read(message)
 
 
-def _encode(message: Message) -> bytes:
-    # The bytes of files: protobuf's encoder would take longer than reading them did.
-    if isinstance(message, BytesValue):
-        return bytes_value(message.value)
-    return message.SerializeToString()
+def _encode(message: Message | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 async def _unbuilt(name: str, _request: object, _call: Call) -> Message:

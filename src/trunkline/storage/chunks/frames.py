@@ -135,15 +135,18 @@ def layout(start_of_blob: bytes | memoryview) -> Layout:
     return Layout(plain, stored)
 
 
-def decode(where: Layout, first: int, last: int, stored: bytes | memoryview) -> bytes:
+def decode(where: Layout, first: int, last: int, stored: bytes | memoryview) -> bytes | memoryview:
     """The plain bytes of frames `first` to before `last`, from the blob's bytes stored[first] to stored[last].
 
-    Never makes more bytes than the table promises. Raises DataLoss when a frame does not give just these.
+    Where none of them was compressed, that is a view of `stored`. Never makes more bytes than the table promises.
+    Raises DataLoss when a frame does not give just these.
     """
     view = memoryview(stored)
     base = int(where.stored[first])
     if len(view) != int(where.stored[last]) - base:
         raise DataLoss("its blob is cut short")
+    if int(where.plain[last] - where.plain[first]) == len(view) and _none_compressed(where, first, last):
+        return view
     plain: list[bytes | memoryview] = []
     for number in range(first, last):
         begin, end = int(where.stored[number]) - base, int(where.stored[number + 1]) - base
@@ -151,6 +154,11 @@ def decode(where: Layout, first: int, last: int, stored: bytes | memoryview) -> 
         frame = view[begin:end]
         plain.append(frame if len(frame) == length else _decompress(frame, length, number))
     return b"".join(plain)
+
+
+def _none_compressed(where: Layout, first: int, last: int) -> bool:
+    """Whether all of these frames are stored as they are; then their two lengths are equal (docs/formats/blob.md)."""
+    return bool((np.diff(where.plain[first : last + 1]) == np.diff(where.stored[first : last + 1])).all())
 
 
 def _decompress(frame: memoryview, length: int, number: int) -> bytes:

@@ -52,7 +52,7 @@ class ChunkReader:
         on_damage: Callable[[ChunkKey], None] = lambda _: None,
     ) -> None:
         self._blobs, self._pool, self._on_damage = blobs, pool, on_damage
-        self._plain: Cache[bytes] = Cache(cache_bytes, len)
+        self._plain: Cache[bytes | memoryview] = Cache(cache_bytes, len)
         self._layouts: Cache[Layout] = Cache(4096, lambda _: 1)
         self._mended = 0
 
@@ -77,7 +77,7 @@ class ChunkReader:
             # One unit, as for most single files: no thread could be ahead of us.
             yield from self._opened(first, *self._load(first))
             return
-        waiting: list[tuple[_Unit, Future[tuple[int, bytes]]]] = []
+        waiting: list[tuple[_Unit, Future[tuple[int, bytes | memoryview]]]] = []
         try:
             ahead = chain((first, second), units)
             while True:
@@ -130,7 +130,7 @@ class ChunkReader:
             if part:
                 yield part
 
-    def _opened(self, unit: _Unit, base: int, plain: bytes) -> Iterator[memoryview]:
+    def _opened(self, unit: _Unit, base: int, plain: bytes | memoryview) -> Iterator[memoryview]:
         view = memoryview(plain)
         for piece in unit.pieces:
             data = _inside(view, base, piece)
@@ -144,7 +144,7 @@ class ChunkReader:
                 self._mended += 1
             yield data
 
-    def _load(self, unit: _Unit, *, afresh: bool = False) -> tuple[int, bytes]:
+    def _load(self, unit: _Unit, *, afresh: bool = False) -> tuple[int, bytes | memoryview]:
         key = unit.chunk
         if key is None:
             return 0, unit.pieces[0].inline or b""
@@ -163,7 +163,7 @@ class ChunkReader:
         self._on_damage(key)
         return DataLoss(f"{key} is damaged: {what}")
 
-    def _frames(self, key: ChunkKey, start: int, end: int, afresh: bool) -> tuple[int, bytes]:
+    def _frames(self, key: ChunkKey, start: int, end: int, afresh: bool) -> tuple[int, bytes | memoryview]:
         """Plain bytes that include start..end, and where in the chunk they begin."""
         if afresh:
             self._layouts.drop(key)
@@ -173,10 +173,11 @@ class ChunkReader:
         where = self._layouts.get(key, lambda: layout(blob) if blob else self._layout(key))
         first, last = where.covering(start, end)
 
-        def load() -> bytes:
+        def load() -> bytes | memoryview:
             begin, stop = int(where.stored[first]), int(where.stored[last])
             stored = memoryview(blob)[begin:stop] if blob else self._blobs.get(key.blob, begin, stop - begin)
-            return decode(where, first, last, stored)
+            plain = decode(where, first, last, stored)
+            return plain if 2 * len(plain) > len(blob) else bytes(plain)  # no view that keeps much more than it shows
 
         if afresh:
             self._plain.drop((key, first, last))

@@ -344,6 +344,7 @@ NEVER: Mapping[str, str] = {
     "pps_v2.API.RunPipeline": "there is none any more",
     "pps_v2.API.RestartDatum": "is for datums that somebody works on",
     "trunkline.v1.Backups.Restore": "is for an empty server",
+    "trunkline.v1.Files.FetchFile": "writes to a file that was handed over",
     "trunkline.v1.Purges.InspectPurge": "is of a purge, and all here are dry runs",
     "trunkline.v1.Purges.ListPurgedCommit": "is of a purge, and all here are dry runs",
     "trunkline.v1.Purges.StopPurge": "is of a purge, and all here are dry runs",

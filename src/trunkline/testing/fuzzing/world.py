@@ -109,8 +109,10 @@ def _lent(channel: grpc.Channel, files: Any, pool: Pool) -> None:
     with suppress(grpc.RpcError):
         api = transaction_v2_pb2_grpc.APIStub(channel)
         listed = api.ListTransaction(transactions.ListTransactionRequest()).transaction_info
-        ids = [info.transaction.id for info in listed[:3]]
-        pool.things["transaction"] = ids or [api.StartTransaction(transactions.StartTransactionRequest()).id]
+        # One in which changed requests were recorded may be impossible to finish.
+        empty = [info.transaction.id for info in listed if not info.requests]
+        first = empty[0] if empty else api.StartTransaction(transactions.StartTransactionRequest()).id
+        pool.things["transaction"] = list(dict.fromkeys([first, *(info.transaction.id for info in listed[:2])]))
 
 
 def _made(files: Any, work: Any, name: str, source: str) -> None:

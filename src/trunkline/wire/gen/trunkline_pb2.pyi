@@ -418,6 +418,56 @@ class HandoverResponse(_message.Message):
 Global___HandoverResponse: _TypeAlias = HandoverResponse  # noqa: Y015
 
 @_typing.final
+class FetchFileRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Where to begin in it."""
+    ticket: _builtins.bytes
+    """What the file to write was handed over under: 16 bytes."""
+    @_builtins.property
+    def file(self) -> _pfs_v2_pb2.File:
+        """As in GetFile: a path, or a glob that means one file."""
+
+    def __init__(
+        self,
+        *,
+        file: _pfs_v2_pb2.File | None = ...,
+        offset: _builtins.int = ...,
+        ticket: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "offset", b"offset", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchFileRequest: _TypeAlias = FetchFileRequest  # noqa: Y015
+
+@_typing.final
+class FetchFileResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """Bytes written."""
+    def __init__(
+        self,
+        *,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchFileResponse: _TypeAlias = FetchFileResponse  # noqa: Y015
+
+@_typing.final
 class BulkPutResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -44,6 +44,11 @@ class FilesStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.FromString,
                 _registered_method=True)
+        self.FetchFile = channel.unary_unary(
+                '/trunkline.v1.Files/FetchFile',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FetchFileRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FetchFileResponse.FromString,
+                _registered_method=True)
         self.CheckFiles = channel.unary_unary(
                 '/trunkline.v1.Files/CheckFiles',
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.SerializeToString,
@@ -69,6 +74,13 @@ class FilesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchFile(self, request, context):
+        """Write one file into an open file that was handed over, from where that one stands on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckFiles(self, request, context):
         """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them.
         """
@@ -88,6 +100,11 @@ def add_FilesServicer_to_server(servicer, server):
                     servicer.Handover,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.SerializeToString,
+            ),
+            'FetchFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchFile,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FetchFileRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FetchFileResponse.SerializeToString,
             ),
             'CheckFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckFiles,
@@ -149,6 +166,33 @@ class Files:
             '/trunkline.v1.Files/Handover',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.HandoverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.v1.Files/FetchFile',
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FetchFileRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FetchFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

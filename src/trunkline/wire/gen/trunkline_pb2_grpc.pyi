@@ -37,6 +37,8 @@ class FilesStub:
     """
     Handover: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.HandoverRequest, _trunkline_pb2.HandoverResponse]
     """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
+    FetchFile: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.FetchFileRequest, _trunkline_pb2.FetchFileResponse]
+    """Write one file into an open file that was handed over, from where that one stands on."""
     CheckFiles: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.CheckFilesRequest, _trunkline_pb2.CheckFilesResponse]
     """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
 
@@ -49,6 +51,8 @@ class FilesAsyncStub(FilesStub):
     """
     Handover: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.HandoverRequest, _trunkline_pb2.HandoverResponse]  # type: ignore[assignment]
     """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
+    FetchFile: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.FetchFileRequest, _trunkline_pb2.FetchFileResponse]  # type: ignore[assignment]
+    """Write one file into an open file that was handed over, from where that one stands on."""
     CheckFiles: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.CheckFilesRequest, _trunkline_pb2.CheckFilesResponse]  # type: ignore[assignment]
     """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
 
@@ -70,6 +74,14 @@ class FilesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.HandoverResponse, _abc.Awaitable[_trunkline_pb2.HandoverResponse]]:
         """Where a client on the server's own machine may hand over open files, so that their bytes need no stream."""
+
+    @_abc_1.abstractmethod
+    def FetchFile(
+        self,
+        request: _trunkline_pb2.FetchFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trunkline_pb2.FetchFileResponse, _abc.Awaitable[_trunkline_pb2.FetchFileResponse]]:
+        """Write one file into an open file that was handed over, from where that one stands on."""
 
     @_abc_1.abstractmethod
     def CheckFiles(

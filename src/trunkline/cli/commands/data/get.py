@@ -73,11 +73,10 @@ def _get_file(session: Session, at: pfs.File, output: str, offset: int, retry: b
     if retry and target.is_file():
         offset += target.stat().st_size
     with progress.bytes_bar(at.path, None, bars) as advance:
-        pieces = _pieces(session, at, offset, retry)
         if retry:
-            downloads.append_file(pieces, target, advance)
+            downloads.append_file(_pieces(session, at, offset, retry), target, advance)
         else:
-            downloads.save_file(pieces, target, advance)
+            downloads.get_file(session.client, at, target, offset, advance)
 
 
 def _pieces(session: Session, at: pfs.File, offset: int, retry: bool) -> Iterator[bytes]:
