@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 from fakes import FakeServer, claim, datum, element
@@ -89,6 +90,12 @@ def test_what_a_pipe_tells_of_its_file(lazy: World) -> None:
     assert files(server) == {"/stat": b"fifo 0\n", "/a": b"a\n"}
 
 
+def write_on(file: IO[bytes]) -> None:
+    """Write until that fails: a write that is broken off in its midst says how far it came, and the next one fails."""
+    while True:
+        file.write(b"y" * (8 << 20))
+
+
 def test_who_opens_an_input_to_write_is_sent_away(tmp_path: Path) -> None:
     """Where code has the worker's own uid, permissions do not hinder it."""
     path = os.fsencode(tmp_path / "pipe")
@@ -97,8 +104,7 @@ def test_who_opens_an_input_to_write_is_sent_away(tmp_path: Path) -> None:
     told: list[str] = []
     feeder = Feeder([Pipe(path, "/pfs/in/x", [b"x"])], os.fsencode(tmp_path), RealAmbient(), lambda: None, told.append)
     with open(path, "wb", buffering=0) as file, pytest.raises(BrokenPipeError):
-        while True:  # a write that is broken off in its midst says how far it came, and only the next one fails
-            file.write(b"y" * (8 << 20))
+        write_on(file)
     with open(path, "rb") as file:
         assert file.read() == b"x"
     assert feeder.stop() == 1
