@@ -249,10 +249,16 @@ def test_what_the_cluster_says(client: Client) -> None:
 def test_calls_that_the_original_has_given_up(client: Client) -> None:
     with refused(grpc.StatusCode.UNIMPLEMENTED):
         client.pps.run_pipeline(pipeline=pps.Pipeline(name="copy"))
-    with refused(grpc.StatusCode.UNIMPLEMENTED):
-        client.pps.run_load_test()
-    with refused(grpc.StatusCode.UNIMPLEMENTED):
-        client.pps.run_load_test_default()
+
+
+def test_load_tests(client: Client) -> None:
+    for done in (
+        client.pps.run_load_test_default(),
+        client.pps.run_load_test(load_spec="{commits: 1, files: 2}", seed=3),
+    ):
+        assert (done.error, len(done.state_id)) == ("", 32)
+    with refused(grpc.StatusCode.INVALID_ARGUMENT):
+        client.pps.run_load_test(load_spec="{mistyped: 1}")
 
 
 def test_a_job_is_told_its_state(client: Client) -> None:
