@@ -70,6 +70,30 @@ def test_nothing_is_built_or_compiled_again(tmp_path: Path, monkeypatch: pytest.
         assert len(compiled) == 2  # another length is another text
 
 
+def test_lists_of_all_lengths_need_few_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has seen every length must not keep a statement for each, and for each pair of two lists."""
+    compiled: list[object] = []
+    compile_ = fixed._compile
+    monkeypatch.setattr(fixed, "_compile", lambda *given: (compiled.append(given), compile_(*given))[1])
+    statement = Fixed(select(jobs.c.seq).where(jobs.c.seq.in_(some("a")), jobs.c.base.in_(some("b"))))
+    among = Fixed(select(pipelines.c.key).where(pipelines.c.key.in_(some("keys"))).order_by(pipelines.c.key))
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+        new = {"project": "default", "version": 1, "state": "RUNNING", "created_us": 5, "updated_us": 6}
+        keys = catalog.transact(
+            lambda tx: [int(tx.execute(ADD, {**new, "name": f"p{at}"}).scalar()) for at in range(40)]
+        )
+        compiled.clear()
+        for count in range(41):
+            found = catalog.read(lambda tx: tx.execute(among, {"keys": keys[:count]}).scalars())  # noqa: B023
+            assert found == keys[:count]
+        assert len(compiled) == 8  # none, 1, 2, 4 … 64
+        compiled.clear()
+        for a in range(1, 20):
+            for b in range(1, 20):
+                catalog.read(lambda tx: tx.execute(statement, {"a": list(range(a)), "b": list(range(b))}))  # noqa: B023
+        assert len(compiled) == 36
+
+
 def test_who_listens_hears_of_each(tmp_path: Path) -> None:
     def work(tx: Tx) -> None:
         tx.execute(NOT_STOPPED)

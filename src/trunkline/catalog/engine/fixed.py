@@ -49,8 +49,9 @@ class Fixed:
     def run(self, raw: Any, dialect: Dialect, params: Values | Sequence[Values]) -> tuple[list[Any], int]:
         """Run it on the driver's connection: its rows, and how many were touched. Raises what the driver raises."""
         if isinstance(params, Mapping):
-            plan = self._plan(dialect, params)
-            cursor = raw.execute(plan.text, plan.values(params))
+            values = _filled(params)
+            plan = self._plan(dialect, values)
+            cursor = raw.execute(plan.text, plan.values(values))
             if plan.rows is not None:
                 rows = plan.rows(cursor.fetchall())
                 return rows, len(rows)
@@ -67,6 +68,18 @@ class Fixed:
         if plan is None:
             plan = self._plans[key] = _compile(self.statement, dialect, params)
         return plan
+
+
+def _filled(params: Values) -> Values:
+    """The same with each list as long as a power of two, by its last value once more: `in_` finds the same with it.
+
+    Else there would be a plan, compiled and kept, for every length that ever comes.
+    """
+    lists = {name: value for name, value in params.items() if isinstance(value, (list, tuple)) and len(value) > 1}
+    if not lists:
+        return params
+    longer = {name: (1 << (len(value) - 1).bit_length()) - len(value) for name, value in lists.items()}
+    return {**params, **{name: [*value, *value[-1:] * longer[name]] for name, value in lists.items()}}
 
 
 @dataclass(slots=True)
