@@ -86,8 +86,9 @@ class Leading:
         taken = self._catalog.transact(lambda tx: leading.take(tx, self._holder, LEASE_US))
         if taken is not None:
             _log.info("this server leads now, in term %d", taken)
-            self._epoch = taken
+            # Where that fails, the term is not renewed, and whoever looks when its lease has run out tries again.
             self._end = self._begin(self._catalog.led(taken))
+            self._epoch = taken
 
     def _stand_down(self) -> None:
         if self._end is not None:
