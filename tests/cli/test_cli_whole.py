@@ -161,6 +161,13 @@ def test_commits_and_branches(typed):
     typed("create branch r@dev --head master")
     assert typed("get file r@dev:/x") == "1"
     assert [one["branch"]["name"] for one in typed.raw("list branch r")] in (["dev", "master"], ["master", "dev"])
+    typed("create repo made")
+    listed = ("list", "commit", "made", "--project", typed.project)
+    assert typed.pachctl(*listed).err == ""
+    typed("create branch made@master -p r@master")
+    assert "--all shows the system's own" in typed.pachctl(*listed).err
+    assert typed.pachctl(*listed, "--all").err == ""
+    typed("delete repo made")
     assert "finished" in typed.fails(f"put file r@{id}:/x", b"2")
     typed("delete branch r@dev")
     assert typed("update repo r -d second") == ""

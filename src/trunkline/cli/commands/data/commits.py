@@ -114,7 +114,10 @@ def list_(
             return
         infos = _sets_expanded(session, place, number, project)
     else:
-        infos = _history(session, places.anything(place, session.project(project)), number, since, every, origin)
+        ref = places.anything(place, session.project(project))
+        infos = _history(session, ref, number, since, every, origin)
+        if not (infos or every or origin) and _history(session, ref, 1, since, True, None):
+            session.note("Nobody made a commit here by hand; --all shows the system's own, such as output.")
     if raw:
         session.raw(infos, raw)
         return
