@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from whole import Site
 
+from trunkline.ambient import RealAmbient
+from trunkline.pps.claims.leases import SMALLEST_LEASE
 from trunkline.testing.serving import PachdProcess
 
+AMBIENT = RealAmbient()
 pytestmark = pytest.mark.timeout(180)
 
 CODE = """
@@ -32,16 +37,40 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server)
 
 
-def test_one_process_does_all_datums_of_a_range(site: Site) -> None:
+def test_one_process_does_all_datums_of_a_job_and_ends_with_it(site: Site) -> None:
+    """Though the worker takes them by ranges."""
     site.pachctl("create", "repo", "once-in")
-    site.put("once-in", **{f"f{n}": f"content {n}" for n in range(6)})
-    site.create("once", {"cmd": ["sh"], "stdin": [CODE], "datum_batching": True})
-    assert site.counts("once") == ("success", 6, 0), site.job("once").get("reason")
+    site.put("once-in", **{f"f{n}": f"content {n}" for n in range(2 * SMALLEST_LEASE + 1)})
+    site.create("once", {"cmd": ["sh", "-c", CODE, "once-code"], "datum_batching": True})
+    assert site.counts("once") == ("success", 2 * SMALLEST_LEASE + 1, 0), site.job("once").get("reason")
     tree = site.tree("once")
     assert {path: text for path, text in tree.items() if not path.endswith("-starts")} == {
-        f"/f{n}": f"content {n}" for n in range(6)
+        f"/f{n}": f"content {n}" for n in range(2 * SMALLEST_LEASE + 1)
     }
     assert {text.strip() for path, text in tree.items() if path.endswith("-starts")} == {"1"}
+    deadline_s = AMBIENT.ticks_s() + 30
+    while running("once-code"):
+        assert AMBIENT.ticks_s() < deadline_s
+        AMBIENT.sleep(0.05)
+
+
+def running(word: str) -> bool:
+    """Whether a process has this word on its command line."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word.encode() in line.read_bytes().split(b"\0"):
+                return True
+    return False
+
+
+def test_a_process_is_started_anew_for_the_next_job(site: Site) -> None:
+    site.pachctl("create", "repo", "anew-in")
+    for name in ("first", "second"):
+        site.put("anew-in", **{name: name})
+        if name == "first":
+            site.create("anew", {"cmd": ["sh"], "stdin": [CODE], "datum_batching": True})
+        assert site.counts("anew")[0] == "success"
+    assert site.tree("anew")["/second-starts"].strip() == "2"
 
 
 def test_a_process_gets_as_many_datums_as_the_spec_says(site: Site) -> None:

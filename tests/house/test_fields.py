@@ -77,7 +77,7 @@ TESTED: dict[str, dict[str, str]] = {
         "working_dir": FOUND,
         "dockerfile": SILENT,
         "memory_volume": "test_what_code_writes_lies_in_memory_where_the_spec_says_so",
-        "datum_batching": "test_one_process_does_all_datums_of_a_range",
+        "datum_batching": "test_one_process_does_all_datums_of_a_job_and_ends_with_it",
     },
     "secret": dict.fromkeys(("name", "key", "mount_path", "env_var"), SECRETS),
     "parallelism_spec": {"constant": "test_pipelines_take_turns_and_keep_to_their_bound"},

@@ -29,16 +29,15 @@ from trunkline.errors import TrunklineError
 from trunkline.model.names import Pipeline
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
-from trunkline.worker.batching.batches import Batching
+from trunkline.worker.batching.batches import Batches
 from trunkline.worker.batching.desk import Desk
 from trunkline.worker.containers.engine import Engine
 from trunkline.worker.containers.housing import Containers
 from trunkline.worker.containers.pod import Pod
-from trunkline.worker.execute import Bench, Execution, Interrupt, open_bench
+from trunkline.worker.execute import Bench, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
 from trunkline.worker.limits.groups import Group, open_group
-from trunkline.worker.logs import Journal
 from trunkline.worker.loop import Worker
 from trunkline.worker.ports import Claim, SecretFolder
 from trunkline.worker.rungs import Rung, choose
@@ -176,7 +175,8 @@ def _worker(
 ) -> Worker | SpoutWorker:
     standing = settings.standing
     if standing is None:
-        return Worker(server, storage, bench, say, partial(_execution, desk))
+        batches = Batches(desk)
+        return Worker(server, storage, bench, say, batches.execution, batches.end)
     tell = telling(lambda running, reason: server.tell(standing.version, running, reason), say)
     _forward(standing, tell, doorway)
     if standing.kind == "SPOUT":
@@ -228,12 +228,6 @@ class SpoutHome:
             return None
         step = replace(claim.step, secrets=(*claim.step.secrets, self._settings))
         return replace(claim, step=step)
-
-
-def _execution(desk: Desk, bench: Bench, claim: Claim, journal: Journal, interrupt: Interrupt) -> Execution:
-    if claim.step.batching:
-        return Batching(bench, claim, journal, interrupt, desk)
-    return Execution(bench, claim, journal, interrupt)
 
 
 def _bench(

@@ -85,6 +85,7 @@ class WorkStep(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[WorkSecret, ...] = ()
     standing: bool = False
     batching: bool = False
+    batch_on: bool = False
     limits: WorkLimits = WorkLimits()
     memory_volume: bool = False
     s3_out: bool = False

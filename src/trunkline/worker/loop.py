@@ -68,7 +68,10 @@ class _Part:
 
 
 class Worker:
-    """One worker. `run` until `stop`; `tell` gets sentences for the operator's log; `execution` runs datums."""
+    """One worker. `run` until `stop`; `tell` gets sentences for the operator's log; `execution` runs datums.
+
+    idle: called when there is nothing to do.
+    """
 
     def __init__(
         self,
@@ -77,7 +80,9 @@ class Worker:
         bench: Bench,
         tell: Callable[[str], None],
         execution: Callable[[Bench, Claim, Journal, Interrupt], Execution] = Execution,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
+        self._idle = idle
         self._execution = execution
         self._server = server
         self._storage = storage
@@ -103,6 +108,7 @@ class Worker:
                 self._wake.clear()
                 claim = self._server.claim()
                 if claim is None:
+                    self._idle()
                     self._wake.wait(IDLE_S)
                     continue
                 self._take(claim)

@@ -89,7 +89,8 @@ class Limits:
 class Step:
     """What a job runs for each datum; names and meaning as in a spec's `transform`. `timeout_us`: 0 for none.
 
-    standing: it runs for ever. batching: it is started once and asks for its datums. memory_volume: /pfs in memory.
+    standing: it runs for ever. batching: it is started once and asks for its datums. batch_on: and goes on with those
+    of the job's next claim. memory_volume: /pfs in memory.
     s3_out: what it puts into the bucket `out` is output too.
     """
 
@@ -110,6 +111,7 @@ class Step:
     secrets: tuple[SecretFolder, ...] = ()
     standing: bool = False
     batching: bool = False
+    batch_on: bool = False
     limits: Limits = Limits()
     memory_volume: bool = False
     s3_out: bool = False

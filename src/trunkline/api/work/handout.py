@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from trunkline.model.datums import DatumTable, code_digest
 from trunkline.model.names import Commit
-from trunkline.model.specs import PipelineSpec, Resources
+from trunkline.model.specs import DatumSetSpec, PipelineSpec, Resources
 from trunkline.pfs.images import ImageInfo
 from trunkline.pps.claims import Handed
 from trunkline.pps.images.resolving import CONTAINER, POD
@@ -63,6 +63,7 @@ def _step(spec: PipelineSpec, image: ImageInfo | None, filesets: Sequence[str], 
         secrets=tuple(WorkSecret(path=one.path, files=one.files) for one in given.folders),
         standing=spec.service is not None or spec.spout is not None,
         batching=transform.datum_batching,
+        batch_on=transform.datum_batching and spec.datum_set_spec == DatumSetSpec(),
         limits=_limits(spec.resource_limits),
         memory_volume=transform.memory_volume,
         s3_out=spec.s3_out,

@@ -246,6 +246,7 @@ def _step(step: WorkStep) -> ports.Step:
         secrets=tuple(ports.SecretFolder(one.path, tuple(one.files.items())) for one in step.secrets),
         standing=step.standing,
         batching=step.batching,
+        batch_on=step.batch_on,
         limits=ports.Limits(**msgspec.structs.asdict(step.limits)),
         memory_volume=step.memory_volume,
         s3_out=step.s3_out,

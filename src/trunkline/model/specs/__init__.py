@@ -5,6 +5,7 @@ from __future__ import annotations
 from trunkline.model.specs.spec import (
     Combination,
     CronInput,
+    DatumSetSpec,
     Egress,
     Input,
     Leaf,
@@ -22,6 +23,7 @@ from trunkline.model.specs.writing import Written, merged, read_spec, read_specs
 __all__ = [
     "Combination",
     "CronInput",
+    "DatumSetSpec",
     "Egress",
     "Input",
     "Leaf",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from trunkline.worker.batching.desk import Ask, Desk
 from trunkline.worker.collect import Found
@@ -11,33 +13,137 @@ from trunkline.worker.layout import Prepared
 from trunkline.worker.limits.disk import too_much
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt
-from trunkline.worker.ports import Claim
-from trunkline.worker.runner import AgentLost, Exited, Runner
+from trunkline.worker.ports import Claim, Step
+from trunkline.worker.runner import AgentLost, Command, Exited, Runner
 
 _KILL_S = 0.05
 
 
-class Batching(Execution):
-    """As `Execution`, but the process is started once and kept until the claim ends or something goes wrong.
+class Batches:
+    """Executions of a worker's claims. A batching process that waits for more is kept for the next claim of its job."""
 
-    What a datum wrote is taken in before the process gets the next one.
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._kept: _Kept | None = None
+
+    def execution(self, bench: Bench, claim: Claim, journal: Journal, interrupt: Interrupt) -> Execution:
+        """What runs the datums of a claim."""
+        if not claim.step.batching:
+            self.end()
+            return Execution(bench, claim, journal, interrupt)
+        return Batching(bench, claim, journal, interrupt, self._desk, self)
+
+    def keep(self, kept: _Kept) -> None:
+        """Keep a process that waits for its next datum."""
+        self._kept = kept
+
+    def take(self, step: Step, env: Mapping[str, str]) -> _Process | None:
+        """The process that is kept, if it may serve this claim; else it is ended."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return None
+        if kept.interrupt.cancelled or not kept.process.waits or (kept.step, kept.env) != (step, env):
+            kept.process.end()
+            kept.journal.flush()
+            return None
+        return kept.process
+
+    def end(self) -> None:
+        """There is nothing to do for the process that is kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.process.end()
+            kept.journal.flush()
+
+
+@dataclass
+class _Kept:
+    """A process between two claims, and what it was started for."""
+
+    process: _Process
+    step: Step
+    env: Mapping[str, str]
+    interrupt: Interrupt
+    journal: Journal
+
+
+@dataclass
+class _Process:
+    """The code, in a thread that waits for its end. hear: takes its lines."""
+
+    desk: Desk
+    kill: Callable[[], None]
+    hear: Callable[[str], None]
+    ended: Exited | AgentLost | None = None
+    lines: Lines = field(init=False)
+    thread: threading.Thread = field(init=False)
+
+    def start(self, runner: Runner, command: Command) -> None:
+        """Start it; from now on it may ask."""
+        self.lines = Lines(self._heard)
+        self.desk.open()
+
+        def code() -> None:
+            try:
+                self.ended = runner.run(command, self.lines.feed)
+            except AgentLost as error:
+                self.ended = error
+            finally:
+                self.desk.stir()
+
+        self.thread = threading.Thread(target=code, name="batch", daemon=True)
+        self.thread.start()
+
+    def _heard(self, line: str) -> None:
+        self.hear(line)  # by whoever listens now
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has asked for its next datum, and lives."""
+        return self.thread.is_alive() and self.desk.asked
+
+    def end(self) -> None:
+        """End it; how it ends does not matter any more."""
+        while self.thread.is_alive():
+            self.kill()
+            self.thread.join(_KILL_S)
+        self.desk.close()
+
+
+class Batching(Execution):
+    """As `Execution`, but the process is started once and kept until something goes wrong or nothing is left for it.
+
+    Where the spec says how many datums make a set, a process gets one set. What a datum wrote is taken in before the
+    process gets the next one.
     """
 
-    def __init__(self, bench: Bench, claim: Claim, journal: Journal, interrupt: Interrupt, desk: Desk) -> None:
+    def __init__(
+        self, bench: Bench, claim: Claim, journal: Journal, interrupt: Interrupt, desk: Desk, batches: Batches
+    ) -> None:
         super().__init__(bench, claim, journal, interrupt)
         self._desk = desk
-        self._thread: threading.Thread | None = None
-        self._ended: Exited | AgentLost | None = None
-        self._lines = Lines(self._line)
+        self._batches = batches
         self._datum = ""
+        self._process = batches.take(claim.step, self._env)
+        if self._process is not None:
+            self._process.hear = self._line
+        self._lines = self._process.lines if self._process is not None else Lines(self._line)
 
     def close(self) -> None:
-        """End the process; how it ends does not matter any more."""
-        while self._thread is not None and self._thread.is_alive():
-            self._bench.kill()
-            self._thread.join(_KILL_S)
-        self._thread = None
-        self._desk.close()
+        """The claim is over: the process waits for the next one, or is ended."""
+        process = self._process
+        if process is None:
+            return
+        if not self._claim.step.batch_on or self._interrupt.cancelled or not process.waits:
+            self._end()
+            return
+        self._process = None
+        self._batches.keep(_Kept(process, self._claim.step, self._env, self._interrupt, self._journal))
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.end()
+            self._process = None
 
     def _line(self, line: str) -> None:
         self._journal.user(self._datum, line)
@@ -50,7 +156,7 @@ class Batching(Execution):
         finally:
             timing.process_s += self._bench.ambient.ticks_s() - began_s
         if (attempt.complaint or attempt.ended is None or attempt.ended.code != 0) and self._claim.step.err_cmd:
-            self.close()
+            self._end()
             err = self._execute(self._runner(), self._claim.step.err_cmd, self._err_stdin, env, self._lines)
             attempt = Attempt(attempt.ended, err, attempt.complaint, attempt.tail)
         return attempt, found
@@ -59,19 +165,18 @@ class Batching(Execution):
         """Give the process its datum, and wait until it asks for the next."""
         limit_us = self._claim.step.timeout_us
         runner = self._runner()
-        if self._thread is None:
-            self._start(runner, env)
+        process = self._process or self._start(runner, env)
         first = self._desk.wait(None)
         if first is None:
-            return self._gone(), Found()
+            return self._gone(process), Found()
         self._stop_if_told()
         self._desk.answer(first, env)
         done = self._desk.wait(limit_us / 1e6 if limit_us else None)
-        if done is None and self._ended is None:
-            self.close()
+        if done is None and process.ended is None:
+            self._end()
             return Attempt(Exited(timed_out=True, signal=9), tail=self._lines.tail()), Found()
         if done is None:
-            return self._gone(), Found()
+            return self._gone(process), Found()
         found = self._finished(done, runner, prepared)
         return Attempt(Exited(code=0), complaint=found.complaint, tail=self._lines.tail()), found
 
@@ -85,28 +190,17 @@ class Batching(Execution):
         found.fail(too_much(self._claim.step.limits, found.files))
         return found
 
-    def _start(self, runner: Runner, env: dict[str, str]) -> None:
+    def _start(self, runner: Runner, env: dict[str, str]) -> _Process:
         self._stop_if_told()
-        self._ended = None
-        self._lines = Lines(self._line)
-        self._desk.open()
-        command = self._command(self._claim.step.cmd, self._stdin, env, limit_us=0)
+        process = self._process = _Process(self._desk, self._bench.kill, self._line)
+        process.start(runner, self._command(self._claim.step.cmd, self._stdin, env, limit_us=0))
+        self._lines = process.lines
+        return process
 
-        def code() -> None:
-            try:
-                self._ended = runner.run(command, self._lines.feed)
-            except AgentLost as error:
-                self._ended = error
-            finally:
-                self._desk.stir()
-
-        self._thread = threading.Thread(target=code, name="batch", daemon=True)
-        self._thread.start()
-
-    def _gone(self) -> Attempt:
+    def _gone(self, process: _Process) -> Attempt:
         """The process ended while a datum was its."""
-        ended = self._ended
-        self.close()
+        ended = process.ended
+        self._end()
         self._lines.end()
         self._stop_if_told()
         if not isinstance(ended, Exited):
@@ -119,11 +213,11 @@ class Batching(Execution):
     def _look(self, runner: Runner, prepared: Prepared) -> Found:
         found = self._found(prepared)
         if found.blocked:  # the agent can help, and does one thing at a time
-            self.close()
+            self._end()
             found = super()._look(runner, prepared)
         return found
 
     def _clear(self) -> None:
         if self._pfs.clear():
-            self.close()
+            self._end()
             super()._clear()

@@ -42,6 +42,12 @@ class Desk:
             raise FailedPrecondition("the code that asked for its next datum was ended")
         return ask.env
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for a datum."""
+        with self._changed:
+            return self._pending is not None
+
     def open(self) -> None:
         """Code starts that may ask."""
         with self._changed:
