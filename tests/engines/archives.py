@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dockers import PROGRAMS, archive_of
+from dockers import MORE, PROGRAMS, archive_of
 
 from trunkline.worker.shim.program import SOURCES, program
 
@@ -44,11 +44,6 @@ def save(target: Path, name: str, layer: bytes | Path, config: dict[str, object]
             archive.addfile(entry, io.BytesIO(content))
 
 
-def save_tools(target: Path, name: str, config: dict[str, object] | None = None) -> None:
-    """An image with a shell and small programs, for users' code."""
-    save(target, name, archive_of({}, PROGRAMS), config)
-
-
 def save_worker(target: Path, name: str) -> None:
     """The image of Trunkline, with the Python and the packages that run these tests."""
     layer = target.with_suffix(".layer")
@@ -69,13 +64,15 @@ def save_worker(target: Path, name: str) -> None:
         archive.add(SOURCES.parents[1], package, filter=_lean)
         archive.add(program(), f"{package}/worker/shim/bin/shim-{platform.machine()}")
         objects = [Path(sys.executable), *libraries.rglob("*.so*"), *(base / "lib" / version).rglob("*.so")]
-        for path in sorted(_linked(objects)):
-            archive.add(Path(path).resolve(), path.lstrip("/"))
+        for linked in sorted(_linked(objects)):
+            archive.add(Path(linked).resolve(), linked.lstrip("/"))
         for authorities in CERTIFICATES:
             if Path(authorities).exists():
                 archive.add(Path(authorities).resolve(), authorities.lstrip("/"))
         _text(archive, "etc/passwd", "root:x:0:0::/:/bin/sh\ntrunkline:x:1000:1000::/tmp:/bin/sh\n")
-    save(target, name, layer, {"Env": [f"PATH={HOME}/bin:/bin", "HOME=/tmp"], "User": "1000"})
+    # Where a distribution's own Python does not look by itself.
+    where = f"PYTHONPATH={HOME}/lib/{version}/site-packages"
+    save(target, name, layer, {"Env": [f"PATH={HOME}/bin:/bin", where, "HOME=/tmp"], "User": "1000"})
     layer.unlink()
 
 
@@ -110,10 +107,16 @@ def _text(archive: tarfile.TarFile, name: str, text: str) -> None:
     archive.addfile(entry, io.BytesIO(text.encode()))
 
 
-if __name__ == "__main__":  # archives.py FOLDER: what the tests of pods need, for a cluster to load
+def main() -> None:
+    """`archives.py FOLDER`: what the tests of pods need, for a cluster to load."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     save_worker(folder / "worker.tar", "localhost/trunkline:test")
-    save_tools(
-        folder / "tools.tar", "localhost/tools:1", {"WorkingDir": "/usr", "Env": ["COLOUR=red", "PATH=/usr/bin:/bin"]}
-    )
+    told: dict[str, object] = {"WorkingDir": "/usr", "Env": ["COLOUR=red", "PATH=/usr/bin:/bin"]}
+    save(folder / "tools.tar", "localhost/tools:1", archive_of({}, (*PROGRAMS, *MORE)), told)
+    # Holds the namespaces of a pod; clusters of our own can fetch none.
+    save(folder / "pause.tar", "localhost/pause:1", archive_of({}, ("sleep",)), {"Entrypoint": ["sleep", "infinity"]})
+
+
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,10 @@ PROGRAMS = (
     ),
     *("printf", "pwd", "rm", "seq", "setsid", "sleep", "sort", "tail", "test", "touch", "tr", "true", "wc"),
 )
+MORE = (
+    *("bash", "awk", "basename", "cut", "date", "dirname", "find", "mkfifo", "mktemp", "paste", "sed", "uniq", "xargs"),
+)
+"""Programs that the matrix of pipelines needs besides."""
 PASSWD = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\n"
 GROUPS = "root:x:0:\ndaemon:x:1:\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dockers import engine_url, make_image, remove_image
+from dockers import MORE, engine_url, make_image, remove_image
 
 from trunkline.testing.serving import PachdProcess, documents
 
@@ -20,9 +20,6 @@ from whole import Site
 
 pytestmark = [pytest.mark.engines, pytest.mark.containers, pytest.mark.timeout(300)]
 NAME = f"localhost/trunkline-matrix:{os.getpid()}"
-PROGRAMS = (
-    *("bash", "awk", "basename", "cut", "date", "dirname", "find", "mkfifo", "mktemp", "paste", "sed", "uniq", "xargs"),
-)
 ELSEWHERE = {
     "test_what_code_finds_around_it": "an image's own files may be written to, see test_containers_whole",
 }
@@ -36,7 +33,7 @@ for module in (test_pipelines_whole, test_inputs_whole):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server that gives each spec the image."""
-    make_image(engine_url(), NAME, programs=PROGRAMS)
+    make_image(engine_url(), NAME, programs=MORE)
     flags = ("--workers", "2", "--containers", engine_url())
     with PachdProcess(tmp_path_factory.mktemp("pachd"), flags) as server:
         site = Site(server)

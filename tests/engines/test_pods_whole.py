@@ -1,7 +1,8 @@
 """Pipelines in pods of a real cluster, as a user has them: same spec and same bytes as with processes.
 
 Needs a cluster (KUBECONFIG) that has the images which archives.py makes, an address of this machine that its pods reach
-(TRUNKLINE_PODS_HOST), and SeaweedFS (TRUNKLINE_WEED) for what workers and server both read and write.
+(TRUNKLINE_PODS_HOST), and SeaweedFS (TRUNKLINE_WEED) for what workers and server both read and write: tools/engines.sh
+brings all of them.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def test_secrets_reach_the_code_and_the_servers_own_do_not(site: Site) -> None:
 
 
 def test_a_spec_that_asks_for_the_node_is_refused(site: Site) -> None:
-    spec = b'{"pipeline":{"name":"bad"},"transform":{"cmd":["x"]},"input":{"pfs":{"repo":"both-in","glob":"/"}},'
+    site.pachctl("create", "repo", "bad-in")
+    spec = b'{"pipeline":{"name":"bad"},"transform":{"cmd":["x"]},"input":{"pfs":{"repo":"bad-in","glob":"/"}},'
     told = site.refused("create", "pipeline", "-f", "-", stdin=spec + b'"pod_spec":"{\\"hostNetwork\\":true}"}')
     assert "sets hostNetwork, which this server does not allow" in told
