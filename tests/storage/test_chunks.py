@@ -115,6 +115,14 @@ def test_neighbours_are_fetched_together_and_in_order(rows: MemoryChunks, pool: 
     assert [call.verb for call in calls] == ["get"] * 5
 
 
+def test_what_lies_in_file_sets_needs_no_thread(rows: MemoryChunks) -> None:
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    texts = [b"tiny", b"small", b"little"]
+    pieces = [Piece(blake3(text).digest(), len(text), None, 0, text) for text in texts]
+    assert list(ChunkReader(rows.blobs, ended).read(pieces)) == texts
+
+
 @pytest.mark.parametrize(
     ("offset", "length"), [(0, None), (0, 0), (5, 3), (1023, 2), (1500, 1000), (3000, None), (3071, 9), (3072, 1)]
 )

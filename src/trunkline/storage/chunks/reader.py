@@ -77,19 +77,21 @@ class ChunkReader:
             # One unit, as for most single files: no thread could be ahead of us.
             yield from self._opened(first, *self._load(first))
             return
-        waiting: list[tuple[_Unit, Future[tuple[int, bytes | memoryview]]]] = []
+        waiting: list[tuple[_Unit, Future[tuple[int, bytes | memoryview]] | None]] = []
         try:
             ahead = chain((first, second), units)
             while True:
                 for unit in islice(ahead, _AHEAD + 1 - len(waiting)):
-                    waiting.append((unit, self._pool.submit(self._load, unit)))
+                    # What lies inside a file set is here already: a thread would cost more than it does.
+                    waiting.append((unit, None if unit.chunk is None else self._pool.submit(self._load, unit)))
                 if not waiting:
                     return
                 unit, loading = waiting.pop(0)
-                yield from self._opened(unit, *loading.result())
+                yield from self._opened(unit, *(self._load(unit) if loading is None else loading.result()))
         finally:
             for _, loading in waiting:
-                loading.cancel()
+                if loading is not None:
+                    loading.cancel()
 
     def whole(self, key: ChunkKey) -> bytes:
         """All plain bytes of a chunk, checked. Raises as `read` does."""
