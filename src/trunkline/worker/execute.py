@@ -233,6 +233,9 @@ class Execution:
     @contextlib.contextmanager
     def _feeding(self, prepared: Prepared) -> Iterator[None]:
         """Fill what the code opens of lazy inputs. Raises InputLost; TrunklineError where it may come back."""
+        if not prepared.pipes:
+            yield
+            return
         feeder = Feeder(
             prepared.pipes,
             os.fsencode(self._bench.scratch.staging),

@@ -127,11 +127,12 @@ class AgentRunner:
         except OSError as error:
             told = f"it cannot be held to its limits: {error.strerror or error}"
             return Exited(not_started=told)
-        kills = group.count_kills()
+        held = bool(command.limits.memory_bytes)
+        kills = group.count_kills() if held else 0
         number = self._send_exec(command)
         try:
             ended = self._follow(number, on_output)
-            over = bool(command.limits.memory_bytes) and group.count_kills() > kills
+            over = held and group.count_kills() > kills
             return replace(ended, over_memory=ended.over_memory or over)
         except AgentLost:
             raise

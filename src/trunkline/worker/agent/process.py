@@ -72,8 +72,8 @@ class Running:
     wall_s: float = 0.0
 
 
-def start(number: int, order: Order, ambient: Ambient, groups: Sequence[int] = ()) -> Running:
-    """Start what `order` asks for. groups: entrances of control groups. Raises NotStarted."""
+def start(number: int, order: Order, ambient: Ambient, groups: Sequence[int] = (), oom_kills: int = 0) -> Running:
+    """Start what `order` asks for. groups: entrances of control groups. oom_kills: so far. Raises NotStarted."""
     env = {name: value for name, _, value in (each.partition(b"=") for each in order.env)}
     try:
         user = users.find(os.fsdecode(order.user))
@@ -93,7 +93,7 @@ def start(number: int, order: Order, ambient: Ambient, groups: Sequence[int] = (
                 mine.callback(os.close, writer)
                 os.set_blocking(reader, False)
                 ends.append(writer)
-            oom_kills, began_s = count_oom_kills(), ambient.ticks_s()
+            began_s = ambient.ticks_s()
             child = Child(user, order.groups(groups), order.file_bytes)
             pid = _spawn(program, order.argv, env, (stdin, *ends), child)
     except OSError as error:
@@ -134,7 +134,8 @@ def _look_up(argv: list[bytes], path: bytes) -> bytes:
     refused = b""
     for folder in path.split(b":"):
         candidate = (folder or b".") + b"/" + argv[0]
-        if os.path.isfile(candidate):
+        # Most are not there, and `access` raises nothing.
+        if os.access(candidate, os.F_OK) and os.path.isfile(candidate):
             if os.access(candidate, os.X_OK):
                 return candidate
             refused = refused or candidate

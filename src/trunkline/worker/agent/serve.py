@@ -16,6 +16,8 @@ from trunkline.worker.agent import frames, process, tree, users
 _READ_BYTES = 64 << 10
 _MISMATCH = 4
 _LOOK_S = 0.05
+_KILLS_S = 1.0
+"""How old the number of kills before a process may be: asking the kernel for it costs as much as starting one."""
 
 
 class Disconnected(Exception):
@@ -47,6 +49,7 @@ class Agent:
         self._groups = groups
         self._volume = volume
         self._look_s = 0.0  # when memory is looked at next
+        self._kills, self._kills_s = 0, -_KILLS_S  # of the whole machine, and when they were counted
         self._boot = bytes.fromhex(ambient.new_id())
         self._running: process.Running | None = None
         self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -180,9 +183,15 @@ class Agent:
             self._exited(number, frames.HOW_NOT_STARTED, errno.EBUSY, message="another execution is running")
             return
         try:
-            self._running = process.start(number, order, self._ambient, self._groups)
+            self._running = process.start(number, order, self._ambient, self._groups, self._count_kills())
         except process.NotStarted as error:
             self._exited(number, frames.HOW_NOT_STARTED, error.number, message=str(error))
+
+    def _count_kills(self) -> int:
+        now_s = self._ambient.ticks_s()
+        if now_s - self._kills_s >= _KILLS_S:
+            self._kills, self._kills_s = process.count_oom_kills(), now_s
+        return self._kills
 
     def _kill(self, running: process.Running, flag: int) -> None:
         """End it and all it started; what it leaves in its pipes still goes out."""
@@ -245,8 +254,10 @@ class Agent:
         status, used = running.ended
         signalled = os.WIFSIGNALED(status)
         flags = running.flags
-        if signalled and os.WTERMSIG(status) == signal.SIGKILL and process.count_oom_kills() > running.oom_kills:
-            flags |= frames.FLAG_OUT_OF_MEMORY
+        if signalled and os.WTERMSIG(status) == signal.SIGKILL:
+            self._kills_s = -_KILLS_S
+            if self._count_kills() > running.oom_kills:
+                flags |= frames.FLAG_OUT_OF_MEMORY
         self._exited(
             running.number,
             frames.HOW_SIGNALLED if signalled else frames.HOW_EXITED,
