@@ -1,5 +1,5 @@
 """Write the pages that code can tell better than people: docs/pachctl.md, docs/states.md, docs/errors.md,
-docs/calls.md, docs/spec.md and the schema of specs that the package ships.
+docs/calls.md, docs/spec.md, docs/chart.md and the schema of specs that the package ships.
 
 `make docs` writes them; a test compares, so that they never say what was true last month.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import click
 from trunkline import api, errors
 from trunkline.api.rpc.services import SERVICES
 from trunkline.app.inside.door import Door as AtWorker
+from trunkline.cli.chart.rendered import shipped
 from trunkline.cli.entry import root
 from trunkline.model import jobs
 from trunkline.model.specs.reference.jsonschema import FILE, schema_text
@@ -111,7 +113,30 @@ def spec_page() -> str:
     return fields_page(NOTICE)
 
 
+def chart_page() -> str:
+    """Every value of the chart, with its default and what values.yaml says of it."""
+    parts = ["# The chart's values\n", NOTICE, "Installing by the chart: [kubernetes.md](kubernetes.md).\n"]
+    rows = ["| value | default | |", "|---|---|---|"]
+    path: list[str] = []
+    about: list[str] = []
+    for line in (shipped().folder / "values.yaml").read_text().splitlines():
+        text = line.strip()
+        if text.startswith("# "):
+            about.append(text.removeprefix("# "))
+        elif found := re.match(r"( *)(\w+): *(.*)", line):
+            path[len(found[1]) // 2 :] = [found[2]]
+            if about or found[3]:
+                default = found[3] or "{requests: {cpu: 1, memory: 2Gi}}"
+                told = " ".join(about).replace("|", "\\|")
+                rows.append(f"| `{'.'.join(path)}` | `{default}` | {told} |")
+            about = []
+        elif not text:
+            about = []
+    return "\n".join([*parts, *rows]) + "\n"
+
+
 PAGES = {
+    "docs/chart.md": chart_page,
     "docs/spec.md": spec_page,
     str(FILE.relative_to(ROOT)): schema_text,
     "docs/pachctl.md": command_pages,

@@ -19,7 +19,7 @@ from trunkline.fleet.happened import Happened
 from trunkline.fleet.kubernetes.objects.pods import pod_spec
 from trunkline.fleet.kubernetes.wanted import House, Wanted
 from trunkline.model.names import Pipeline
-from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs import PipelineSpec, Resources
 
 FLEET = ["--fleet", "kubernetes"]
 PODS = [*FLEET, "--worker-image", "trunkline:1", "--storage", "s3://bucket/one"]
@@ -34,12 +34,31 @@ def test_pods_in_place_of_processes() -> None:
     assert parse([], environ).pods == PodConfig("w:1")
 
 
+def test_what_pods_ask_for_and_how_their_image_is_pulled() -> None:
+    flags = [
+        "--worker-pull-policy",
+        "Always",
+        "--worker-pull-secrets",
+        "one,two",
+        "--sidecar-requests",
+        "cpu=0,memory=0",
+    ]
+    told = parse([*PODS, *flags, "--pipeline-requests", "memory=1Gi"], {}).pods
+    assert told is not None
+    assert (told.pull_policy, told.pull_secrets) == ("Always", ("one", "two"))
+    assert told.requests == Resources(cpu=1.0, memory="1Gi", disk="1Gi")
+    assert told.sidecar_requests == Resources(cpu=0.0, memory="", disk="1Gi")
+
+
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
         ([*FLEET, "--storage", "s3://b/x"], "need an image of Trunkline; name it with --worker-image"),
         ([*FLEET, "--worker-image", "w:1"], "keep bytes in an object store"),
         ([*PODS, "--worker-address", "nowhere"], "HOST:PORT"),
+        ([*PODS, "--worker-pull-policy", "sometimes"], "choose one of Always, IfNotPresent, Never"),
+        ([*PODS, "--pipeline-requests", "cpu=fast"], 'pipeline-requests "cpu=fast" is invalid'),
+        ([*PODS, "--sidecar-requests", "ram=1"], "write cpu=1,memory=256Mi,disk=1Gi"),
     ],
 )
 def test_what_pods_need_is_asked_for(flags: list[str], why: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = (
+    "docs/chart.md",
     "docs/pachctl.md",
     "docs/states.md",
     "docs/errors.md",

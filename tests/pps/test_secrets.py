@@ -139,6 +139,26 @@ def test_a_pipeline_whose_secret_goes_says_so_and_waits(world: World) -> None:
     assert world.last("p").state is JobState.SUCCESS
 
 
+def test_a_key_may_be_given_and_is_never_made_then(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "given.key"
+    given = Vault(path, world.ambient, given=True)
+    with pytest.raises(DataLoss, match=r"given.key, is gone"):
+        given.seal("db", b"x")
+    with pytest.raises(DataLoss, match=r"given.key, is gone"):
+        given.has_key()
+    assert not path.exists()
+    path.write_text("0f" * 32 + "\n")
+    sealed = Vault(path, world.ambient, given=True).seal("db", b"x")
+    path.write_bytes(bytes.fromhex("0f" * 32))
+    same = Vault(path, world.ambient, given=True)
+    assert (same.open("db", sealed), same.has_key()) == (b"x", True)
+    assert same.derive("one") != same.derive("two")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataLoss, match="cannot be read"):
+        Vault(path, world.ambient, given=True).has_key()
+
+
 def test_a_secret_of_another_key_or_another_name_cannot_be_read(world: World, tmp_path: Path) -> None:
     vault, other = world.pps.vault, Vault(tmp_path / "other.key", world.ambient)
     sealed = vault.seal("db", b"x")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from trunkline import __version__
-from trunkline.app.pods.settings import PodConfig
+from trunkline.app.pods.settings import PodConfig, add_pods, pods_of
 from trunkline.errors import InvalidArgument
 from trunkline.model.specs.scalars import quantity_bytes
 
@@ -45,6 +45,8 @@ class Config:
     cache_bytes: int = 64 << 20
     index_cache_bytes: int = 2 << 30
     database: str = field(default="", repr=False)
+    key_file: Path | None = None
+    """The file with the key of all secrets; None: one in the data folder, made when it is needed."""
 
     @property
     def blobs(self) -> str:
@@ -81,7 +83,9 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     _refuse_open(host, port, given.insecure)
     s3 = _s3_address(given.s3, host, port)
     _refuse_open(*(s3 or (host, port)), given.insecure)
-    pods = _pods(given)
+    pods = pods_of(given)
+    if pods and pods.address:
+        parse_address(pods.address)
     return Config(
         data=Path(given.data).expanduser().absolute(),
         host=host,
@@ -99,6 +103,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         cache_bytes=_bytes("cache-bytes", given.cache_bytes),
         index_cache_bytes=_bytes("index-cache-bytes", given.index_cache_bytes),
         database=given.database,
+        key_file=Path(given.secrets_key).absolute() if given.secrets_key else None,
     )
 
 
@@ -157,28 +162,6 @@ def _storage(url: str) -> str:
     if not is_place(url):
         raise InvalidArgument(f'storage "{url}" is no URL of an object store; write s3://BUCKET/PATH, gs:// or az://')
     return url
-
-
-def _pods(given: argparse.Namespace) -> PodConfig | None:
-    """Where workers are pods."""
-    if given.fleet == "local":
-        return None
-    if not given.worker_image:
-        raise InvalidArgument("workers that are pods need an image of Trunkline; name it with --worker-image")
-    if not given.storage:
-        raise InvalidArgument(
-            "workers that are pods do not see this machine's disk: keep bytes in an object store, with --storage "
-            "s3://BUCKET/PATH"
-        )
-    if given.worker_address:
-        parse_address(given.worker_address)
-    return PodConfig(
-        image=given.worker_image,
-        address=given.worker_address,
-        kubeconfig=given.kubeconfig,
-        namespace=given.namespace,
-        trust=given.trust_pods,
-    )
 
 
 def _containers(choice: str, environ: Mapping[str, str]) -> str:
@@ -241,6 +224,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         " keys come from the environment (default: the data folder)",
     )
     parser.add_argument(
+        "--secrets-key",
+        metavar="FILE",
+        default=env("SECRETS_KEY"),
+        help="the key of all secrets, 32 bytes or 64 hexadecimal digits, the same for all servers of one database"
+        " (default: secrets.key in the data folder, drawn when it is needed)",
+    )
+    parser.add_argument(
         "--cache-bytes",
         metavar="SIZE",
         default=env("CACHE_BYTES", "64Mi"),
@@ -253,7 +243,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="decoded tables of files kept on disk, in the data folder (default 2Gi)",
     )
     _add_running(parser, env, on)
-    _add_pods(parser, env, on)
+    add_pods(parser, env, on)
     parser.add_argument(
         "--log-level", default=env("LOG_LEVEL", "info"), choices=["debug", "info", "warning", "error"], help="(info)"
     )
@@ -284,38 +274,6 @@ def _add_running(parser: argparse.ArgumentParser, env: Callable[[str, str], str]
     exposed = [path for path in env("EXPOSE", "").split(os.pathsep) if path]
     parser.add_argument(
         "--expose", metavar="PATH", action="append", default=exposed, help="a path that user code may write; repeatable"
-    )
-
-
-def _add_pods(parser: argparse.ArgumentParser, env: Callable[..., str], on: Callable[[str], bool]) -> None:
-    """Flags about workers that are pods."""
-    fleets = ["local", "kubernetes"]
-    parser.add_argument(
-        "--fleet", default=env("FLEET", "local"), choices=fleets, help="workers: processes here, or pods (local)"
-    )
-    parser.add_argument(
-        "--worker-image", metavar="IMAGE", default=env("WORKER_IMAGE"), help="the image of Trunkline that pods run"
-    )
-    parser.add_argument(
-        "--worker-address",
-        metavar="HOST:PORT",
-        default=env("WORKER_ADDRESS"),
-        help="where pods reach this server (default: as it listens)",
-    )
-    parser.add_argument(
-        "--kubeconfig",
-        metavar="FILE",
-        default=env("KUBECONFIG"),
-        help="the cluster (default: the one we run in, KUBECONFIG, or ~/.kube/config)",
-    )
-    parser.add_argument(
-        "--namespace", metavar="NAME", default=env("NAMESPACE"), help="where pods live (default: as the cluster says)"
-    )
-    parser.add_argument(
-        "--trust-pods",
-        action="store_true",
-        default=on("TRUST_PODS"),
-        help="allow pod_spec and pod_patch to ask for rights on nodes",
     )
 
 

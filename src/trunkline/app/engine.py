@@ -109,8 +109,9 @@ class Engine:
             read_cache_bytes=config.cache_bytes,
             on_damage=on_damage(catalog),
         )
+        self._key_file = config.key_file or config.data / SECRETS_KEY
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
-        self._pps = Pps.of(self._files, Vault(config.data / SECRETS_KEY, ambient))
+        self._pps = Pps.of(self._files, Vault(self._key_file, ambient, given=config.key_file is not None))
         self._containers = ContainerSide(config.containers, self._identity.cluster_id)
         self.worker_token = kept_token(config.data) if config.pods else secrets.token_hex(32)
         """What this server's own workers show it. For processes another one after each start, never written down."""
@@ -183,7 +184,7 @@ class Engine:
             CheckDoor(files, self._pps),
             SpaceDoor(self.space),
             MovingDoor(files, bridge, self._config.data / BACKUPS),
-            BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._config.data / SECRETS_KEY),
+            BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._key_file),
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),

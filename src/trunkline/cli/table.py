@@ -154,6 +154,7 @@ COMMANDS: Tree = {
         "update": {"context": f"{_SETUP}.contexts:update"},
     },
     "completion": f"{_SETUP}.completion:completion",
+    "render": "trunkline.cli.chart.command:render",
     "version": f"{_SETUP}.version:version",
 }
 """Verb to noun to `module:function`; a verb that takes no noun names its function itself."""

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from trunkline.errors import TrunklineError
 from trunkline.gateway.chunks import chunk_route
 from trunkline.gateway.s3.requests import asked_of
 from trunkline.gateway.s3.signing import is_signed
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
     from trunkline.pfs.lent.links import Links
 
 
+READY_S = 3.0
+"""How long `/readyz` waits for the catalog."""
+
+
 def application(space: Space, links: Links) -> Starlette:
-    """`/healthz` answers ok while the server serves; `/metrics` speaks Prometheus' text format.
+    """`/healthz` answers ok while the server serves, `/readyz` while it reaches its rows as well.
+
+    `/metrics` speaks Prometheus' text format.
 
     `/schemas/pipeline.json` is the JSON Schema of pipeline specs, for editors. `/chunks/` gives content to
     who was given its address.
@@ -33,7 +40,21 @@ def application(space: Space, links: Links) -> Starlette:
 
         return Response(await asyncio.to_thread(exposed, space), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    routes = [Route("/healthz", _healthz), Route("/metrics", metrics), Route("/schemas/pipeline.json", _schema)]
+    async def readyz(_request: Request) -> Response:
+        try:
+            await asyncio.wait_for(asyncio.to_thread(space.reach), READY_S)
+        except TrunklineError as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        except TimeoutError:
+            return PlainTextResponse(f"the catalog does not answer within {READY_S:g} seconds\n", 503)
+        return PlainTextResponse("ok\n")
+
+    routes = [
+        Route("/healthz", _healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/schemas/pipeline.json", _schema),
+    ]
     routes.append(chunk_route(links))
     return Starlette(routes=routes)
 

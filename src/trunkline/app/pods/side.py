@@ -48,6 +48,10 @@ class PodSide:
             blobs=blobs,
             given={TOKEN: token, **store_keys(os.environ)},
             trusted=config.trust,
+            image_pull_policy=config.pull_policy,
+            pull_secrets=config.pull_secrets,
+            requests=config.requests,
+            sidecar_requests=config.sidecar_requests,
         )
         self._fleet: PodFleet | None = None
 

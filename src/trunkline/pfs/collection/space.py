@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from trunkline.catalog import outbox
 from trunkline.catalog.collection import figures as figure_rows
 from trunkline.catalog.collection.figures import StorageRow
 from trunkline.pfs.collection.cycle import Figures
@@ -45,6 +46,10 @@ class Space:
         self.collector = collector
         self._lock = threading.Lock()
         self._last: tuple[float, StorageInfo] | None = None
+
+    def reach(self) -> None:
+        """Ask the catalog something small. Raises Unavailable where it cannot be had."""
+        self.files.catalog.read(outbox.newest)
 
     def inspect(self) -> StorageInfo:
         """As it is now."""

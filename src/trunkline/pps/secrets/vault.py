@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -16,13 +18,19 @@ VERSION = b"\x01"
 NONCE_BYTES = 12
 KEY_BYTES = 32
 
+_HEX = re.compile(rb"[0-9a-fA-F]{64}\s?")
+
 
 class Vault:
-    """Encrypts and decrypts with the key in `path`, which is made when it is first needed. Safe to share."""
+    """Encrypts and decrypts with the key in `path`. Safe to share.
 
-    def __init__(self, path: Path, ambient: Ambient) -> None:
+    given: the key was made by somebody else, who keeps it; otherwise it is made when it is first needed.
+    """
+
+    def __init__(self, path: Path, ambient: Ambient, *, given: bool = False) -> None:
         self._path = path
         self._ambient = ambient
+        self._given = given
         self._lock = threading.Lock()
         self._cipher: AESGCM | None = None
 
@@ -44,6 +52,18 @@ class Vault:
                 "put that file back, or delete the secret and create it again"
             ) from None
 
+    def derive(self, purpose: str) -> bytes:
+        """Another key, of 32 bytes, that whoever has this one can make, and nobody make this one of."""
+        with self._lock:
+            return hmac.digest(self._read(make=True), purpose.encode(), "sha256")
+
+    def has_key(self) -> bool:
+        """Whether there is a key already. Raises DataLoss where it was given and cannot be read."""
+        with self._lock:
+            if self._given:
+                self._read(make=False)
+            return self._path.exists()
+
     def _key(self, make: bool) -> AESGCM:
         with self._lock:
             if self._cipher is None:
@@ -54,9 +74,13 @@ class Vault:
         try:
             key = self._path.read_bytes()
         except FileNotFoundError:
-            if not make:
-                raise DataLoss(f"the key of all secrets, {self._path}, is gone; put it back from a backup") from None
-            return self._make()
+            if make and not self._given:
+                return self._make()
+            raise DataLoss(f"the key of all secrets, {self._path}, is gone; put it back from a backup") from None
+        except OSError as error:
+            raise DataLoss(f"the key of all secrets, {self._path}, cannot be read: {error.strerror}") from None
+        if _HEX.fullmatch(key):
+            return bytes.fromhex(key.decode())
         if len(key) != KEY_BYTES:
             raise DataLoss(f"the key of all secrets, {self._path}, is damaged; put it back from a backup")
         return key

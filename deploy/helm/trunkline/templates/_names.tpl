@@ -1,0 +1,93 @@
+{{- /* Labels of every object; NAME is what an object belongs to. */ -}}
+{{- define "trunkline.labels" -}}
+app: {{ .name }}
+suite: pachyderm
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+{{- end -}}
+
+{{- /* By which pachd's pods are found. */ -}}
+{{- define "trunkline.selector" -}}
+app: pachd
+suite: pachyderm
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "trunkline.registry" -}}
+{{- with .Values.global.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- end -}}
+
+{{- define "trunkline.image" -}}
+{{- include "trunkline.registry" . }}{{ .Values.pachd.image.repository }}:{{ default .Chart.AppVersion .Values.pachd.image.tag }}
+{{- end -}}
+
+{{- define "trunkline.workerImage" -}}
+{{- $own := .Values.pachd.image }}{{ $worker := .Values.pachd.worker.image -}}
+{{- include "trunkline.registry" . }}{{ default $own.repository $worker.repository }}:{{ default .Chart.AppVersion (default $own.tag $worker.tag) }}
+{{- end -}}
+
+{{- define "trunkline.account" -}}
+{{- default "default" .Values.pachd.serviceAccount.name }}
+{{- end -}}
+
+{{- /* "yes" where rows lie in PostgreSQL. */ -}}
+{{- define "trunkline.postgres" -}}
+{{- $pg := .Values.global.postgresql -}}
+{{- if or $pg.url $pg.postgresqlHost }}yes{{ end -}}
+{{- end -}}
+
+{{- define "trunkline.databaseURL" -}}
+{{- $pg := .Values.global.postgresql -}}
+{{- if $pg.url }}{{ $pg.url }}{{ else -}}
+postgresql://{{ urlquery $pg.postgresqlUsername }}@{{ $pg.postgresqlHost }}:{{ int $pg.postgresqlPort }}/{{ urlquery $pg.postgresqlDatabase }}?sslmode={{ $pg.postgresqlSSL }}
+{{- end -}}
+{{- end -}}
+
+{{- define "trunkline.keySecret" -}}
+{{- default "pachd-key" .Values.pachd.secretsKeySecretName }}
+{{- end -}}
+
+{{- define "trunkline.storageSecret" -}}
+{{- default "pachyderm-storage-secret" .Values.pachd.storage.storageSecretName }}
+{{- end -}}
+
+{{- define "trunkline.backend" -}}
+{{- $target := .Values.deployTarget -}}
+{{- $backend := default $target .Values.pachd.storage.backend -}}
+{{- if eq $backend "LOCAL" -}}
+{{- fail "deployTarget LOCAL cannot be had: workers are pods of their own and do not see pachd's disk; name an object store in pachd.storage" -}}
+{{- end -}}
+{{- $backend -}}
+{{- end -}}
+
+{{- define "trunkline.storageURL" -}}
+{{- $s := .Values.pachd.storage }}{{ $backend := include "trunkline.backend" . -}}
+{{- if $s.storageURL }}{{ $s.storageURL -}}
+{{- else if eq $backend "AMAZON" -}}
+{{- $bucket := required "pachd.storage.amazon.bucket is missing: the bucket for the bytes of files" $s.amazon.bucket -}}
+s3://{{ $bucket }}?region={{ default "us-east-1" $s.amazon.region }}{{ with $s.amazon.customEndpoint }}&endpoint={{ . }}{{ end -}}
+{{- else if eq $backend "GOOGLE" -}}
+gs://{{ required "pachd.storage.google.bucket is missing: the bucket for the bytes of files" $s.google.bucket }}
+{{- else if eq $backend "MICROSOFT" -}}
+{{- $container := required "pachd.storage.microsoft.container is missing: the container for the bytes of files" $s.microsoft.container -}}
+az://{{ $container }}?account={{ required "pachd.storage.microsoft.id is missing: the storage account" $s.microsoft.id }}
+{{- else if eq $backend "MINIO" -}}
+{{- $bucket := required "pachd.storage.minio.bucket is missing: the bucket for the bytes of files" $s.minio.bucket -}}
+{{- $endpoint := required "pachd.storage.minio.endpoint is missing: HOST:PORT of the server" $s.minio.endpoint -}}
+s3://{{ $bucket }}?endpoint={{ if $s.minio.secure }}https{{ else }}http{{ end }}://{{ $endpoint }}
+{{- else -}}
+{{- fail "it is not said where the bytes of files lie: set deployTarget and its part of pachd.storage, or pachd.storage.storageURL" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* cpu=1,memory=256Mi,disk=1Gi, of what is said. */ -}}
+{{- define "trunkline.requests" -}}
+{{- $cpu := .cpu }}{{ $memory := .memory }}{{ $disk := .disk -}}
+cpu={{ default "1" $cpu }},memory={{ default "256Mi" $memory }},disk={{ default "1Gi" $disk }}
+{{- end -}}
+
+{{- define "trunkline.pullSecrets" -}}
+{{- range $number, $one := .Values.global.imagePullSecrets }}{{ if $number }},{{ end }}{{ $one.name }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,182 @@
+{{- /* The template of pachd's pods. */ -}}
+{{- define "trunkline.pod" -}}
+{{- $p := .Values.pachd }}{{ $pg := .Values.global.postgresql }}{{ $postgres := include "trunkline.postgres" . -}}
+metadata:
+  labels:
+    {{- include "trunkline.labels" (dict "name" "pachd" "root" .) | nindent 4 }}
+    {{- with $p.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # Pods are replaced when what they read at their start has changed.
+    trunkline/told: {{ printf "%s %s %s %s" (include "trunkline.databaseURL" .) $pg.postgresqlPassword $p.secretsKey (toJson $p.storage) | sha256sum | quote }}
+    {{- with $p.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "trunkline.account" . }}
+  automountServiceAccountToken: true
+  {{- with .Values.global.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $p.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $p.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $p.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $p.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    {{- if .Values.global.securityContexts.enabled }}
+    runAsUser: 1000
+    runAsGroup: 1000
+    fsGroup: 1000
+    {{- end }}
+    seccompProfile:
+      type: RuntimeDefault
+  terminationGracePeriodSeconds: 30
+  containers:
+    - name: pachd
+      image: {{ include "trunkline.image" . | quote }}
+      imagePullPolicy: {{ $p.image.pullPolicy }}
+      command: [pachd]
+      env:
+        {{- include "trunkline.env" . | nindent 8 }}
+      envFrom:
+        - secretRef:
+            name: {{ include "trunkline.storageSecret" . }}
+      ports:
+        - name: api
+          containerPort: 30650
+        - name: s3
+          containerPort: 30600
+      # A start waits for the database and brings its tables up to date.
+      startupProbe:
+        httpGet:
+          path: /healthz
+          port: api
+        periodSeconds: 2
+        failureThreshold: 150
+      livenessProbe:
+        httpGet:
+          path: /healthz
+          port: api
+        periodSeconds: 10
+        timeoutSeconds: 10
+        failureThreshold: 6
+      readinessProbe:
+        httpGet:
+          path: /readyz
+          port: api
+        periodSeconds: 5
+        timeoutSeconds: 5
+      {{- with $p.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+      volumeMounts:
+        - name: data
+          mountPath: /data
+        - name: tmp
+          mountPath: /tmp
+        {{- if $postgres }}
+        - name: key
+          mountPath: /keys
+          readOnly: true
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {}
+    {{- if $postgres }}
+    - name: data
+      emptyDir: {}
+    - name: key
+      secret:
+        secretName: {{ include "trunkline.keySecret" . }}
+        defaultMode: 0440
+        items:
+          - key: secrets.key
+            path: secrets.key
+    {{- end }}
+{{- end -}}
+
+{{- /* What pachd is told. */ -}}
+{{- define "trunkline.env" -}}
+{{- $p := .Values.pachd }}{{ $pg := .Values.global.postgresql -}}
+- name: TRUNKLINE_DATA
+  value: /data
+- name: HOME
+  value: /tmp
+- name: TRUNKLINE_LISTEN
+  value: "0.0.0.0:30650"
+- name: TRUNKLINE_S3
+  value: "0.0.0.0:30600"
+- name: TRUNKLINE_INSECURE
+  value: "true"
+- name: TRUNKLINE_LOG_LEVEL
+  value: {{ $p.logLevel }}
+- name: TRUNKLINE_FLEET
+  value: kubernetes
+- name: TRUNKLINE_NAMESPACE
+  value: {{ .Release.Namespace }}
+- name: TRUNKLINE_STORAGE
+  value: {{ include "trunkline.storageURL" . | quote }}
+- name: TRUNKLINE_WORKER_IMAGE
+  value: {{ include "trunkline.workerImage" . | quote }}
+- name: TRUNKLINE_WORKER_PULL_POLICY
+  value: {{ default $p.image.pullPolicy $p.worker.image.pullPolicy }}
+- name: TRUNKLINE_WORKER_PULL_SECRETS
+  value: {{ include "trunkline.pullSecrets" . | quote }}
+- name: TRUNKLINE_WORKER_ADDRESS
+  value: {{ default (printf "pachd.%s.svc:%d" .Release.Namespace (int $p.service.apiGRPCPort)) $p.workerAddress | quote }}
+- name: TRUNKLINE_PIPELINE_REQUESTS
+  value: {{ include "trunkline.requests" (dict "cpu" $p.defaultPipelineCPURequest "memory" $p.defaultPipelineMemoryRequest "disk" $p.defaultPipelineStorageRequest) | quote }}
+- name: TRUNKLINE_SIDECAR_REQUESTS
+  value: {{ include "trunkline.requests" (dict "cpu" $p.defaultSidecarCPURequest "memory" $p.defaultSidecarMemoryRequest "disk" $p.defaultSidecarStorageRequest) | quote }}
+- name: TRUNKLINE_TRUST_PODS
+  value: {{ $p.trustPods | quote }}
+- name: TRUNKLINE_INDEX_CACHE_BYTES
+  value: {{ $p.indexCacheBytes | quote }}
+- name: TRUNKLINE_CACHE_BYTES
+  value: {{ $p.cacheBytes | quote }}
+{{- if include "trunkline.postgres" . }}
+- name: TRUNKLINE_SECRETS_KEY
+  value: /keys/secrets.key
+- name: TRUNKLINE_DATABASE
+  valueFrom:
+    secretKeyRef:
+      name: postgres
+      key: url
+{{- if $pg.postgresqlExistingSecretName }}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ $pg.postgresqlExistingSecretName }}
+      key: {{ $pg.postgresqlExistingSecretKey }}
+{{- else if $pg.postgresqlPassword }}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: postgres
+      key: postgresql-password
+{{- end }}
+{{- end }}
+{{- with $p.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,1 @@
+"""The chart of the server, rendered without Helm: its templates, their values, the manifests that come of them."""
