@@ -22,9 +22,10 @@ from trunkline.errors import (
 )
 from trunkline.testing.catalogs import NoRoom, open_catalog
 from trunkline.testing.contracts.catalogs import CatalogContract, note, words
+from trunkline.testing.contracts.statements import StatementContract
 
 
-class TestPlain(CatalogContract):
+class TestPlain(CatalogContract, StatementContract):
     """As the server runs it."""
 
     @pytest.fixture
@@ -33,7 +34,7 @@ class TestPlain(CatalogContract):
             yield catalog
 
 
-class TestRehearsing(CatalogContract):
+class TestRehearsing(CatalogContract, StatementContract):
     """As other rooms' tests run it: every function twice."""
 
     @pytest.fixture

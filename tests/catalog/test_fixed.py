@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Table, delete, event, insert, select, update
@@ -16,40 +15,10 @@ from trunkline.testing.catalogs import counted_statements, open_catalog
 
 ADD = Fixed(insert(pipelines).returning(pipelines.c.key))
 CHANGE = Fixed(update(pipelines).where(pipelines.c.key == given("at")))
-MORE = Fixed(
-    update(pipelines).where(pipelines.c.key == given("at")).values(version=pipelines.c.version + given("more"))
-)
 AMONG = Fixed(select(pipelines).where(pipelines.c.key.in_(some("keys"))).order_by(pipelines.c.key))
 NOT_STOPPED = Fixed(select(pipelines.c.name).where(pipelines.c.stopped.is_(False), pipelines.c.state == "RUNNING"))
 REMOVE = Fixed(delete(pipelines).where(pipelines.c.key.in_(some("keys"))))
 HOLD = Fixed(insert(holders))
-
-
-def story(tx: Tx) -> list[Any]:
-    """A bit of everything; what it came to."""
-    told: list[Any] = []
-    new = {"project": "default", "version": 1, "state": "RUNNING", "created_us": 5, "updated_us": 6}
-    keys = [int(tx.execute(ADD, {**new, "name": name}).scalar()) for name in "abc"]
-    told.append(tx.execute(CHANGE, {"at": keys[0], "stopped": True, "reason": "x"}).rowcount)
-    told.append(tx.execute(CHANGE, {"at": 99, "reason": "y"}).rowcount)
-    told.append(tx.execute(MORE, {"at": keys[1], "more": 41}).rowcount)
-    for wanted in (keys, keys[1:], [], [keys[2]], keys):
-        told.append([tuple(row) for row in tx.execute(AMONG, {"keys": wanted})])
-    row = tx.execute(AMONG, {"keys": keys[:1]}).one()
-    told += [row.name, row.stopped, row[0] == row.key, row.up_us, row.metadata]
-    told.append(tx.execute(NOT_STOPPED).scalars())
-    told.append(tx.execute(REMOVE, {"keys": keys[:2]}).rowcount)
-    return told
-
-
-def test_it_does_what_the_statement_does_that_is_built_anew(tmp_path: Path) -> None:
-    with open_catalog(tmp_path / "a", rehearse=False) as catalog:
-        quick = catalog.transact(story)
-    with open_catalog(tmp_path / "b") as catalog:  # rehearsed, so that each statement goes through SQLAlchemy
-        assert catalog.transact(story) == quick
-    assert quick[0:3] == [1, 0, 1]
-    assert quick[-6:-2] == [True, True, None, "{}"]
-    assert quick[-2:] == [["b", "c"], 2]
 
 
 def test_nothing_is_built_or_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from trunkline.pfs.graph import branches, commits, repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.contracts.catalogs import CatalogContract, note, words
+from trunkline.testing.contracts.statements import StatementContract
 from trunkline.testing.engines.postgres import PASSWORD, Postgres, drop_schema
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'psycopg[binary]'")
@@ -49,7 +50,7 @@ def url(pg: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
     drop_schema(url)
 
 
-class TestPlain(CatalogContract):
+class TestPlain(CatalogContract, StatementContract):
     """As the server runs it."""
 
     @pytest.fixture
@@ -58,7 +59,7 @@ class TestPlain(CatalogContract):
             yield catalog
 
 
-class TestRehearsing(CatalogContract):
+class TestRehearsing(CatalogContract, StatementContract):
     """Every function twice."""
 
     @pytest.fixture
@@ -141,10 +142,16 @@ def test_one_that_is_refused_every_time_is_told_in_words(catalog: Catalog, monke
     catalog.transact(lambda tx: note(tx, "b"))
 
 
+def backend_of(catalog: Catalog) -> int:
+    """The server's number of the writing connection."""
+    side: Any = catalog._writer._side
+    return int(side.process)
+
+
 def hang_up(pg: Postgres, catalog: Catalog) -> None:
     """The server ends the writing connection."""
     with psycopg.connect(pg.whole_url) as admin:
-        admin.execute("SELECT pg_terminate_backend(%s)", (catalog._writer._side._raw.info.backend_pid,))
+        admin.execute("SELECT pg_terminate_backend(%s)", (backend_of(catalog),))
 
 
 def test_a_connection_that_breaks_costs_nothing(catalog: Catalog, pg: Postgres) -> None:
@@ -170,18 +177,18 @@ def test_a_commit_whose_answer_is_lost_happens_once(
     catalog: Catalog, pg: Postgres, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     catalog.transact(lambda tx: note(tx, "first"))
-    side = catalog._writer._side
-    execute, broken = side._raw.execute, []
+    side: Any = catalog._writer._side
+    say, broken = side._line.say, list[str]()
 
-    def loses_the_answer(query: str, *values: object, **more: object) -> object:
-        if "COMMIT" in query and not broken:
-            broken.append(query)
+    def loses_the_answer(words: str) -> object:
+        if "COMMIT" in words and not broken:
+            broken.append(words)
             if kept:
-                execute(query, **more)
+                say(words)
             hang_up(pg, catalog)
-        return execute(query, *values, **more)
+        return say(words)
 
-    monkeypatch.setattr(side._raw, "execute", loses_the_answer)
+    monkeypatch.setattr(side._line, "say", loses_the_answer)
     catalog.transact(lambda tx: note(tx, "once"))
     assert broken
     assert catalog.counts.retries == (0 if kept else 1)

@@ -58,6 +58,14 @@ _EDGES = Fixed(
         branch_provenance.c.branch, branch_provenance.c.position
     )
 )
+_OF_REPO = _ALL.where(branches.c.repo == given("repo"))
+_NEWEST_FIRST, _OLDEST_FIRST = Fixed(_OF_REPO.order_by(branches.c.id.desc())), Fixed(_OF_REPO.order_by(branches.c.id))
+_UPSTREAM = Fixed(
+    select(branch_provenance.c.upstream)
+    .where(branch_provenance.c.branch == given("at"))
+    .order_by(branch_provenance.c.position)
+)
+_DEPENDS = Fixed(select(branch_provenance.c.branch).where(branch_provenance.c.branch == given("at")).limit(1))
 
 
 def insert_branch(tx: Tx, repo_key: int, name: str, head: int, created_by: str = "") -> int:
@@ -90,9 +98,8 @@ def get_branches(tx: Tx, keys: Iterable[int]) -> dict[int, BranchRow]:
 
 def list_branches(tx: Tx, repo_key: int, oldest_first: bool = False) -> list[BranchRow]:
     """Branches of one repo, newest first."""
-    order = branches.c.id if oldest_first else branches.c.id.desc()
-    query = select(*_COLUMNS).select_from(_JOINED).where(branches.c.repo == repo_key).order_by(order)
-    return [_branch(row) for row in tx.execute(query).all()]
+    query = _OLDEST_FIRST if oldest_first else _NEWEST_FIRST
+    return [_branch(row) for row in tx.execute(query, {"repo": repo_key}).all()]
 
 
 def user_branches(tx: Tx) -> list[tuple[Branch, Micros]]:
@@ -165,9 +172,7 @@ def set_provenance(tx: Tx, key: int, upstream: Sequence[tuple[int, bool]]) -> No
 
 def direct_provenance(tx: Tx, key: int) -> list[int]:
     """Keys of the branches that a branch directly depends on, in the order they were given."""
-    where = branch_provenance.c.branch == key
-    query = select(branch_provenance.c.upstream).where(where).order_by(branch_provenance.c.position)
-    return [row[0] for row in tx.execute(query).all()]
+    return tx.execute(_UPSTREAM, {"at": key}).scalars()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +198,7 @@ def has_dependents(tx: Tx, repo_key: int) -> bool:
 
 def depends(tx: Tx, key: int) -> bool:
     """Whether a branch has provenance: then only the system writes to it."""
-    return bool(tx.execute(select(exists().where(branch_provenance.c.branch == key))).one()[0])
+    return tx.execute(_DEPENDS, {"at": key}).first() is not None
 
 
 def head_commit_id(tx: Tx, key: int) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from trunkline.ambient import Ambient
 from trunkline.catalog import migrate
 from trunkline.catalog.engine import Catalog, Tx
-from trunkline.catalog.engine.sqlite import driver, raw_of
+from trunkline.catalog.engine.sqlite import FileLine, driver, raw_of
 from trunkline.catalog.engine.tx import Scope, Seed, end, flush, names_of
 from trunkline.catalog.engine.wake import Wake
 from trunkline.catalog.engine.writer import Counts
@@ -70,6 +70,7 @@ class InlineCatalog(Catalog):
         self._dead = False
         self._connection = _engine().connect()
         self._raw = raw_of(self._connection)
+        self._line = FileLine(self._connection)
         raw_of(rows._connection if rows else _pristine()).backup(self._raw)
         self.reopen()
 
@@ -136,7 +137,10 @@ class InlineCatalog(Catalog):
 
     def _look(self, f: Callable[[Tx], Any]) -> Any:
         self._raw.execute("BEGIN")
-        tx = Tx(Scope(self._connection, lambda: True, is_write=False, events=[]), Seed(self._ambient.now_us(), 0))
+        tx = Tx(
+            Scope(self._connection, self._line, lambda: True, is_write=False, events=[]),
+            Seed(self._ambient.now_us(), 0),
+        )
         try:
             return f(tx)
         finally:
@@ -152,7 +156,7 @@ class InlineCatalog(Catalog):
         if self._dead and not self._after:
             raise Killed
         self._raw.execute("BEGIN")
-        tx = Tx(Scope(self._connection, lambda: self._raw.in_transaction, is_write=True, events=[]), seed)
+        tx = Tx(Scope(self._connection, self._line, lambda: self._raw.in_transaction, is_write=True, events=[]), seed)
         try:
             value = f(tx)
             last = flush(tx)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, Connection, Dialect, Executable, bindparam
+from sqlalchemy import BindParameter, Connection, Dialect, Executable, Insert, bindparam
 
 Values = Mapping[str, Any]
 Process = Callable[[Any], Any] | None
@@ -34,6 +34,24 @@ def listened_to(connection: Connection) -> bool:
     return bool(connection.dispatch.before_cursor_execute)  # they may have left again
 
 
+class Line(Protocol):
+    """A connection as it is used without SQLAlchemy. It raises what the driver raises."""
+
+    dialect: Dialect
+
+    def one(self, plan: Plan, values: Sequence[Any]) -> tuple[list[Any], int]:
+        """Run it: its rows, and how many were touched."""
+        ...
+
+    def many(self, plan: Plan, sets: Sequence[Sequence[Any]]) -> int:
+        """Run it for each set of values. Answers how many rows were touched."""
+        ...
+
+    def began(self) -> None:
+        """Called before a statement that takes another way."""
+        ...
+
+
 class Fixed:
     """A statement with `given` values. One that inserts or updates is a statement for each set of columns it is given.
 
@@ -44,24 +62,20 @@ class Fixed:
 
     def __init__(self, statement: Executable) -> None:
         self.statement = statement
-        self._plans: dict[tuple[str, tuple[str, ...], tuple[int, ...]], _Plan] = {}
+        self._plans: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Plan] = {}
 
-    def run(self, raw: Any, dialect: Dialect, params: Values | Sequence[Values]) -> tuple[list[Any], int]:
-        """Run it on the driver's connection: its rows, and how many were touched. Raises what the driver raises."""
+    def run(self, line: Line, params: Values | Sequence[Values]) -> tuple[list[Any], int]:
+        """Run it: its rows, and how many were touched. Raises what the driver raises."""
         if isinstance(params, Mapping):
             values = _filled(params)
-            plan = self._plan(dialect, values)
-            cursor = raw.execute(plan.text, plan.values(values))
-            if plan.rows is not None:
-                rows = plan.rows(cursor.fetchall())
-                return rows, len(rows)
-            return [], cursor.rowcount
+            plan = self._plan(line.dialect, values)
+            return line.one(plan, plan.values(values))
         if not params:
             raise ValueError("a statement was given no set of values: leave it out")
-        plan = self._plan(dialect, params[0])
-        return [], raw.executemany(plan.text, [plan.values(each) for each in params]).rowcount
+        plan = self._plan(line.dialect, params[0])
+        return [], line.many(plan, [plan.values(each) for each in params])
 
-    def _plan(self, dialect: Dialect, params: Values) -> _Plan:
+    def _plan(self, dialect: Dialect, params: Values) -> Plan:
         lists = tuple(len(value) for value in params.values() if isinstance(value, (list, tuple)))
         key = (dialect.name, tuple(params), lists)
         plan = self._plans.get(key)
@@ -83,28 +97,33 @@ def _filled(params: Values) -> Values:
 
 
 @dataclass(slots=True)
-class _Plan:
-    """Text for one set of names. slots: name and processor of each value, in the order of the text.
+class Plan:
+    """Text for one set of names. slots: name and processor of each value, in the order of the text; types: its type.
 
     kept: values that are in the statement. lists: names of the parts of each list. rows: makes rows; None: none come.
     """
 
     text: str
+    types: list[Any]
     slots: list[tuple[str, Process]]
     kept: dict[str, Any]
     lists: dict[str, list[str]]
     rows: Callable[[Iterable[Any]], list[Any]] | None
 
     def values(self, params: Values) -> list[Any]:
+        """The values in the order of the text."""
         known = {**self.kept, **params}
         for name, parts in self.lists.items():
             known.update(zip(parts, params[name], strict=True))
         return [known[name] if process is None else process(known[name]) for name, process in self.slots]
 
 
-def _compile(statement: Any, dialect: Dialect, params: Values) -> _Plan:
+def _compile(statement: Any, dialect: Dialect, params: Values) -> Plan:
     # Values of `given` ones are not columns to be set.
     columns = [name for name in params if name in statement.table.c] if hasattr(statement, "table") else None
+    exported = getattr(statement, "exported_columns", ())
+    if isinstance(statement, Insert) and not exported:
+        statement = statement.inline()  # else SQLAlchemy has some databases answer the new key
     compiled = statement.compile(dialect=dialect, column_keys=columns)
     kept = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
     for column in getattr(compiled, "insert_prefetch", ()):
@@ -114,8 +133,8 @@ def _compile(statement: Any, dialect: Dialect, params: Values) -> _Plan:
     types = {name: bind.type for name, bind in compiled.binds.items()}
     types |= {part: types[name] for name, parts in lists.items() for part in parts}
     slots = [(name, types[name].dialect_impl(dialect).bind_processor(dialect)) for name in state.positiontup or ()]
-    exported = getattr(statement, "exported_columns", ())
-    return _Plan(state.statement, slots, kept, lists, _maker(list(exported), dialect) if exported else None)
+    makes = _maker(list(exported), dialect) if exported else None
+    return Plan(state.statement, [types[name] for name, _ in slots], slots, kept, lists, makes)
 
 
 def _maker(columns: Sequence[Any], dialect: Dialect) -> Callable[[Iterable[Any]], list[Any]]:

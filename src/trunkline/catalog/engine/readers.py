@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from trunkline.ambient import Ambient
+from trunkline.catalog.engine.fixed import Line
 from trunkline.catalog.engine.tx import Scope, Seed, Tx, end
 from trunkline.errors import Internal, Unavailable
 
@@ -22,6 +23,11 @@ class ReadConnection(Protocol):
     """A connection that sees snapshots and can change nothing, on a database of some kind."""
 
     connection: Connection
+
+    @property
+    def line(self) -> Line:
+        """The same, for statements whose text never changes."""
+        ...
 
     def begin(self) -> None:
         """Take a snapshot."""
@@ -100,7 +106,7 @@ class Readers:
             self._idle.put(None)  # lets those go on that wait for a place; they find it closed
 
     def _snapshot(self, connection: ReadConnection, f: Callable[[Tx], T]) -> T:
-        scope = Scope(connection.connection, connection.sound, is_write=False, events=[])
+        scope = Scope(connection.connection, connection.line, connection.sound, is_write=False, events=[])
         tx = Tx(scope, Seed.draw(self._ambient))
         try:
             connection.begin()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from trunkline.catalog.engine.failures import code_of, in_words, is_fatal, undecodable
+from trunkline.catalog.engine.fixed import Plan
 from trunkline.errors import FailedPrecondition, Internal
 
 APPLICATION_ID = 0x54524E4B
@@ -125,11 +126,35 @@ def raw_of(connection: Connection) -> Any:
     return connection.connection.dbapi_connection
 
 
+class FileLine:
+    """See `fixed.Line`."""
+
+    __slots__ = ("_raw", "dialect")
+
+    def __init__(self, connection: Connection) -> None:
+        self.dialect = connection.dialect
+        self._raw = raw_of(connection)
+
+    def one(self, plan: Plan, values: Sequence[Any]) -> tuple[list[Any], int]:
+        cursor = self._raw.execute(plan.text, values)
+        if plan.rows is None:
+            return [], cursor.rowcount
+        rows = plan.rows(cursor.fetchall())
+        return rows, len(rows)
+
+    def many(self, plan: Plan, sets: Sequence[Sequence[Any]]) -> int:
+        return int(self._raw.executemany(plan.text, sets).rowcount)
+
+    def began(self) -> None:
+        """It has begun already."""
+
+
 class SqliteWriting:
     """The writing connection of a file, and its log: see `writer.Writing`."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self.connection = connection
+        self.line = FileLine(connection)
         self.checkpoints = 0
         self._raw = raw_of(connection)
         self._driver_error: type[BaseException] = self._raw.Error
@@ -214,6 +239,7 @@ class SqliteReading:
             raise undecodable(error) from error
         except DBAPIError as error:
             raise in_words(error, is_driver=True) from error
+        self.line = FileLine(self.connection)
         self._raw = raw_of(self.connection)
 
     def begin(self) -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, func, insert, select, text
+from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, insert, text
 
 from trunkline.ambient import Ambient, Micros, chance, id_from
 from trunkline.catalog.engine.failures import undecodable
-from trunkline.catalog.engine.fixed import Fixed, listened_to
-from trunkline.catalog.engine.sqlite import raw_of
+from trunkline.catalog.engine.fixed import Fixed, Line, listened_to
 from trunkline.catalog.engine.wake import thing
 from trunkline.catalog.tables import events
 from trunkline.errors import Internal
@@ -87,6 +86,8 @@ class Scope:
     """What all views of one running function share."""
 
     connection: Connection
+    line: Line
+    """The same connection, for statements whose text never changes."""
     in_transaction: Callable[[], bool]
     is_write: bool
     events: list[dict[str, Any]]
@@ -183,9 +184,9 @@ class Tx:
         if scope.is_write:
             scope.changed(executable)
         try:
-            if fixed is not None and not self.on_server and not listened_to(scope.connection):
-                dialect = scope.connection.dialect
-                return Rows(*fixed.run(raw_of(scope.connection), dialect, {} if params is None else params))
+            if fixed is not None and not listened_to(scope.connection):
+                return Rows(*fixed.run(scope.line, {} if params is None else params))
+            scope.line.began()
             result = scope.connection.execute(executable, params)
             if result.returns_rows:
                 rows = result.all()
@@ -210,7 +211,7 @@ class Tx:
 
 
 _EMIT = Fixed(insert(events))
-_LAST = Fixed(select(func.max(events.c.seq)))
+_EMIT_LAST = Fixed(insert(events).returning(events.c.seq))
 
 
 def flush(tx: Tx) -> int | None:
@@ -218,9 +219,11 @@ def flush(tx: Tx) -> int | None:
     scope = tx._scope
     if not scope.events:
         return None
-    tx.execute(_EMIT, scope.events)
+    *others, last = scope.events
+    if others:
+        tx.execute(_EMIT, others)
     scope.events = []
-    return int(tx.execute(_LAST).scalar())
+    return int(tx.execute(_EMIT_LAST, last).scalar())
 
 
 def names_of(tx: Tx) -> frozenset[str]:

@@ -18,12 +18,15 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from trunkline.ambient import Ambient
+from trunkline.catalog.engine.fixed import Line
 from trunkline.catalog.engine.rehearsal import Rehearsal
 from trunkline.catalog.engine.tx import Scope, Seed, Tx, end, flush, names_of
 from trunkline.catalog.engine.wake import Wake
 from trunkline.errors import Aborted, Internal, TrunklineError, Unavailable
 
 _LOG = logging.getLogger(__name__)
+RELEASE = "RELEASE one"
+"""Comes before the next savepoint of a group or the end of its transaction, whatever that is."""
 _GROUP = 128
 _GROUP_S = 0.02
 """A group takes in no further function after this long, so that the first one is not kept waiting."""
@@ -42,6 +45,11 @@ class Writing(Protocol):
     @property
     def connection(self) -> Connection:
         """For statements, while there is a transaction."""
+        ...
+
+    @property
+    def line(self) -> Line:
+        """The same, for statements whose text never changes."""
         ...
 
     def begin(self) -> None:
@@ -302,7 +310,7 @@ class Writer:
             if not alone:
                 self._side.run("ROLLBACK TO one")
         if not alone:
-            self._side.run("RELEASE one")
+            self._side.run(RELEASE)
 
     def _run(self, work: Work) -> tuple[Any, int | None]:
         if self._rehearsal is not None:
@@ -311,7 +319,7 @@ class Writer:
         return self._attempt(work)
 
     def _attempt(self, work: Work) -> tuple[Any, int | None]:
-        tx = Tx(Scope(self._side.connection, self._side.sound, is_write=True, events=[]), work.seed)
+        tx = Tx(Scope(self._side.connection, self._side.line, self._side.sound, is_write=True, events=[]), work.seed)
         started = self._ambient.ticks_s()
         try:
             value = work.run(tx)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 import psycopg
+from psycopg.pq.abc import PGconn
 
 from trunkline.catalog.engine.postgres import failures
 from trunkline.catalog.engine.postgres.connections import Place
@@ -77,10 +78,16 @@ class Listener:
             ready, _, _ = select.select([connection.fileno(), self._ear], [], [], LOOK_S)
             if not ready:
                 self._look(connection)
-            for heard in connection.notifies(timeout=0):
-                seq, *names = heard.payload.split("\n")
-                if heard.pid != self._own() and seq.isdigit():
-                    self._wake.set(int(seq), frozenset(names))
+            if connection.fileno() in ready:
+                self._hear(connection.pgconn)
+
+    def _hear(self, server: PGconn) -> None:
+        """What has come. Each commit of this process comes back too, so that the driver's own way would cost much."""
+        server.consume_input()
+        while (heard := server.notifies()) is not None:
+            seq, *names = heard.extra.decode().split("\n")
+            if heard.be_pid != self._own() and seq.isdigit():
+                self._wake.set(int(seq), frozenset(names))
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         """Announce what was missed: it was there at the last look, so that it is not just about to be announced."""

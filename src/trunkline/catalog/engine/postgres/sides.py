@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Set
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -14,7 +14,9 @@ from trunkline.ambient import Ambient
 from trunkline.catalog.engine.postgres import failures
 from trunkline.catalog.engine.postgres.connections import Place, raw_of
 from trunkline.catalog.engine.postgres.failures import Repeat
+from trunkline.catalog.engine.postgres.line import ServerLine
 from trunkline.catalog.engine.postgres.listening import told
+from trunkline.catalog.engine.writer import RELEASE
 from trunkline.errors import FailedPrecondition, Internal, Unavailable
 
 PATIENCE_S = 20.0
@@ -22,10 +24,8 @@ PATIENCE_S = 20.0
 PAUSE_S = 0.2
 
 # The lock is asked for before the snapshot is taken, so that this transaction sees all that came before its turn.
-_BEGIN = (
-    "BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE schema_version IN EXCLUSIVE MODE; "
-    "SELECT pg_current_xact_id()::text, version, (SELECT epoch FROM leader) FROM schema_version"
-)
+_BEGIN = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "LOCK TABLE schema_version IN EXCLUSIVE MODE")
+_TURN = "SELECT pg_current_xact_id()::text, version, (SELECT epoch FROM leader) FROM schema_version"
 
 
 class PostgresWriting:
@@ -43,6 +43,8 @@ class PostgresWriting:
         self._version, self._channel, self._durable = version, channel, durable
         self._open: Connection | None = None
         self._raw: Any = None
+        self._line: Any = None
+        self._unsaid = ""
         self._transaction = ""
         self._epoch: int | None = None
 
@@ -52,6 +54,14 @@ class PostgresWriting:
         if self._open is None:
             raise Internal("there is no transaction")
         return self._open
+
+    @property
+    def line(self) -> ServerLine:
+        """The connection without SQLAlchemy."""
+        if self._line is None:
+            raise Internal("there is no transaction")
+        found: ServerLine = self._line
+        return found
 
     def begin(self) -> None:
         """Wait for the turn. Raises FailedPrecondition where a newer release has changed the tables."""
@@ -75,12 +85,14 @@ class PostgresWriting:
     def _turn(self) -> tuple[str, int, int | None]:
         if self._open is None:
             self._connect()
-        found: tuple[str, int, int | None] = _last_row(self._raw.execute(_BEGIN, prepare=False))
-        return found
+        self._unsaid = ""
+        (found,) = self._line.begin(_BEGIN, _TURN)
+        return cast("tuple[str, int, int | None]", found)
 
     def _connect(self) -> None:
         self._open = _connected(self._engine)
         self._raw = raw_of(self._open)
+        self._line = ServerLine(self._raw)
         if not self._durable:
             self._raw.execute("SET synchronous_commit = off")
 
@@ -95,7 +107,7 @@ class PostgresWriting:
         if last_event:
             words = f"NOTIFY \"{self._channel}\", '{told(last_event, names)}'; COMMIT"
         try:
-            self._raw.execute(words, prepare=False)
+            self._line.say(words)
         except psycopg.Error as error:
             if not failures.is_broken(error):
                 raise
@@ -127,7 +139,7 @@ class PostgresWriting:
             return
         try:
             if self._raw.info.transaction_status != TransactionStatus.IDLE:
-                self._raw.execute("ROLLBACK", prepare=False)
+                self._line.say("ROLLBACK")
         except psycopg.Error:
             self._drop()
 
@@ -138,10 +150,14 @@ class PostgresWriting:
                 self._open.invalidate()
             with contextlib.suppress(Exception):
                 self._open.close()
-        self._open = self._raw = None
+        self._open = self._raw = self._line = None
 
     def run(self, words: str) -> None:
-        self._raw.execute(words, prepare=False)
+        if words == RELEASE:  # another savepoint comes, or the end: it can wait for that
+            self._unsaid = f"{RELEASE}; "
+            return
+        words, self._unsaid = self._unsaid + words, ""
+        self._line.say(words)
 
     def sound(self) -> bool:
         return bool(self._raw is not None and self._raw.info.transaction_status == TransactionStatus.INTRANS)
@@ -193,17 +209,17 @@ class PostgresReading:
         except psycopg.Error as error:
             raise failures.in_words(error, place.shown, place.password) from None
         self._raw = raw_of(self.connection)
+        self.line = ServerLine(self._raw)
 
     def begin(self) -> None:
-        self._raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
+        self.line.begin_with_next("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def end(self) -> None:
         with contextlib.suppress(psycopg.Error):  # a broken connection has nothing to let go
-            if self._raw.info.transaction_status != TransactionStatus.IDLE:
-                self._raw.execute("ROLLBACK", prepare=False)
+            self.line.roll_back_later()
 
     def sound(self) -> bool:
-        return self._raw.info.transaction_status == TransactionStatus.INTRANS
+        return self.line.sound()
 
     def passes(self, error: BaseException) -> bool:
         return failures.passes(error)
@@ -240,10 +256,3 @@ def _connected(engine: Engine) -> Connection:
         return engine.connect()
     except Exception as error:
         raise failures.driver_error(error) or error from None
-
-
-def _last_row(cursor: psycopg.Cursor[Any]) -> Any:
-    """The row that the last of several statements gave."""
-    while cursor.nextset():
-        pass
-    return cursor.fetchone()
