@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import obstore
@@ -87,6 +88,82 @@ def test_a_write_that_the_kernel_cuts_short_goes_on(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "writev", lambda handle, parts: os.write(handle, b"".join(parts)[:5]))
     store.put("a", [b"abc", b"defgh", b"", b"ijklmnop"])
     assert store.get("a") == b"abcdefghijklmnop"
+
+
+def written(monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes], int] | None = None) -> list[tuple[str, int]]:
+    """How files are written from now on: past the cache or through it, and how many bytes at once."""
+    steps: list[tuple[str, int]] = []
+
+    def write(handle: int, data: memoryview, real: Callable[..., int] = os.write) -> int:
+        past = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECT
+        steps.append(("past" if past else "through", len(data)))
+        return real(handle, data[: answer(bytes(data))] if answer else data)
+
+    def writev(handle: int, parts: list[memoryview], real: Callable[..., int] = os.writev) -> int:
+        steps.append(("through", sum(map(len, parts))))
+        return real(handle, parts)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", writev)
+    return steps
+
+
+BIG = bytes(range(256)) * 8192 + b"the end"  # 2 MiB and a little
+
+
+def test_what_passes_is_written_past_the_cache_but_for_its_last_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "try").open("wb") as probe:
+        try:
+            fcntl.fcntl(probe, fcntl.F_SETFL, os.O_DIRECT)
+        except OSError:
+            pytest.skip(f"the file system of {tmp_path} has no O_DIRECT")
+    steps = written(monkeypatch)
+    store = LocalBlobs(tmp_path / "blobs")
+    store.put("a", BIG, passing=True)
+    assert steps == [("past", 1 << 20), ("past", 1 << 20), ("through", 7)]
+    store.put("b", BIG)
+    assert steps[3:] == [("through", len(BIG))]
+
+
+def refuse(*_: object) -> int:
+    raise OSError(errno.EINVAL, "Invalid argument")
+
+
+@pytest.mark.parametrize("answer", [refuse, lambda _: 4096 * 3, lambda _: 1000], ids=["no", "blocks", "odd"])
+def test_what_cannot_be_written_past_the_cache_goes_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes], int]
+) -> None:
+    written(monkeypatch, answer)
+    store = LocalBlobs(tmp_path)
+    assert store.put("a", BIG, passing=True)
+    assert store.get("a") == BIG
+
+
+def test_a_file_system_that_knows_only_its_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = written(monkeypatch)
+    real = fcntl.fcntl
+    monkeypatch.setattr(
+        fcntl, "fcntl", lambda handle, what, to=0: refuse() if to & os.O_DIRECT else real(handle, what, to)
+    )
+    store = LocalBlobs(tmp_path)
+    assert store.put("a", BIG, passing=True)
+    assert steps == [("through", len(BIG))]
+    assert store.get("a") == BIG
+
+
+def test_a_disk_that_is_full_fails_a_passing_put_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalBlobs(tmp_path)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
+    with pytest.raises(ResourceExhausted, match="Free some space"):
+        store.put("a/1", BIG, passing=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_opening_removes_what_dead_processes_left_and_spares_the_living(tmp_path: Path) -> None:

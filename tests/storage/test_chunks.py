@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +11,8 @@ from blake3 import blake3
 from trunkline.ambient import chance
 from trunkline.errors import BlobGone, DataLoss
 from trunkline.storage.blobs import InjectedCrash, MemoryBlobs
-from trunkline.storage.chunks import ChunkReader, Piece, Uploader
+from trunkline.storage.blobs.port import Data
+from trunkline.storage.chunks import ChunkReader, Piece, Uploader, upload
 from trunkline.storage.ports import ChunkKey, NewChunk
 from trunkline.testing.sessions import MemoryChunks
 
@@ -70,6 +71,51 @@ def test_memory_is_bounded_by_waiting_for_puts(rows: MemoryChunks, pool: ThreadP
     loader.flush()
     assert len(rows.live) == 40
     assert loader._held == 0
+
+
+def test_many_chunks_are_asked_for_at_once_also_when_memory_is_full(
+    rows: MemoryChunks, pool: ThreadPoolExecutor
+) -> None:
+    loader = Uploader(rows.blobs, rows.open(), pool, limit_bytes=16 * MIB)
+    asked: list[int] = []
+    real = loader._session.known
+
+    def known(hashes: Sequence[bytes]) -> dict[bytes, int]:
+        asked.append(len(hashes))
+        return dict(real(hashes))
+
+    loader._session.known = known  # type: ignore[method-assign]
+    for number in range(64):
+        loader.add(chance(number).randbytes(MIB))
+    loader.flush()
+    assert asked == [8] * 8
+
+
+def test_a_chunk_that_is_larger_than_the_memory_for_all_is_taken(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:
+    loader = uploader(rows, pool)
+    tickets = [loader.add(chance(number).randbytes(5 * MIB)) for number in range(3)]
+    assert loader._held <= 5 * MIB
+    loader.flush()
+    assert [rows.live[ticket.hash].size_bytes for ticket in tickets] == [5 * MIB] * 3
+
+
+def test_what_one_session_stores_beyond_a_bound_need_not_stay_in_memory(
+    rows: MemoryChunks, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "CACHED_BYTES", 3 * MIB)
+    told: list[bool] = []
+    real = rows.blobs.put
+
+    def put(name: str, data: Data, *, passing: bool = False) -> bool:
+        told.append(passing)
+        return real(name, data, passing=passing)
+
+    monkeypatch.setattr(rows.blobs, "put", put)
+    loader = uploader(rows, pool)
+    for number in (1, 2, 1, 1, 1, 3, 4, 5):  # what is there already counts for nothing
+        loader.add(chance(number).randbytes(MIB))
+        loader.flush()
+    assert told == [False, False, False, True, True]
 
 
 def test_a_crash_of_the_store_reaches_whoever_writes(rows: MemoryChunks, pool: ThreadPoolExecutor) -> None:

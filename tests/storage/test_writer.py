@@ -267,7 +267,7 @@ def test_an_ended_session_is_told(world: World) -> None:
 def test_a_full_disk_fails_the_stream_and_nothing_is_sealed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = world.commit([], tree(10))
 
-    def full(name: str, data: bytes) -> bool:
+    def full(name: str, data: bytes, *, passing: bool = False) -> bool:
         raise ResourceExhausted("the disk is full")
 
     with monkeypatch.context() as patch:

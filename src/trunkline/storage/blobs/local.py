@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trunkline.errors import NotFound, ResourceExhausted, TrunklineError, Unavailable
-from trunkline.storage.blobs.port import Data, check_name, check_span, in_parts
+from trunkline.storage.blobs.durable import write_durably
+from trunkline.storage.blobs.port import Data, check_name, check_span
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEMPORARY = ".tmp"
-_AT_ONCE = 1024  # parts that one writev may take on Linux
 
 
 class LocalBlobs:
@@ -46,19 +46,19 @@ class LocalBlobs:
         shutil.rmtree(self._temporary, ignore_errors=True)
         os.close(self._lock)
 
-    def put(self, name: str, data: Data) -> bool:
+    def put(self, name: str, data: Data, *, passing: bool = False) -> bool:
         """See `BlobStore.put`."""
         target = self.root / check_name(name)
         if target.exists():
             return False
-        passing = self._temporary / str(next(self._counter))
+        temporary = self._temporary / str(next(self._counter))
         try:
             self._folder(target.parent)
             try:
-                _write_durably(passing, data)
-                os.link(passing, target)
+                write_durably(temporary, data, passing=passing)
+                os.link(temporary, target)
             finally:
-                passing.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             _sync_folder(target.parent)
         except FileExistsError:
             # Whoever made it may not have synced the folder yet; our caller must not lean on a name that can vanish.
@@ -166,21 +166,6 @@ def _locked(folder: Path) -> int | None:
         os.close(handle)
         return None
     return handle
-
-
-def _write_durably(path: Path, data: Data) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        waiting = [view for part in in_parts(data) if (view := memoryview(part).cast("B"))]
-        while waiting:
-            written = os.writev(handle, waiting[:_AT_ONCE])
-            while waiting and written >= len(waiting[0]):
-                written -= len(waiting.pop(0))
-            if waiting:
-                waiting[0] = waiting[0][written:]
-        os.fdatasync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -40,7 +40,7 @@ class MemoryBlobs:
         self._takes_effect = False
         self._dead = False
 
-    def put(self, name: str, data: Data) -> bool:
+    def put(self, name: str, data: Data, *, passing: bool = False) -> bool:
         """See `BlobStore.put`."""
         whole = b"".join(in_parts(data))
         with self._lock, self._writing():

@@ -24,9 +24,10 @@ class BlobStore(Protocol):
     Names are lower-case words of `a-z 0-9 . _ -`, joined by `/`, and no word starts with a dot.
     """
 
-    def put(self, name: str, data: Data) -> bool:
+    def put(self, name: str, data: Data, *, passing: bool = False) -> bool:
         """Write once. False: a blob of that name was there already, and stays as it was.
 
+        passing: it is one of so many that whoever reads it will not find it in this machine's memory any more.
         Raises ResourceExhausted when there is no room and Unavailable when the store does not answer; then nothing
         was written, or (Unavailable only) perhaps all of it.
         """

@@ -45,7 +45,7 @@ class ObjectBlobs:
                 "use one that honours If-None-Match"
             )
 
-    def put(self, name: str, data: Data) -> bool:
+    def put(self, name: str, data: Data, *, passing: bool = False) -> bool:
         """See `BlobStore.put`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError

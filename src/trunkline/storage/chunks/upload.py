@@ -15,6 +15,10 @@ from trunkline.storage.ports import ChunkKey, NewChunk, WriteSession
 _LOOK_UP = 8  # chunks asked for in one call
 _REGISTER = 256  # chunks recorded in one call
 
+CACHED_BYTES = 256 << 20
+"""Of the content that one session stores, so much is left in the machine's page cache for whoever reads it next; what
+comes after it is written past the cache, which costs less and pushes nothing else out."""
+
 
 class Ticket:
     """A chunk handed to an `Uploader`. `key` can be read after the uploader's next `flush`."""
@@ -53,7 +57,7 @@ class Uploader:
         self._session = session
         self._pool = pool
         self._limit = limit_bytes
-        self._held = 0
+        self._held = self._stored = 0
         self._hashing: deque[tuple[Ticket, Future[bytes]]] = deque()
         self._putting: deque[tuple[int, Future[NewChunk]]] = deque()
         self._unrecorded: list[NewChunk] = []
@@ -66,10 +70,14 @@ class Uploader:
         self._held += len(plain)
         self._hashing.append((ticket, self._pool.submit(_digest, plain)))
         self._tickets.append(ticket)
-        if len(self._hashing) >= _LOOK_UP or self._held > self._limit:
+        if len(self._hashing) >= _LOOK_UP:
             self._look_up()
-        while self._held > self._limit and self._putting:
-            self._finish_oldest()
+        while self._held > self._limit and (self._putting or self._hashing):
+            # One question for many chunks costs what it does for one: those that wait for theirs wait for company.
+            if self._putting:
+                self._finish_oldest()
+            else:
+                self._look_up()
         return ticket
 
     def known(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
@@ -112,7 +120,9 @@ class Uploader:
                 continue
             self._gens[digest] = self._session.gen
             key = ChunkKey(digest, self._session.gen)
-            self._putting.append((len(plain), self._pool.submit(_store, self._blobs, key, plain, bounds)))
+            self._stored += len(plain)
+            passing = self._stored > CACHED_BYTES
+            self._putting.append((len(plain), self._pool.submit(_store, self._blobs, key, plain, bounds, passing)))
 
     def _finish_oldest(self) -> None:
         size, putting = self._putting[0]
@@ -132,7 +142,9 @@ def _digest(plain: bytes | memoryview) -> bytes:
     return blake3(plain).digest()
 
 
-def _store(blobs: BlobStore, key: ChunkKey, plain: bytes | memoryview, bounds: Sequence[int]) -> NewChunk:
+def _store(
+    blobs: BlobStore, key: ChunkKey, plain: bytes | memoryview, bounds: Sequence[int], passing: bool
+) -> NewChunk:
     blob = encode(plain, bounds)
-    blobs.put(key.blob, blob)
+    blobs.put(key.blob, blob, passing=passing)
     return NewChunk(key.hash, key.gen, len(plain), sum(map(len, blob)))

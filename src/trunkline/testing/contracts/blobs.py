@@ -33,6 +33,14 @@ class BlobStoreContract:
         assert store.get("a") == store.get("b") == store.get("c") == b"abc"
         assert store.size("d") == sum(range(3000))
 
+    @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, (1 << 20) - 1, 1 << 20, (3 << 20) + 4096, (2 << 20) + 77])
+    def test_a_passing_blob_is_like_any_other(self, store: BlobStore, size: int) -> None:
+        content = (bytes(range(251)) * (size // 251 + 1))[:size]
+        parts: list[bytes | memoryview] = [b"", content[:148], memoryview(content)[148:], b""]
+        assert store.put(NAME, parts, passing=True) is True
+        assert store.get(NAME) == content
+        assert store.put(NAME, b"other", passing=True) is False
+
     def test_a_blob_may_be_empty(self, store: BlobStore) -> None:
         store.put(NAME, b"")
         assert store.get(NAME) == b""
