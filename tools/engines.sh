@@ -88,6 +88,27 @@ if [ -z "${DOCKER_HOST:-}" ]; then
     wanted="$wanted and not containers"
 fi
 
+# Podman: its socket that TRUNKLINE_PODMAN names, or one of our own.
+if [ -z "${TRUNKLINE_PODMAN:-}" ] && [ "$(id -u)" = 0 ]; then
+    need podman podman
+    need runc runc
+    need iptables iptables
+    [ -x /usr/lib/cni/bridge ] || [ -x /usr/lib/podman/netavark ] || need netavark containernetworking-plugins
+    podman=$(mktemp -d /var/tmp/trunkline-podman-XXXXXX)
+    setsid tests/engines/podman.sh "$podman" </dev/null >"$podman/starter.log" 2>&1 &
+    ends+=("kill -KILL -- -$! 2>/dev/null; wait $! 2>/dev/null; sleep 1; rm -rf $podman")
+    for _ in $(seq 200); do [ ! -S "$podman/podman.sock" ] || break; sleep 0.1; done
+    if [ -S "$podman/podman.sock" ]; then
+        export TRUNKLINE_PODMAN="unix://$podman/podman.sock"
+    else
+        tail -n 5 "$podman"/*.log >&2
+    fi
+fi
+if [ -z "${TRUNKLINE_PODMAN:-}" ]; then
+    echo "No Podman: tests with it are left out. Run this as root, or set TRUNKLINE_PODMAN." >&2
+    wanted="$wanted and not podman"
+fi
+
 # A Kubernetes cluster: the one that KUBECONFIG names, which then has the images of tests/engines/archives.py; or one of
 # our own, whose programs are built while the other tests run.
 builder=() cluster=named

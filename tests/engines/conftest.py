@@ -7,10 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dockers import engine_url
 from mariadb import Server
 
 from trunkline.errors import Unavailable
 from trunkline.testing.engines.postgres import Postgres
+
+
+@pytest.fixture(
+    scope="module", params=["DOCKER_HOST", pytest.param("TRUNKLINE_PODMAN", marks=pytest.mark.podman)], ids=str.lower
+)
+def engine_at(request: pytest.FixtureRequest) -> str:
+    """The socket of a container engine, of each kind in turn."""
+    return engine_url(request.param)
 
 
 @pytest.fixture(scope="session")

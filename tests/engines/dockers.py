@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -42,11 +43,11 @@ PASSWD = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\n"
 GROUPS = "root:x:0:\ndaemon:x:1:\n"
 
 
-def engine_url() -> str:
-    """The engine's socket, as DOCKER_HOST tells."""
-    url = os.environ.get("DOCKER_HOST", "")
+def engine_url(told_by: str = "DOCKER_HOST") -> str:
+    """The engine's socket, as a variable of the environment tells."""
+    url = os.environ.get(told_by, "")
     if not url:
-        pytest.skip("no container engine: DOCKER_HOST is not set")
+        pytest.skip(f"no container engine: {told_by} is not set")
     return url
 
 
@@ -61,14 +62,7 @@ def make_image(
 
     programs: more of this machine's.
     """
-    import docker
-
-    api = docker.APIClient(base_url=url, version="auto")
-    repository, _, tag = name.rpartition(":")
-    api.import_image_from_data(
-        archive_of(files or {}, (*PROGRAMS, *programs)), repository=repository, tag=tag, changes=list(changes)
-    )
-    return str(api.inspect_image(name)["Id"]).removeprefix("sha256:")
+    return _import(url, name, archive_of(files or {}, (*PROGRAMS, *programs)), changes)
 
 
 def make_python_image(
@@ -84,8 +78,6 @@ def make_python_image(
     packages: the folders' names. programs: more of this machine's. linked: packages that will be installed there, and
     need libraries of a system.
     """
-    import docker
-
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = Path(sys.base_prefix) / "lib" / version
     site = "/packages"
@@ -96,11 +88,19 @@ def make_python_image(
         _add_python(archive, library, modules)
         for each in found:
             archive.add(each, f"{site}/{each.name}".lstrip("/"), filter=_wanted)
-    whole.seek(0)
+    _import(url, name, whole.getvalue(), [f"ENV PYTHONPATH={site}", f"ENV PYTHONHOME={sys.base_prefix}"])
+
+
+def _import(url: str, name: str, archive: bytes, changes: Sequence[str]) -> str:
+    """Tagged afterwards, since Podman 4 forgets the tag that is given with an archive. The image's digest."""
+    import docker
+
     api = docker.APIClient(base_url=url, version="auto")
+    told = api.import_image_from_data(archive, changes=list(changes))
+    digest = str(json.loads(told.splitlines()[-1])["status"])
     repository, _, tag = name.rpartition(":")
-    changes = [f"ENV PYTHONPATH={site}", f"ENV PYTHONHOME={sys.base_prefix}"]
-    api.import_image_from_data(whole.read(), repository=repository, tag=tag, changes=changes)
+    api.tag(digest, repository, tag)
+    return digest.removeprefix("sha256:")
 
 
 def _package(name: str) -> Path:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dockers import engine_url, make_image, remove_image
+from dockers import make_image, remove_image
 
 from trunkline.ambient import RealAmbient
 from trunkline.errors import NotFound
 from trunkline.testing.contracts.runners import ENV, Housed, Output, RunnerContract
-from trunkline.worker.containers.engine import Engine, EngineAway, EngineFailed, Wanted, remove_leftovers
+from trunkline.worker.containers.engine import Engine, EngineAway, EngineFailed, Wanted
 from trunkline.worker.containers.housing import Containers
+from trunkline.worker.containers.leftovers import remove_leftovers
 from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Scratch
 from trunkline.worker.ports import Image, Limits, SecretFolder, Step
 from trunkline.worker.runner import AgentLost, Command
@@ -27,8 +28,8 @@ NAME = f"localhost/trunkline-test:{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    engine = Engine(engine_url())
+def engine(engine_at: str) -> Iterator[Engine]:
+    engine = Engine(engine_at)
     yield engine
     remove_leftovers(engine, SERVER)
 
@@ -47,7 +48,7 @@ def step(digest: str) -> Step:
 @pytest.fixture(scope="module")
 def kept(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     scratch = Scratch(tmp_path_factory.mktemp("scratch")).make()
-    containers = Containers(engine, scratch, SERVER, "worker-1", RealAmbient())
+    containers = Containers(engine, scratch, SERVER, "worker-1", RealAmbient(), run="tests")
     yield containers
     containers.close()
     assert engine.leftovers(SERVER, "worker-1") == []
@@ -62,7 +63,8 @@ def open_containers(engine: Engine, tmp_path: Path) -> Iterator[Open]:
 
     def make(**more: object) -> Containers:
         scratch = Scratch(tmp_path / str(len(opened))).make()
-        opened.append(Containers(engine, scratch, SERVER, f"own-{len(opened)}", RealAmbient(), **more))  # type: ignore[arg-type]
+        name = f"own-{len(opened)}"
+        opened.append(Containers(engine, scratch, SERVER, name, RealAmbient(), **{"run": "tests", **more}))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -179,6 +181,19 @@ def test_a_container_that_is_killed_is_told_and_another_begins(
     with pytest.raises(AgentLost):
         runner.run(Command(["sh", "-c", "echo up; sleep 20"], ENV), kill)
     assert run(containers, step, "echo again") == (0, "again\n")
+
+
+def test_one_that_nobody_asks_about_goes_when_its_worker_does(
+    engine: Engine, open_containers: Open, step: Step
+) -> None:
+    """As that of a replay, which no server knows."""
+    runner = open_containers(run="").runner(step, print)
+    (container,) = engine.leftovers(SERVER, "own-0")
+    assert runner._launched is not None
+    runner._launched.connection.close()  # as when the process is killed
+    ambient = RealAmbient()
+    while container.state():
+        ambient.sleep(0.05)
 
 
 def test_what_a_killed_worker_left_is_removed_by_the_next_and_nothing_else(

@@ -13,7 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from dockers import engine_url, make_python_image, remove_image
+from dockers import make_python_image, remove_image
 
 from trunkline.testing.serving import PachdProcess, documents
 
@@ -30,16 +30,15 @@ BUCKET = (
     '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" $S3_ENDPOINT'
 )
 INNER = 8080
-TWO = ["2B", "/1", "2B", "/2"]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    make_python_image(engine_url(), NAME, CLIENT, ("curl", "df"))
-    flags = ("--workers", "1", "--containers", engine_url())
+def site(engine_at: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    make_python_image(engine_at, NAME, CLIENT, ("curl", "df"))
+    flags = ("--workers", "1", "--containers", engine_at)
     with PachdProcess(tmp_path_factory.mktemp("pachd"), flags) as server:
         yield Site(server)
-    remove_image(engine_url(), NAME)
+    remove_image(engine_at, NAME)
 
 
 def free_port() -> int:
@@ -93,7 +92,12 @@ def test_a_spout_puts_files_with_a_client_of_its_image(site: Site) -> None:
     body = {"pipeline": {"name": "spout"}, "transform": {"image": NAME, "cmd": ["sh", "-c", script]}, "spout": {}}
     site.pachctl("create", "pipeline", "-f", "-", stdin=json.dumps(body).encode())
     site.create("behind", {"image": NAME, "cmd": ["sh"], "stdin": ["cp /pfs/in/* /pfs/out"]}, **reads("spout"))
-    until(site, lambda: site.server.pachctl("list", "file", "behind@master:/").split()[2:] == TWO)
+
+    def arrived() -> list[str]:
+        site.pachctl("wait", "commit", "behind@master")
+        return list(site.tree("behind"))
+
+    until(site, lambda: arrived() == ["/1", "/2"])
     shown = next(documents(site.pachctl("inspect", "pipeline", "spout", "--raw")))
     assert (shown["type"], shown["state"]) == ("PIPELINE_TYPE_SPOUT", "PIPELINE_RUNNING")
     site.pachctl("delete", "pipeline", "behind")

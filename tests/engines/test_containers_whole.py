@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dockers import engine_url, make_image, remove_image
+from dockers import make_image, remove_image
 
 from trunkline.ambient import RealAmbient
 from trunkline.testing.serving import PachdProcess, documents
-from trunkline.worker.containers.engine import OURS, Engine
+from trunkline.worker.containers.engine import OURS, WORKER, Engine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from whole import Site
 
 pytestmark = [pytest.mark.engines, pytest.mark.containers, pytest.mark.timeout(300)]
 NAME = f"localhost/trunkline-whole:{os.getpid()}"
+SECRETS = Path("/dev/shm")
 UPPER = "for f in $(ls /pfs/in); do tr a-z A-Z < /pfs/in/$f > /pfs/out/$f; done"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine(engine_url())
+def engine(engine_at: str) -> Engine:
+    return Engine(engine_at)
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +42,17 @@ def site(engine: Engine, digest: str, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("pachd")
     with PachdProcess(folder, ("--workers", "2", "--containers", engine.url)) as server:
         yield Site(server)
-    assert ours(engine) == [], "nothing is left of a server that was told to end"
+    assert ours(engine) == {}, "nothing is left of a server that was told to end"
 
 
-def ours(engine: Engine) -> list[str]:
-    """Containers of any server of ours."""
+def ours(engine: Engine) -> dict[str, dict[str, str]]:
+    """Containers of any server of ours, with their labels."""
     with engine._api() as api:
-        return [one["Id"] for one in api.containers(all=True, filters={"label": [OURS]})]
+        return {one["Id"]: one["Labels"] for one in api.containers(all=True, filters={"label": [OURS]})}
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
 
 
 def inspected(site: Site, name: str) -> dict[str, Any]:
@@ -118,6 +124,28 @@ def test_an_image_that_nobody_has_is_said_within_seconds(site: Site) -> None:
     assert told.startswith('its code cannot run: image "localhost:1/nothing/here:2" cannot be pulled: ')
     site.create("gone", {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, verb="update")
     assert site.counts("gone") == ("success", 1, 0)
+
+
+def test_a_killed_worker_leaves_nothing_while_the_server_lives(site: Site, engine: Engine) -> None:
+    site.pachctl("create", "repo", "slow-in")
+    site.put("slow-in", a="x")
+    secret = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "key"}, "data": {"word": "b3Vycw=="}}
+    site.pachctl("create", "secret", "-f", "-", stdin=json.dumps(secret).encode())
+    code = {"image": NAME, "cmd": ["sh", "-c", "sleep 2; cp /keys/word /pfs/out"]}
+    former = {*ours(engine), *SECRETS.glob("trunkline-*")}
+    site.create("slow", {**code, "secrets": [{"name": "key", "mount_path": "/keys"}]})
+    ambient = RealAmbient()
+    while not (begun := ours(engine).keys() - former):
+        ambient.sleep(0.05)
+    shown = set(SECRETS.glob("trunkline-*")) - former
+    assert shown
+    name = ours(engine)[begun.pop()][WORKER]
+    (victim,) = (pid for pid in site.server.family() if f'"name":"{name}"' in command_line(pid))
+    os.kill(victim, signal.SIGKILL)
+    while any(labels[WORKER] == name for labels in ours(engine).values()) or any(path.exists() for path in shown):
+        ambient.sleep(0.05)
+    assert site.counts("slow") == ("success", 1, 0)
+    assert site.tree("slow") == {"/word": "ours"}
 
 
 def test_a_killed_server_leaves_containers_that_the_next_one_removes(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dockers import MORE, engine_url, make_image, remove_image
+from dockers import MORE, make_image, remove_image
 
 from trunkline.testing.serving import PachdProcess, documents
 
@@ -31,10 +31,10 @@ for module in (test_pipelines_whole, test_inputs_whole):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(engine_at: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server that gives each spec the image."""
-    make_image(engine_url(), NAME, programs=MORE)
-    flags = ("--workers", "2", "--containers", engine_url())
+    make_image(engine_at, NAME, programs=MORE)
+    flags = ("--workers", "2", "--containers", engine_at)
     with PachdProcess(tmp_path_factory.mktemp("pachd"), flags) as server:
         site = Site(server)
         defaults = {"createPipelineRequest": {"transform": {"image": NAME}}}
@@ -46,4 +46,4 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made = list(documents(site.pachctl("list", "pipeline", "-A", "--raw")))
         assert made
         assert {each["details"]["transform"]["image"] for each in made} == {NAME}
-    remove_image(engine_url(), NAME)
+    remove_image(engine_at, NAME)

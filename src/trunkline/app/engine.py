@@ -112,7 +112,7 @@ class Engine:
         self._key_file = config.key_file or config.data / SECRETS_KEY
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
         self._pps = Pps.of(self._files, Vault(self._key_file, ambient, given=config.key_file is not None))
-        self._containers = ContainerSide(config.containers, self._identity.cluster_id)
+        self._containers = ContainerSide(config.containers, self._identity.folder or self._identity.cluster_id, ambient)
         self.worker_token = kept_token(config.data) if config.pods else secrets.token_hex(32)
         """What this server's own workers show it. For processes another one after each start, never written down."""
         self._pods = open_pods(config, self._identity.cluster_id, self.worker_token, ambient)
@@ -221,7 +221,6 @@ class Engine:
             self._catalog.transact(lambda tx: claims.all_gone(tx, self._mine))
         if self._pods is None and self._rung is not None:
             self._containers.start(self._files, self._pps.vault)
-            server = self._identity.cluster_id
             site = Site(
                 self._config,
                 self._rung,
@@ -229,7 +228,8 @@ class Engine:
                 self.worker_token,
                 self._ambient,
                 self._worker_gone,
-                server,
+                self._containers.server,
+                self._containers.run,
                 self._mine,
             )
             self._site = site
@@ -288,6 +288,7 @@ class Engine:
 
     def _worker_gone(self, worker: str, reason: str) -> None:
         self._happened.note("Warning", "WorkerEnded", worker, reason)
+        self._containers.gone(worker)
         self._catalog.transact(lambda tx: claims.worker_gone(tx, worker, reason))
 
     def stop(self) -> None:
@@ -298,9 +299,9 @@ class Engine:
             self._standing.stop()
         if self._fleet is not None:
             self._fleet.stop()
-        self._containers.stop()
         if self._leading is not None:
             self._leading.stop()
+        self._containers.stop()
         self._loops.stop()
 
     def close(self) -> None:

@@ -65,7 +65,8 @@ def masked(config: Config) -> tuple[str, ...]:
 class Site:
     """What every worker of this server is told. address: where the server is reached; token: what it shows there.
 
-    gone: told of each worker that died of itself. server: whose containers are removed when it comes back.
+    gone: told of each worker that died of itself. server: whose containers are removed when it comes back. run: this
+    start of it.
     """
 
     config: Config
@@ -75,6 +76,7 @@ class Site:
     ambient: Ambient
     gone: Callable[[str, str], None]
     server: str = ""
+    run: str = ""
     mine: str = ""
     """What tells the names of this server's workers from those of others on one database; "": there are none."""
 
@@ -114,6 +116,7 @@ class Site:
             expose=tuple(map(str, config.expose)),
             containers=config.containers,
             server=self.server,
+            run=self.run,
             variables={
                 "PACHD_PEER_SERVICE_HOST": host,
                 "PACHD_PEER_SERVICE_PORT": str(port),

@@ -83,8 +83,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told. address: of its server; folder: scratch of its own; blobs: folder or URL of the bytes.
 
     cache, images: folders that all workers of a machine share, the first up to a limit. masked, expose: host paths
-    that user code must not see, and may write. containers: URL of the engine, "" for none; server: whose its containers
-    are. only: it lives in a pod, and its code in the container beside it.
+    that user code must not see, and may write. containers: URL of the engine, "" for none; server, run: whose its
+    containers are. only: it lives in a pod, and its code in the container beside it.
     """
 
     name: str
@@ -99,6 +99,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     expose: tuple[str, ...] = ()
     containers: str = ""
     server: str = ""
+    run: str = ""
     variables: dict[str, str] = {}
     standing: Standing | None = None
     only: Only | None = None
@@ -272,7 +273,9 @@ def _containers(
 
     def begin(scratch: Scratch) -> Containers:
         engine = Engine(settings.containers)
-        return Containers(engine, scratch, settings.server, settings.name, RealAmbient(), ports, doorway)
+        return Containers(
+            engine, scratch, settings.server, settings.name, RealAmbient(), ports, doorway, run=settings.run
+        )
 
     return begin
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ OURS = "trunkline.server"
 """The label of every container of ours; its value says of which server."""
 WORKER = "trunkline.worker"
 """The label that says for which worker it is."""
+RUN = "trunkline.run"
+"""The label that says of which start of the server it is, since names of workers begin anew with each."""
 
 _SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
 _ANSWER_S = 60
@@ -49,7 +52,8 @@ class Wanted:
     """A container to begin. mounts: (of this machine, inside, writable). user "": as the image says.
 
     volume: size of a file system in memory at /pfs, as an option of tmpfs; "" for none. memory_bytes, cpu, gpus:
-    limits; 0 for none. labels: beside those that say whose it is.
+    limits; 0 for none. labels: beside those that say whose it is. forgotten: the engine removes it as soon as it ends,
+    with what it knows of why.
     """
 
     image: str
@@ -62,6 +66,7 @@ class Wanted:
     cpu: float = 0.0
     gpus: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    forgotten: bool = False
 
 
 def socket_url(environ: Mapping[str, str], runtime: str = "") -> str:
@@ -123,9 +128,11 @@ class Engine:
         with self._api(_PULL_S) as api:
             try:
                 tag = name.digest or name.tag or "latest"
-                api.pull(name.repository, tag=tag, auth_config=dict(credentials) if credentials else None)
+                said = api.pull(name.repository, tag=tag, auth_config=dict(credentials) if credentials else None)
             except docker.errors.APIError as error:
                 raise EngineFailed(f'image "{image}" cannot be pulled: {_told(error)}') from None
+        if complaint := _complaint(said):
+            raise EngineFailed(f'image "{image}" cannot be pulled: {complaint}')
         held = self.look(image)
         if held is None:
             raise EngineFailed(f'image "{image}" was pulled, but the engine does not have it under that name')
@@ -143,6 +150,7 @@ class Engine:
                 memswap_limit=wanted.memory_bytes or None,
                 nano_cpus=int(wanted.cpu * 1e9) or None,
                 device_requests=_gpus(wanted.gpus),
+                auto_remove=wanted.forgotten,
                 log_config={"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}},
             )
             labels = {**wanted.labels, OURS: server, WORKER: worker}
@@ -170,7 +178,8 @@ class Engine:
         """Containers of a server, or of one of its workers, running or not."""
         labels = [f"{OURS}={server}", *([f"{WORKER}={worker}"] if worker else [])]
         with self._api() as api:
-            return [Container(self, one["Id"]) for one in api.containers(all=True, filters={"label": labels})]
+            found = api.containers(all=True, filters={"label": labels})
+        return [Container(self, one["Id"], one.get("Labels") or {}) for one in found]
 
     @contextmanager
     def _api(self, timeout_s: int = _ANSWER_S) -> Iterator[Any]:
@@ -196,9 +205,10 @@ class Engine:
 class Container:
     """A container of ours."""
 
-    def __init__(self, engine: Engine, key: str) -> None:
+    def __init__(self, engine: Engine, key: str, labels: Mapping[str, str] | None = None) -> None:
         self._engine = engine
         self.id = key
+        self.labels = dict(labels or {})
 
     def state(self) -> Mapping[str, Any]:
         """What the engine says of it: Running, ExitCode, OOMKilled, Error. Empty: it is gone."""
@@ -207,8 +217,10 @@ class Container:
         with self._engine._api() as api:
             try:
                 found: Mapping[str, Any] = api.inspect_container(self.id)["State"]
-            except docker.errors.NotFound:
-                return {}
+            except docker.errors.APIError as error:
+                if _is_gone(error):
+                    return {}
+                raise
             return found
 
     def last_line(self) -> str:
@@ -218,8 +230,10 @@ class Container:
         with self._engine._api() as api:
             try:
                 text: bytes = api.logs(self.id, stdout=False, stderr=True, tail=1)
-            except docker.errors.NotFound:
-                return ""
+            except docker.errors.APIError as error:
+                if _is_gone(error):
+                    return ""
+                raise
         return text.decode(errors="replace").strip()
 
     def remove(self) -> None:
@@ -229,21 +243,9 @@ class Container:
         with self._engine._api() as api:
             try:
                 api.remove_container(self.id, force=True, v=True)
-            except docker.errors.NotFound:
-                return
             except docker.errors.APIError as error:
-                if "already in progress" not in str(error):
+                if not _is_gone(error):
                     raise
-
-
-def remove_leftovers(engine: Engine, server: str, worker: str = "", tell: Callable[[str], None] = print) -> int:
-    """Remove what a server, or one of its workers, that was killed has left; how many there were."""
-    found = engine.leftovers(server, worker)
-    for container in found:
-        container.remove()
-    if found:
-        tell(f"removed {len(found)} container{'s' * (len(found) > 1)} that an earlier run had left")
-    return len(found)
 
 
 def _asked(image: str) -> str:
@@ -273,6 +275,22 @@ def _gpus(count: int) -> list[Any] | None:
     from docker.types import DeviceRequest
 
     return [DeviceRequest(count=count, capabilities=[["gpu"]])]
+
+
+def _is_gone(error: Any) -> bool:
+    """Whether a container is not there, or goes just now, which Podman calls an error of its own."""
+    words = _told(error).lower()
+    return error.status_code == 404 or "no such container" in words or "already in progress" in words
+
+
+def _complaint(said: str) -> str:
+    """What went wrong after the answer had begun, as each pull of Podman's does; "" if nothing did."""
+    for line in said.splitlines():
+        with suppress(ValueError):
+            told = json.loads(line)
+            if isinstance(told, dict) and told.get("error"):
+                return " ".join(str(told["error"]).split())
+    return ""
 
 
 def _told(error: Any) -> str:

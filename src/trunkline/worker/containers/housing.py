@@ -12,7 +12,8 @@ from pathlib import Path
 
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
-from trunkline.worker.containers.engine import Container, Engine, EngineFailed, Wanted, remove_leftovers
+from trunkline.worker.containers.engine import RUN, Container, Engine, EngineFailed, Wanted
+from trunkline.worker.containers.leftovers import MEMORY, forget_secrets, remove_leftovers, secret_folder
 from trunkline.worker.containers.ports import Ports, name_of
 from trunkline.worker.launch import PFS_INSIDE, SOCKET_NAME, STAGING_INSIDE, Launched, Sandbox, Scratch, greet, listen
 from trunkline.worker.limits.groups import Group
@@ -27,7 +28,6 @@ PORTS_INSIDE = "/.ports"
 _START_S = 30.0
 _FAILED_S = 20.0
 _KEEP = 4
-_MEMORY_FOLDER = Path("/dev/shm")
 
 
 class ContainerGroup(Group):
@@ -102,7 +102,8 @@ class ContainerRunner(AgentRunner):
 class Containers:
     """Opens runners in containers, keeps the last few warm, and forgets those that died.
 
-    ports: of 127.0.0.1 inside, and where each leads to. doorway: leads to a port of the code's.
+    ports: of 127.0.0.1 inside, and where each leads to. doorway: leads to a port of the code's. run: the start of the
+    server that the worker is of; "": none, and so nobody will ask why a container ended, or look for what is left.
     """
 
     def __init__(
@@ -114,11 +115,13 @@ class Containers:
         ambient: Ambient,
         ports: Mapping[int, tuple[str, int]] | None = None,
         doorway: Doorway | None = None,
+        run: str = "",
     ) -> None:
         self._engine = engine
         self._doorway = doorway
         self._scratch = scratch
         self._whose = (server, worker)
+        self._run = run
         self._ambient = ambient
         self._ports = Ports(scratch.folder / "ports", ports or {})
         self._open: dict[Kind, ContainerRunner] = {}
@@ -168,6 +171,7 @@ class Containers:
     def _begin(self, kind: Kind, tell: Callable[[str], None]) -> ContainerRunner:
         if not self._clean:  # of what this worker left when it was killed
             remove_leftovers(self._engine, *self._whose, tell=tell)
+            forget_secrets(*self._whose)
             self._clean = True
         sandbox = Sandbox(group=ContainerGroup())
         try:
@@ -204,6 +208,8 @@ class Containers:
             volume=kind.volume,
             memory_bytes=kind.limits.memory_bytes,
             cpu=kind.limits.cpu,
+            labels={RUN: self._run} if self._run else {},
+            forgotten=not self._run,
         )
         home = None
         with listen(scratch.staging) as listener:
@@ -247,11 +253,11 @@ class Containers:
         """The secrets as files in memory, to be mounted."""
         if not kind.secrets:
             return None, []
-        if not _MEMORY_FOLDER.is_dir():
+        if not MEMORY.is_dir():
             raise EngineFailed(
                 "secrets cannot be shown as files here: this machine has no /dev/shm to keep them in memory"
             )
-        top = _MEMORY_FOLDER / f"trunkline-{os.getpid()}-{self._ambient.new_id()}"
+        top = secret_folder(*self._whose, self._ambient.new_id())
         top.mkdir(mode=0o700)
         mounts = []
         for number, secret in enumerate(kind.secrets):
