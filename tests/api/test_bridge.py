@@ -11,6 +11,7 @@ from contextlib import aclosing
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
+from trunkline.api.rpc import bridge as bridges
 from trunkline.api.rpc.bridge import AHEAD_BYTES, Bridge
 from trunkline.errors import Aborted, NotFound
 
@@ -181,3 +182,35 @@ def test_no_message_at_all_reaches_the_engine(bridge: Bridge) -> None:
         return await bridge.consume(client(), lambda messages: len(list(messages)), there)
 
     assert asyncio.run(run()) == 0
+
+
+def test_memory_is_given_back_when_the_last_of_large_uploads_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridges, "MUCH_BYTES", 1000)
+    given: list[str] = []
+    bridge = Bridge(ThreadPoolExecutor(1), ThreadPoolExecutor(2), after_much=lambda: given.append("back"))
+
+    async def messages(size: int, until: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b"x" * size
+        await until.wait()
+
+    async def run() -> None:
+        def upload(size: int) -> tuple[asyncio.Event, asyncio.Task[int]]:
+            until = asyncio.Event()
+            return until, asyncio.create_task(
+                bridge.consume(messages(size, until), lambda sent: len(list(sent)), there)
+            )
+
+        async def end(of: tuple[asyncio.Event, asyncio.Task[int]]) -> list[str]:
+            of[0].set()
+            assert await of[1] == 1
+            await bridge.unary(lambda: None)  # behind what was told, in the same thread
+            return given
+
+        assert await end(upload(999)) == []
+        large, small = upload(2000), upload(1)
+        assert await end(large) == [], "another one still runs"
+        assert await end(small) == ["back"]
+        assert await end(upload(999)) == ["back"], "what came before is done with"
+
+    asyncio.run(run())
+    bridge.close()

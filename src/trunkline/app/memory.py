@@ -6,8 +6,12 @@ import ctypes
 import os
 from contextlib import suppress
 
-M_ARENA_MAX = -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 ARENAS = 2
+FROM_HEAP = 32 << 20
+"""Buffers up to this size come from the heap: messages of uploads have 20 MiB at most."""
+KEPT = 128 << 20
+"""What was freed at the end of a heap is kept until it is more than this."""
 
 
 def few_arenas() -> None:
@@ -19,6 +23,24 @@ def few_arenas() -> None:
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+
+
+def kept_buffers() -> None:
+    """Have the buffers that messages pass through used again; nothing where the C library is not glibc.
+
+    Left alone, glibc gives each back to the system when the message is done with, and the next one's is fetched page
+    by page, cleared: while 1 GiB was uploaded, half a million times. `give_back` when there is nothing to do.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, FROM_HEAP)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+def give_back() -> None:
+    """Give the system all that was freed. Takes milliseconds, and makes the next buffers dear: not after each call."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def columns_from_jemalloc() -> None:

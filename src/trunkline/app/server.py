@@ -24,7 +24,7 @@ from trunkline.app.config import Config, parse, shown
 from trunkline.app.front import Front
 from trunkline.app.grpc import GrpcServer
 from trunkline.app.http import HttpServer, tcp_socket, unix_socket
-from trunkline.app.memory import few_arenas
+from trunkline.app.memory import few_arenas, give_back, kept_buffers
 from trunkline.app.pool import choose_rung
 from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
 from trunkline.gateway.application import application, beside
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("WARNING")
     few_arenas()
+    kept_buffers()
     ambient = RealAmbient()
     # What is made until the server serves stays: looking through it again and again for garbage would cost a tenth.
     gc.disable()
@@ -133,7 +134,7 @@ class Server:
         self._s3: HttpServer | None = None
         self.s3_address = ""
         """Where S3 is served by itself, once it is; "": nowhere."""
-        self._bridge = Bridge()
+        self._bridge = Bridge(after_much=give_back)
         self._rooms = Rooms(self._bridge, ambient, engine.recorder)
         self._folder = socket_folder(config.data)
         self._closing: list[Callable[[], object]] = []

@@ -26,6 +26,8 @@ R = TypeVar("R")
 BATCH_BYTES = 1 << 20
 BATCH_ITEMS = 512
 AHEAD_BYTES = 8 << 20
+MUCH_BYTES = 64 << 20
+"""What uploads take in before memory is worth giving back."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,10 @@ class Bridge:
 
     calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16, "call"))
     uploads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64, "upload"))
+    after_much: Callable[[], object] = lambda: None
+    """Done in a thread when the last of several uploads, or the only one, has ended and much came in meanwhile."""
+    _uploading: int = 0
+    _came_bytes: int = 0
 
     async def unary(self, work: Callable[[], T]) -> T:
         """The result of `work`, done in a thread. A cancelled caller does not wait for it; the work goes on."""
@@ -91,6 +97,7 @@ class Bridge:
         feed: _Feed[T] = _Feed(loop)
         reading = asyncio.ensure_future(feed.fill(first, messages, is_whole))
         result = loop.run_in_executor(self.uploads, _run_fed, work, feed)
+        self._uploading += 1
         try:
             return await asyncio.shield(result)
         except asyncio.CancelledError:
@@ -99,9 +106,18 @@ class Bridge:
         finally:
             reading.cancel()
             result.add_done_callback(_retrieve)
+            self._left(feed.came_bytes)
             if feed.asking is not None:
                 # Two operations at once on one call are refused by gRPC, and the call would never be answered.
                 await asyncio.wait([feed.asking])
+
+    def _left(self, came_bytes: int) -> None:
+        self._uploading -= 1
+        self._came_bytes += came_bytes
+        if not self._uploading and self._came_bytes >= MUCH_BYTES:
+            self._came_bytes = 0
+            with suppress(RuntimeError):  # the pool is closed: the server is on its way out
+                self.calls.submit(self.after_much)
 
     def close(self) -> None:
         """Take no more work; what runs is not waited for."""
@@ -167,6 +183,8 @@ class _Feed(Generic[T]):
         self._changed = threading.Condition()
         self._waiting: deque[tuple[T, int]] = deque()
         self._held = 0
+        self.came_bytes = 0
+        """All that came so far."""
         self._over = False
         self._error: BaseException | None = None
         self.asking: asyncio.Future[object] | None = None
@@ -197,6 +215,7 @@ class _Feed(Generic[T]):
 
     def _put(self, message: T) -> None:
         size = _size(message)  # once: protobuf measures by writing the message out
+        self.came_bytes += size
         with self._changed:
             self._waiting.append((message, size))
             self._held += size

@@ -1,0 +1,49 @@
+"""Memory that messages pass through is used again, and given back."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import json, resource
+from trunkline.app.memory import few_arenas, give_back, kept_buffers
+few_arenas()
+if {kept}:
+    kept_buffers()
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def held():
+    with open("/proc/self/statm") as figures:
+        return int(figures.read().split()[1])
+
+for _ in range(3):
+    [bytes(19 << 20) + b"x" for _ in range(2)]  # a message and its value
+before = faults()
+for _ in range(10):
+    [bytes(19 << 20) + b"x" for _ in range(2)]
+here, kept = faults() - before, held()
+give_back()
+print(json.dumps([here, kept - held()]))
+"""
+
+
+def run(kept: bool) -> tuple[int, int]:
+    """Faults of ten uploads' messages, and pages given back afterwards."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(kept=kept)], check=True, capture_output=True, text=True)
+    faults, back = json.loads(done.stdout)
+    return faults, back
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has its own ways")
+def test_buffers_of_messages_are_used_again_and_given_back() -> None:
+    faults, back = run(kept=True)
+    left_alone, _ = run(kept=False)
+    assert faults < left_alone / 20
+    assert back > 10_000, "pages of 4 KiB"
