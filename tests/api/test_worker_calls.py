@@ -157,6 +157,8 @@ def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any
     orders = workers.Watch(wire.WatchRequest(worker="w", gen=gen), timeout=60)
     assert next(orders).WhichOneof("command") == "wake"
     assert not workers.Claim(wire.ClaimRequest(worker="w", gen=gen)).HasField("claim")
+    assert kind_of(workers.Known, wire.KnownRequest(gen=gen, hashes=[b"h" * 32])) is Kind.ABORTED  # it has ended
+    assert not workers.Claim(wire.ClaimRequest(worker="w")).HasField("claim")
     files, pipelines = pfs_v2_pb2_grpc.APIStub(channel), pps_v2_pb2_grpc.APIStub(channel)
     repo = pfs.Repo(name="data", type="user", project=pfs.Project(name="default"))
     files.CreateRepo(pfs.CreateRepoRequest(repo=repo))
@@ -175,8 +177,8 @@ def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any
         )
     )
     assert next(orders).WhichOneof("command") == "wake"  # there is something to claim now
-    claim = workers.Claim(wire.ClaimRequest(worker="w", gen=gen)).claim
-    assert claim.gen == gen
+    claim = workers.Claim(wire.ClaimRequest(worker="w")).claim
+    gen = claim.gen  # a new one
     step = WorkStep.from_bytes(claim.spec)
     assert (step.cmd, step.env, [one.name for one in step.inputs]) == (("sh", "-c", "true"), {"A": "1"}, ["in"])
     assert len(workers.Hold(wire.HoldRequest(gen=gen, filesets=step.inputs[0].filesets)).sealed) > 0

@@ -106,8 +106,12 @@ class Files:
     def held(self, session: Session, filesets: Sequence[str]) -> list[Sealed]:
         """File sets, held by a session from now on. Raises Aborted if one of them has gone meanwhile."""
         ids = list(filesets)
-        self.catalog.transact(lambda tx: fileset_rows.hold(tx, session.gen, ids))
-        return self.catalog.read(lambda tx: load(tx, ids))
+
+        def work(tx: Tx) -> list[Sealed]:
+            fileset_rows.hold(tx, session.gen, ids)
+            return load(tx, ids)
+
+        return self.catalog.transact(work) if ids else []
 
     def still_held(self, tx: Tx, filesets: Sequence[str]) -> bool:
         """Whether nobody deleted these file sets."""

@@ -83,10 +83,10 @@ def assemble(files: Files, tables: Tables, do: InstructionRow) -> None:
     harvest = files.catalog.read(lambda tx: gather(tx, do.job, do.base))
     if harvest is None or harvest.job.datums is None:
         return
-    with files.session("assemble") as session:
+    session, made = files.session_on("assemble", made_by(harvest))
+    with session:
         table = full_table(tables, harvest)
-        dropped = _dropped(files, session, tables, harvest, table)
-        layers = [*dropped, *files.held(session, made_by(harvest))]
+        layers = [*_dropped(files, session, tables, harvest, table), *made]
         event = ev.Assembled(do.gen)
         if harvest.to:
             event, layers = _checked(files, session, harvest, layers, event)
@@ -129,9 +129,9 @@ def finish(files: Files, tables: Tables, do: InstructionRow) -> None:
     if not do.error or harvest.written or harvest.job.datums is None:
         files.catalog.transact(lambda tx: _close(tx, do))
         return
-    with files.session("assemble") as session:
+    session, made = files.session_on("assemble", made_by(harvest))
+    with session:
         table = full_table(tables, harvest)
-        made = files.held(session, made_by(harvest))
         saved = tables.save(session, table)
 
         def work(tx: Tx) -> None:

@@ -81,8 +81,10 @@ def make_plan(files: Files, tables: Tables, do: InstructionRow) -> None:
     ground = files.catalog.read(lambda tx: survey(tx, do))
     if ground is None:
         return
-    with files.session("plan") as session:
-        datums, records = _datums(files, session, ground)
+    own = [one for repo, (_, some) in ground.inputs.items() if repo.type != META_REPO for one in some]
+    session, held = files.session_on("plan", own)
+    with session:
+        datums, records = _datums(files, session, ground, {one.id: one for one in held})
         if ground.spec.service is not None and len(datums) > 1:
             raise FailedPrecondition(f"a service must have a single datum, and its input makes {len(datums)}")
         base, donor = _known(tables, ground.base), _donor(tables, ground.donor)
@@ -142,8 +144,11 @@ def _ids_of(records: Written) -> dict[int, tuple[str, ...]]:
     return {commit: tuple(one.id for one in sealed) for commit, sealed in records.items()}
 
 
-def _datums(files: Files, session: Session, ground: Ground) -> tuple[DatumTable, Written]:
-    """The datums that the inputs make, and what inputs that are meta repos hold, written down for workers to read."""
+def _datums(files: Files, session: Session, ground: Ground, held: Mapping[str, Sealed]) -> tuple[DatumTable, Written]:
+    """The datums that the inputs make, and what inputs that are meta repos hold, written down for workers to read.
+
+    held: the file sets of the other inputs.
+    """
     root = ground.spec.input
     if root is None:
         raise Aborted(f"{ground.spec.pipeline} has no input")
@@ -157,7 +162,7 @@ def _datums(files: Files, session: Session, ground: Ground) -> tuple[DatumTable,
             records[seq] = sealed
             views[repo] = files.store.view(sealed)
         else:
-            views[repo] = files.hold(session, filesets)
+            views[repo] = files.store.view([held[one] for one in filesets])
     resolved = with_commits(root, {repo: commit.id for repo, (commit, _) in ground.inputs.items()})
     matches = [match(views[leaf.source], leaf) for leaf in ground.spec.leaves]
     return evaluate(resolved, matches, ground.spec.pipeline.project), records

@@ -144,26 +144,20 @@ class WorkerDoor:
     def _since(self, position: int) -> list[Event] | None:
         return self.system.files.catalog.read(lambda tx: outbox.follow(tx, position, PAGE, WATCHED))
 
-    def Claim(self, request: wire.ClaimRequest, call: Call) -> wire.ClaimResponse:
-        """Lease a range of datums."""
-        if request.gen:
-            handed = self._hand_out(request, request.gen)
-        elif self.system.files.catalog.read(claim_rows.any_claim):
-            gen = self.OpenSession(wire.OpenSessionRequest(worker=request.worker), call).gen
-            handed = self._hand_out(request, gen)
-            if handed is None:
-                self.system.files.catalog.transact(lambda tx: session_rows.end_session(tx, gen))
-        else:
-            handed = None
+    def Claim(self, request: wire.ClaimRequest, _call: Call) -> wire.ClaimResponse:
+        """Lease a range of datums, in the session given or a new one. With nothing to lease, the session has ended."""
+        if not request.gen and not self.system.files.catalog.read(claim_rows.any_claim):
+            return wire.ClaimResponse()
+        handed = self._hand_out(request)
         return wire.ClaimResponse(claim=self._claim(handed) if handed else None)
 
-    def _hand_out(self, request: wire.ClaimRequest, gen: int) -> Handed | None:
+    def _hand_out(self, request: wire.ClaimRequest) -> Handed | None:
         pipeline = nouns.pipeline_of(request.pipeline) if request.pipeline.name else None
         return claims.hand_out(
             self.system.files,
             self.system.tables,
             request.worker,
-            gen,
+            lambda tx: request.gen or session_rows.open_session(tx, KIND, leased=True),
             max_datums=request.max_datums,
             pipeline=pipeline,
             version=request.version,

@@ -81,6 +81,8 @@ class RemoteServer:
         except Aborted:  # the server gave the session up; what it covered was reported or is lost
             self._session = None
             answer = self.calls.Claim(self._claim_request(0))
+        if not answer.HasField("claim"):
+            self._session = None  # it has ended with that answer
         return self._claimed(answer)
 
     def _claim_request(self, gen: int) -> messages.ClaimRequest:

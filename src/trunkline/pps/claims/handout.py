@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from trunkline.ambient import Micros
+from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
@@ -57,17 +58,26 @@ def hand_out(
     files: Files,
     tables: Tables,
     worker: str,
-    gen: int,
+    session: int | Callable[[Tx], int],
     *,
     max_datums: int = 0,
     pipeline: Pipeline | None = None,
     version: int = 0,
     workers: int = 1,
 ) -> Handed | None:
-    """`claim`, with everything that the worker needs for the range."""
-    leased = files.catalog.transact(
-        lambda tx: claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline, version=version, workers=workers)
-    )
+    """`claim`, with everything that the worker needs for the range.
+
+    session: the worker's; or what says or opens it, in which case it has ended where there is nothing to do.
+    """
+
+    def work(tx: Tx) -> Leased | None:
+        gen = session if isinstance(session, int) else session(tx)
+        one = claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline, version=version, workers=workers)
+        if one is None and not isinstance(session, int):
+            session_rows.end_session(tx, gen)
+        return one
+
+    leased = files.catalog.transact(work)
     if leased is None or leased.job.datums is None:
         return None
     table = tables.load(leased.job.datums)

@@ -165,7 +165,8 @@ class WorkersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Claim(self, request, context):
-        """Lease a range of datums; an answer without claim: nothing to do before Watch says so.
+        """Lease a range of datums, in the session given or a new one; an answer without claim: nothing to do before Watch says
+        so, and the session has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

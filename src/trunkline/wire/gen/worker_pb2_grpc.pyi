@@ -55,7 +55,9 @@ class WorkersStub:
     Watch: _grpc.UnaryStreamMultiCallable[_worker_pb2.WatchRequest, _worker_pb2.Command]
     """Commands for this worker as they come; ends only with the connection."""
     Claim: _grpc.UnaryUnaryMultiCallable[_worker_pb2.ClaimRequest, _worker_pb2.ClaimResponse]
-    """Lease a range of datums; an answer without claim: nothing to do before Watch says so."""
+    """Lease a range of datums, in the session given or a new one; an answer without claim: nothing to do before Watch says
+    so, and the session has ended.
+    """
     Renew: _grpc.UnaryUnaryMultiCallable[_worker_pb2.RenewRequest, _worker_pb2.RenewResponse]
     """Keep claims; the answer carries the commands that stand for them."""
     Report: _grpc.UnaryUnaryMultiCallable[_worker_pb2.ReportRequest, _worker_pb2.ReportResponse]
@@ -86,7 +88,9 @@ class WorkersAsyncStub(WorkersStub):
     Watch: _aio.UnaryStreamMultiCallable[_worker_pb2.WatchRequest, _worker_pb2.Command]  # type: ignore[assignment]
     """Commands for this worker as they come; ends only with the connection."""
     Claim: _aio.UnaryUnaryMultiCallable[_worker_pb2.ClaimRequest, _worker_pb2.ClaimResponse]  # type: ignore[assignment]
-    """Lease a range of datums; an answer without claim: nothing to do before Watch says so."""
+    """Lease a range of datums, in the session given or a new one; an answer without claim: nothing to do before Watch says
+    so, and the session has ended.
+    """
     Renew: _aio.UnaryUnaryMultiCallable[_worker_pb2.RenewRequest, _worker_pb2.RenewResponse]  # type: ignore[assignment]
     """Keep claims; the answer carries the commands that stand for them."""
     Report: _aio.UnaryUnaryMultiCallable[_worker_pb2.ReportRequest, _worker_pb2.ReportResponse]  # type: ignore[assignment]
@@ -168,7 +172,9 @@ class WorkersServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_pb2.ClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.ClaimResponse, _abc.Awaitable[_worker_pb2.ClaimResponse]]:
-        """Lease a range of datums; an answer without claim: nothing to do before Watch says so."""
+        """Lease a range of datums, in the session given or a new one; an answer without claim: nothing to do before Watch says
+        so, and the session has ended.
+        """
 
     @_abc_1.abstractmethod
     def Renew(
