@@ -16,6 +16,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.api.rpc.call import call_of
+from trunkline.api.rpc.tokens import WorkerTokens
 from trunkline.api.work.handout import datums_of
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
@@ -23,7 +24,7 @@ from trunkline.client.address import parse
 from trunkline.client.connection import Client
 from trunkline.client.sessions import RemoteSession
 from trunkline.client.work.workers import RemoteServer
-from trunkline.errors import FailedPrecondition, Internal, Kind, TrunklineError
+from trunkline.errors import FailedPrecondition, Internal, Kind, PermissionDenied, TrunklineError
 from trunkline.model.datums import ELEMENTS, DatumTable, Slot
 from trunkline.storage import NewChunk, Sealed
 from trunkline.testing.doors import serving
@@ -51,7 +52,7 @@ def channel(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def workers(engine: Engine, channel: grpc.Channel) -> Any:
-    return Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.worker_token).workers
+    return Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.tokens.whole).workers
 
 
 def kind_of(call: Any, request: Any) -> Kind:
@@ -74,10 +75,52 @@ def test_only_who_shows_the_token_may_call(channel: grpc.Channel, method: Method
         assert said is kind
 
 
+EDGES = {"pipeline": pps.Pipeline(name="edges"), "version": 3}
+OTHERS = (
+    wire.ClaimRequest(worker="default-edges-v3-abcde", pipeline=pps.Pipeline(name="other"), version=3),
+    wire.ClaimRequest(worker="default-edges-v3-abcde", pipeline=pps.Pipeline(name="edges"), version=2),
+    wire.ClaimRequest(worker="default-edges-v3-abcde"),
+    wire.ClaimRequest(worker="default-other-v3-abcde", **EDGES),
+    wire.ClaimRequest(worker="default-edges-v3-x-v1-abcde", **EDGES),
+    wire.RenewRequest(worker="default-other-v1-abcde"),
+    wire.ReportRequest(worker="default-other-v1-abcde"),
+    wire.LogsRequest(worker="default-other-v1-abcde"),
+    wire.WatchRequest(worker="default-other-v1-abcde"),
+    wire.StandRequest(worker="default-edges-v3-abcde", pipeline=pps.Pipeline(name="other")),
+    wire.TellRequest(worker="default-edges-v3-abcde", pipeline=pps.Pipeline(name="edges"), version=2),
+)
+
+
+@pytest.mark.parametrize("request_", OTHERS, ids=lambda one: type(one).__name__)
+def test_the_workers_of_a_pipeline_speak_for_it_only(engine: Engine, channel: grpc.Channel, request_: Any) -> None:
+    token = engine.tokens.of("default-edges-v3")
+    mine = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=token).workers
+    call = getattr(mine, type(request_).__name__.removesuffix("Request"))
+    streams = isinstance(request_, wire.WatchRequest)
+    assert kind_of(lambda one: next(call(one)) if streams else call(one), request_) is Kind.PERMISSION_DENIED
+
+
+def test_the_workers_of_a_pipeline_claim_what_is_its_own(engine: Engine, channel: grpc.Channel) -> None:
+    token = engine.tokens.of("default-edges-v3")
+    mine = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=token).workers
+    assert not mine.Claim(wire.ClaimRequest(worker="default-edges-v3-abcde", **EDGES)).HasField("claim")
+    forged = token.replace("edges", "other")
+    other = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=forged).workers
+    assert kind_of(other.Claim, wire.ClaimRequest(worker="default-other-v3-abcde")) is Kind.PERMISSION_DENIED
+
+
+def test_servers_with_one_key_know_each_others_workers() -> None:
+    one, same, another = WorkerTokens(b"k" * 32), WorkerTokens(b"k" * 32), WorkerTokens(b"l" * 32)
+    assert same.name_in(one.of("default-edges-v3")) == "default-edges-v3"
+    assert same.name_in(one.whole) == ""
+    with pytest.raises(PermissionDenied):
+        another.name_in(one.whole)
+
+
 def test_the_token_is_not_in_what_is_shown(engine: Engine) -> None:
-    call = call_of("/x/Y", [("worker-token", engine.worker_token)])
-    assert call.worker_token == engine.worker_token
-    assert engine.worker_token not in repr(call)
+    call = call_of("/x/Y", [("worker-token", engine.tokens.whole)])
+    assert call.worker_token == engine.tokens.whole
+    assert engine.tokens.whole not in repr(call)
 
 
 def session(workers: Any) -> int:
@@ -139,7 +182,7 @@ def test_a_refreshed_session_keeps_what_it_names(engine: Engine, workers: Any) -
 
 def test_a_worker_without_a_claim_writes_nothing(engine: Engine, channel: grpc.Channel) -> None:
     ambient = SimulatedAmbient()
-    client = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.worker_token)
+    client = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.tokens.whole)
     server = RemoteServer(client, "idle", ambient)
     assert server.claim() is None
     with pytest.raises(Internal, match="in the session of a claim"):

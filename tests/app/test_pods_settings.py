@@ -12,7 +12,7 @@ from trunkline.app.config import parse
 from trunkline.app.pods import start
 from trunkline.app.pods.main import settings_of
 from trunkline.app.pods.settings import PodConfig
-from trunkline.app.pods.side import kept_token, store_keys
+from trunkline.app.pods.side import store_keys
 from trunkline.app.worker import Only, Standing
 from trunkline.errors import InvalidArgument
 from trunkline.fleet.happened import Happened
@@ -97,12 +97,6 @@ def test_what_the_init_container_does(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "shim").read_bytes() == b"shim"
     assert (tmp_path / "shim").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "pfs").is_dir()
-
-
-def test_the_token_of_pods_stays_and_is_nobody_elses(tmp_path: Path) -> None:
-    token = kept_token(tmp_path)
-    assert kept_token(tmp_path) == token
-    assert (tmp_path / "workers.token").stat().st_mode & 0o077 == 0
 
 
 def test_workers_get_the_keys_of_the_store_and_nothing_else() -> None:

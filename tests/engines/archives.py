@@ -20,6 +20,20 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LEFT_OUT = ("mypy", "mypyc", "PIL", "pillow", "boto", "hypothesis", "ruff", "pytest", "_pytest", "grpc_tools", "pip")
 _NOT_NEEDED = ("test", "idlelib", "tkinter", "ensurepip", "site-packages", "__pycache__", "tests")
 HOME = "/opt/python"
+PROGRAMS_OF_OURS = "/opt/trunkline/bin"
+OURS: dict[str, object] = {
+    "Env": [
+        f"PATH={PROGRAMS_OF_OURS}:{HOME}/bin:/bin",
+        "HOME=/tmp",
+        "TRUNKLINE_DATA=/data",
+        "PYTHONDONTWRITEBYTECODE=1",
+    ],
+    "User": "1000:1000",
+    "Entrypoint": ["pachd"],
+    "ExposedPorts": {"30650/tcp": {}, "30600/tcp": {}},
+}
+"""What the image of Trunkline says of itself, as deploy/image/Dockerfile has it; a test compares."""
+_PACHD = f"#!{HOME}/bin/python3\nfrom trunkline.__main__ import main\n\nmain()\n"
 CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt",)
 """Without any, no client of an object store can be made, not even one that needs none."""
 
@@ -51,11 +65,12 @@ def save_worker(target: Path, name: str) -> None:
     base = Path(sys.base_prefix)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     with tarfile.open(layer, "w") as archive:
-        _folders(archive, ("tmp", "proc", "dev", "sys", "etc", "bin", "worker"))
+        _folders(archive, ("tmp", "proc", "dev", "sys", "etc", "bin", "worker", "data"))
         archive.add(Path(sys.executable).resolve(), f"opt/python/bin/{version}")
         for link in ("python3", "python"):
             _link(archive, f"opt/python/bin/{link}", version)
         _link(archive, "bin/python3", f"{HOME}/bin/python3")
+        _text(archive, f"{PROGRAMS_OF_OURS.lstrip('/')}/pachd", _PACHD, 0o755)
         archive.add(base / "lib" / version, f"opt/python/lib/{version}", filter=_lean)
         for path in sorted(libraries.iterdir()):
             if not path.name.startswith(_LEFT_OUT) and "mypyc" not in path.name and not path.name.endswith(".pth"):
@@ -92,6 +107,7 @@ def _folders(archive: tarfile.TarFile, names: Sequence[str]) -> None:
     for name in names:
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+        entry.uid = entry.gid = 1000 if name == "data" else 0
         archive.addfile(entry)
 
 
@@ -101,9 +117,9 @@ def _link(archive: tarfile.TarFile, name: str, target: str) -> None:
     archive.addfile(entry)
 
 
-def _text(archive: tarfile.TarFile, name: str, text: str) -> None:
+def _text(archive: tarfile.TarFile, name: str, text: str, mode: int = 0o644) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(text), 0o644
+    entry.size, entry.mode = len(text), mode
     archive.addfile(entry, io.BytesIO(text.encode()))
 
 

@@ -145,18 +145,18 @@ def test_a_key_may_be_given_and_is_never_made_then(world: World, tmp_path: Path)
     with pytest.raises(DataLoss, match=r"given.key, is gone"):
         given.seal("db", b"x")
     with pytest.raises(DataLoss, match=r"given.key, is gone"):
-        given.has_key()
+        given.check()
     assert not path.exists()
     path.write_text("0f" * 32 + "\n")
     sealed = Vault(path, world.ambient, given=True).seal("db", b"x")
     path.write_bytes(bytes.fromhex("0f" * 32))
     same = Vault(path, world.ambient, given=True)
-    assert (same.open("db", sealed), same.has_key()) == (b"x", True)
+    assert (same.open("db", sealed), same.check()) == (b"x", True)
     assert same.derive("one") != same.derive("two")
     path.unlink()
     path.mkdir()
     with pytest.raises(DataLoss, match="cannot be read"):
-        Vault(path, world.ambient, given=True).has_key()
+        Vault(path, world.ambient, given=True).check()
 
 
 def test_a_secret_of_another_key_or_another_name_cannot_be_read(world: World, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class WireRows:
 def server(tmp_path_factory: pytest.TempPathFactory):
     engine = open_engine(Config(data=tmp_path_factory.mktemp("data"), workers=0), RealAmbient())
     with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
-        client = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.worker_token)
+        client = Client(channel, parse("grpc://127.0.0.1:1"), worker_token=engine.tokens.whole)
         yield WireRows(LocalBlobs(tmp_path_factory.mktemp("blobs")), client)
     engine.stop()
     engine.close()

@@ -32,6 +32,7 @@ from trunkline.api.moving import MovingDoor
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door, Recorder
 from trunkline.api.rpc.events import Events
+from trunkline.api.rpc.tokens import WorkerTokens
 from trunkline.api.space import SpaceDoor
 from trunkline.api.transactions.door import CallRecorder, TransactionDoor
 from trunkline.api.transactions.members import Requests, members
@@ -50,10 +51,10 @@ from trunkline.api.work.secrets import SecretDoor
 from trunkline.api.work.worker import WorkerDoor
 from trunkline.app.config import Config, origin_of, settings, shown
 from trunkline.app.containers.side import ContainerSide
-from trunkline.app.identity import identity_of, shared_identity
+from trunkline.app.identity import identity_of, open_vault, shared_identity
 from trunkline.app.leading.loops import Loops
 from trunkline.app.leading.terms import Leading
-from trunkline.app.pods.side import PodOwner, kept_token, open_pods
+from trunkline.app.pods.side import PodOwner, open_pods
 from trunkline.app.pool import Site, open_pool
 from trunkline.app.standing import StandingWorkers
 from trunkline.catalog.engine import Catalog
@@ -77,13 +78,15 @@ from trunkline.pps.datums.purged import Lineage
 from trunkline.pps.datums.records import Records
 from trunkline.pps.images.resolving import CAN_LIMIT, Rules
 from trunkline.pps.machine import commits_removed, create_job
-from trunkline.pps.secrets import Vault
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
 from trunkline.worker.rungs import Rung
 
 SECRETS_KEY = "secrets.key"
 """The file in the data folder with the key of all secrets."""
+
+TOKENS = "tokens of workers"
+"""What the tokens of workers in pods are derived for, of the key of all secrets: pods outlive a server."""
 
 BACKUPS = "backups"
 """The folder in the data folder for copies of the catalog, while backups are made."""
@@ -109,13 +112,13 @@ class Engine:
             read_cache_bytes=config.cache_bytes,
             on_damage=on_damage(catalog),
         )
-        self._key_file = config.key_file or config.data / SECRETS_KEY
         self._files = Files(catalog, self._store, ambient, create_job, Records(), on_removed_commits=commits_removed)
-        self._pps = Pps.of(self._files, Vault(self._key_file, ambient, given=config.key_file is not None))
+        key = config.key_file or config.data / SECRETS_KEY
+        self._pps = Pps.of(self._files, open_vault(catalog, key, ambient, given=config.key_file is not None))
         self._containers = ContainerSide(config.containers, self._identity.folder or self._identity.cluster_id, ambient)
-        self.worker_token = kept_token(config.data) if config.pods else secrets.token_hex(32)
+        self.tokens = WorkerTokens(self._pps.vault.derive(TOKENS) if config.pods else secrets.token_bytes(32))
         """What this server's own workers show it. For processes another one after each start, never written down."""
-        self._pods = open_pods(config, self._identity.cluster_id, self.worker_token, ambient)
+        self._pods = open_pods(config, self._identity.cluster_id, ambient)
         rules = Rules(self._containers.name(), config.strict_images, can_limit=rung.limits if rung else CAN_LIMIT)
         self._rules = self._pods.rules(rules) if self._pods else rules
         known = members(self._rules)
@@ -184,7 +187,7 @@ class Engine:
             CheckDoor(files, self._pps),
             SpaceDoor(self.space),
             MovingDoor(files, bridge, self._config.data / BACKUPS),
-            BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._key_file),
+            BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._pps.vault.path),
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
@@ -194,7 +197,7 @@ class Engine:
             LogDoor(self._pps, bridge, events),
             LogsDoor(self._pps, bridge, events),
             ClusterLogDoor(self._pps, bridge, events, self._happened.since),
-            WorkerDoor(self._pps, bridge, events, self.worker_token, self._config.worker_count),
+            WorkerDoor(self._pps, bridge, events, self.tokens, self._config.worker_count),
             AllFilesDoor(files),
             AllPipelinesDoor(files, self._crash),
             TransactionDoor(self._transactions),
@@ -225,7 +228,7 @@ class Engine:
                 self._config,
                 self._rung,
                 address,
-                self.worker_token,
+                self.tokens.whole,
                 self._ambient,
                 self._worker_gone,
                 self._containers.server,
@@ -270,7 +273,9 @@ class Engine:
             catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=False))
 
         pods = self._pods
-        return PodOwner(catalog, self._pps.vault, self._happened, lambda: pods.house.address if pods else "", gone)
+        return PodOwner(
+            catalog, self._pps.vault, self._happened, lambda: pods.house.address if pods else "", gone, self.tokens.of
+        )
 
     def _start_anew(self) -> None:
         self.restored = True

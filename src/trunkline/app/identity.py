@@ -12,6 +12,10 @@ from trunkline.ambient import Ambient
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.shared import identity
 from trunkline.errors import DataLoss, FailedPrecondition
+from trunkline.pps.secrets import Vault
+
+KEY_DIGEST = "which key it is"
+"""What the digest of the key of all secrets is derived for, by which servers compare theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,31 @@ def shared_identity(own: Identity, catalog: Catalog) -> Identity:
         )
         raise FailedPrecondition(f"the bytes that belong to this database lie elsewhere: {there}")
     return Identity(row.cluster_id, row.deployment_id, own.storage, own.deployment_id)
+
+
+def open_vault(catalog: Catalog, key_file: Path, ambient: Ambient, *, given: bool) -> Vault:
+    """The key of all secrets: one for all servers of a database; a server alone may have any.
+
+    given: it has to be there. Raises FailedPrecondition where this server has another than the rest, DataLoss.
+    """
+    vault = Vault(key_file, ambient, given=given)
+
+    def agree() -> None:
+        digest = vault.derive(KEY_DIGEST).hex()
+        if not catalog.transact(lambda tx: identity.agree_key(tx, digest)):
+            raise FailedPrecondition(
+                f"the key of all secrets in {vault.path} is not that of the other servers of this database; copy "
+                "secrets.key of one of their data folders, or start all with the same --secrets-key"
+            )
+
+    if catalog.alone:
+        if given:
+            vault.check()
+        return vault
+    vault.on_made = agree
+    if vault.check():
+        agree()
+    return vault
 
 
 def _write(path: Path, drawn: Identity) -> None:

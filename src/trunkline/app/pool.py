@@ -83,7 +83,7 @@ class Site:
     @property
     def env(self) -> dict[str, str]:
         """The environment of a worker."""
-        from trunkline.app.worker import TOKEN
+        from trunkline.fleet.kubernetes.names import TOKEN
 
         return {name: value for name, value in os.environ.items() if name not in OURS} | {TOKEN: self.token}
 

@@ -26,6 +26,7 @@ from trunkline.client.address import parse
 from trunkline.client.connection import connect
 from trunkline.client.work.workers import RemoteServer
 from trunkline.errors import TrunklineError
+from trunkline.fleet.kubernetes.names import TOKEN
 from trunkline.model.names import Pipeline
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
@@ -44,9 +45,6 @@ from trunkline.worker.rungs import Rung, choose
 from trunkline.worker.standing.forward import Doorway, Forward
 from trunkline.worker.standing.serving import Serving, Tell, telling
 from trunkline.worker.standing.spouts import SpoutWorker
-
-TOKEN = "TRUNKLINE_WORKER_TOKEN"
-"""The variable in which a worker finds what it shows to its server: a command line could be read by everybody."""
 
 PORT_RETRY_S = 5.0
 

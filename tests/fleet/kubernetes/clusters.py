@@ -9,15 +9,15 @@ from trunkline.model.names import Pipeline
 from trunkline.model.specs import PipelineSpec
 
 SERVER = "0123456789abcdef0123456789abcdef"
-HOUSE = House(
-    SERVER, "data", "trunkline:1.0", "pachd.data:30650", "s3://bucket/cluster", {"TRUNKLINE_WORKER_TOKEN": "t"}
-)
+HOUSE = House(SERVER, "data", "trunkline:1.0", "pachd.data:30650", "s3://bucket/cluster", {"AWS_ACCESS_KEY_ID": "k"})
 
 
 def wanted(name: str = "edges", version: int = 1, project: str = "default", **fields: Any) -> Wanted:
     """A version of a pipeline; `fields` are those of a spec, and of `Wanted` where it has them."""
     transform = {"image": "edges:1.2", "cmd": ["python3", "/edges.py"], **fields.pop("transform", {})}
-    outer = {each: fields.pop(each) for each in ("kind", "replicas", "env", "folders", "logins") if each in fields}
+    outer = {
+        each: fields.pop(each) for each in ("kind", "replicas", "env", "folders", "logins", "token") if each in fields
+    }
     spec = {
         "pipeline": {"name": name, "project": {"name": project}},
         "transform": transform,

@@ -25,6 +25,7 @@ FULL: dict[str, Any] = {
     "env": {"PASSWORD": b"hush"},
     "folders": {"/keys": {"id": b"key"}},
     "logins": (b'{"auths": {}}',),
+    "token": "default-edges-v1:cafe",
     "kind": "SERVICE",
     "service": {"internal_port": 8080, "external_port": 30080, "type": "NodePort"},
     "resource_requests": {"cpu": 0.5, "memory": "1Gi", "disk": "2Gi"},
@@ -55,6 +56,15 @@ def pod(**fields: Any) -> dict[str, Any]:
 def user(**fields: Any) -> dict[str, Any]:
     found: dict[str, Any] = pod(**fields)["containers"][0]
     return found
+
+
+def test_the_token_is_shown_to_the_container_beside_the_code_only() -> None:
+    beside = pod(token="t", env={"A": b"x"}, folders={"/keys": {"id": b"x"}})
+    code, worker = beside["containers"]
+    (told,) = [each for each in worker["env"] if each["name"] == "TRUNKLINE_WORKER_TOKEN"]
+    assert told["valueFrom"]["secretKeyRef"] == {"name": "default-edges-v1", "key": "worker-token"}
+    assert "worker-token" not in str(code) + str(beside["initContainers"]) + str(beside["volumes"])
+    assert "envFrom" not in code
 
 
 def test_only_kinds_that_every_cluster_has() -> None:

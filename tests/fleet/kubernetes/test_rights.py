@@ -57,7 +57,7 @@ def test_the_role_allows_what_is_done_and_nothing_else() -> None:
     with FakeCluster() as fake:
         cluster = Noted(Access(fake.url, "default"))
         owner = Listener()
-        house = House("s" * 32, "default", "trunkline:1", "pachd:30650", "s3://b", {"TRUNKLINE_WORKER_TOKEN": "t"})
+        house = House("s" * 32, "default", "trunkline:1", "pachd:30650", "s3://b", {"AWS_ACCESS_KEY_ID": "k"})
         fleet = PodFleet(cluster, house, owner, RealAmbient())
         fleet.start()
         lives(owner, fake)

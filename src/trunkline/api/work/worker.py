@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +11,7 @@ import msgspec
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
+from trunkline.api.rpc.tokens import WorkerTokens
 from trunkline.api.work.handout import datums_of, standing_step, step_of
 from trunkline.catalog import images as image_rows
 from trunkline.catalog import outbox
@@ -22,6 +22,7 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.outbox import Event
 from trunkline.catalog.work import claims as claim_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
+from trunkline.fleet.kubernetes.names import object_name
 from trunkline.pfs.files import load
 from trunkline.pps import claims
 from trunkline.pps import logs as pps_logs
@@ -34,6 +35,7 @@ from trunkline.pps.standing import states
 from trunkline.pps.standing.wishes import stand
 from trunkline.storage import NewChunk, Sealed
 from trunkline.wire import nouns
+from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import worker_pb2 as wire
 
 KIND = "worker"
@@ -43,7 +45,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkerDoor:
-    """Sessions, claims, reports and logs of workers. token: what every one of them shows with each call.
+    """Sessions, claims, reports and logs of workers. tokens: what they show with each call.
 
     workers: how many this server runs.
     """
@@ -51,7 +53,7 @@ class WorkerDoor:
     system: Pps
     bridge: Bridge
     events: Events
-    token: str = field(repr=False)
+    tokens: WorkerTokens = field(repr=False)
     workers: int = 1
     service: str = field(default="trunkline.worker.v1.Workers")
 
@@ -62,10 +64,18 @@ class WorkerDoor:
                 f"{call.method} is for this server's own workers, which show a token that it gave them, and this call "
                 "has none; use the public services instead"
             )
-        if not hmac.compare_digest(call.worker_token.encode(), self.token.encode()):
+        self.tokens.name_in(call.worker_token)
+
+    def _only(self, call: Call, worker: str, said: pps.Pipeline | None = None, version: int | None = None) -> None:
+        """Raise PermissionDenied for a worker of one version of a pipeline that speaks for another."""
+        name = self.tokens.name_in(call.worker_token)
+        if not name:
+            return
+        wanted = version if version is not None else name.rpartition("-v")[2]
+        other = said is not None and (not said.name or object_name(nouns.pipeline_of(said), int(wanted)) != name)
+        if worker.rpartition("-")[0] != name or other:
             raise PermissionDenied(
-                f"{call.method} is for this server's own workers, and this call's token is not theirs (that of an "
-                "earlier start is not either); use the public services instead"
+                f"{call.method} was called with the token of {name}, which is good for its own pods and pipeline only"
             )
 
     # --- write sessions
@@ -123,8 +133,9 @@ class WorkerDoor:
 
     # --- claims
 
-    async def Watch(self, request: wire.WatchRequest, _call: Call) -> AsyncGenerator[wire.Command, None]:
+    async def Watch(self, request: wire.WatchRequest, call: Call) -> AsyncGenerator[wire.Command, None]:
         """Commands for one worker, and a word whenever there may be something to claim."""
+        self._only(call, request.worker)
         at = await self.bridge.unary(partial(self.system.files.catalog.read, outbox.newest))
         yield wire.Command(wake=wire.Wake())  # what was there before this watcher came
         while True:
@@ -144,8 +155,9 @@ class WorkerDoor:
     def _since(self, position: int) -> list[Event] | None:
         return self.system.files.catalog.read(lambda tx: outbox.follow(tx, position, PAGE, WATCHED))
 
-    def Claim(self, request: wire.ClaimRequest, _call: Call) -> wire.ClaimResponse:
+    def Claim(self, request: wire.ClaimRequest, call: Call) -> wire.ClaimResponse:
         """Lease a range of datums, in the session given or a new one. With nothing to lease, the session has ended."""
+        self._only(call, request.worker, request.pipeline, request.version)
         if not request.gen and not self.system.files.catalog.read(claim_rows.any_claim):
             return wire.ClaimResponse()
         handed = self._hand_out(request)
@@ -183,9 +195,10 @@ class WorkerDoor:
             datums=datums_of(handed.datums, row.done, handed.deaths),
         )
 
-    def Stand(self, request: wire.StandRequest, _call: Call) -> wire.ClaimResponse:
+    def Stand(self, request: wire.StandRequest, call: Call) -> wire.ClaimResponse:
         """What the code of a spout is to run."""
         pipeline, catalog = nouns.pipeline_of(request.pipeline), self.system.files.catalog
+        self._only(call, request.worker, request.pipeline)
         found = catalog.read(lambda tx: stand(tx, pipeline))
         if found is None:
             return wire.ClaimResponse()
@@ -198,22 +211,25 @@ class WorkerDoor:
         claim.job.pipeline.CopyFrom(request.pipeline)
         return wire.ClaimResponse(claim=claim)
 
-    def Tell(self, request: wire.TellRequest, _call: Call) -> wire.TellResponse:
+    def Tell(self, request: wire.TellRequest, call: Call) -> wire.TellResponse:
         """How a service or spout does."""
         pipeline = nouns.pipeline_of(request.pipeline)
+        self._only(call, request.worker, request.pipeline, request.version)
         self.system.files.catalog.transact(
             lambda tx: states.tell(tx, pipeline, request.version, running=request.running, reason=request.reason)
         )
         return wire.TellResponse()
 
-    def Renew(self, request: wire.RenewRequest, _call: Call) -> wire.RenewResponse:
+    def Renew(self, request: wire.RenewRequest, call: Call) -> wire.RenewResponse:
         """Keep claims; the commands that stand for them."""
+        self._only(call, request.worker)
         kept = [Renewal(one.claim, one.fence, one.row if one.row >= 0 else None) for one in request.claims]
         commands = self.system.leases.renew(request.worker, request.gen, kept)
         return wire.RenewResponse(commands=map(_command, commands))
 
-    def Report(self, request: wire.ReportRequest, _call: Call) -> wire.ReportResponse:
+    def Report(self, request: wire.ReportRequest, call: Call) -> wire.ReportResponse:
         """Adopt a finished prefix."""
+        self._only(call, request.worker)
         one = Report(
             worker=request.worker,
             gen=request.gen,
@@ -226,8 +242,9 @@ class WorkerDoor:
         first, last = self.system.files.catalog.transact(lambda tx: claims.report(tx, one))
         return wire.ReportResponse(first=first, last=last)
 
-    def Logs(self, request: wire.LogsRequest, _call: Call) -> wire.LogsResponse:
+    def Logs(self, request: wire.LogsRequest, call: Call) -> wire.LogsResponse:
         """Keep log lines."""
+        self._only(call, request.worker)
         segments = [Segment(one.claim, one.first_us, one.last_us, one.lines, one.data) for one in request.segments]
         self.system.files.catalog.transact(lambda tx: pps_logs.write(tx, request.worker, segments))
         return wire.LogsResponse()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from trunkline.ambient import Ambient
 from trunkline.app.config import Config
 from trunkline.app.pods.settings import PodConfig
-from trunkline.app.worker import TOKEN, client_settings
+from trunkline.app.worker import client_settings
 from trunkline.catalog.engine import Catalog
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.kubernetes.access import find_access
@@ -26,9 +24,6 @@ from trunkline.pps.images.resolving import Rules
 from trunkline.pps.pods.wishes import PodWish, pod_wishes, tell
 from trunkline.pps.secrets import Vault
 
-TOKEN_FILE = "workers.token"
-"""The file in the data folder with what pods show: they outlive the server."""
-
 _STORE_KEYS = ("AWS_", "GOOGLE_", "AZURE_")
 
 _log = logging.getLogger("trunkline.kubernetes")
@@ -37,7 +32,7 @@ _log = logging.getLogger("trunkline.kubernetes")
 class PodSide:
     """The fleet of pods of a server."""
 
-    def __init__(self, config: PodConfig, server: str, blobs: str, token: str, ambient: Ambient) -> None:
+    def __init__(self, config: PodConfig, server: str, blobs: str, ambient: Ambient) -> None:
         self._cluster = HttpCluster(find_access(os.environ, config.kubeconfig), config.namespace)
         self._config, self._ambient = config, ambient
         self.house = House(
@@ -46,7 +41,7 @@ class PodSide:
             image=config.image,
             address=config.address,
             blobs=blobs,
-            given={TOKEN: token, **store_keys(os.environ)},
+            given=store_keys(os.environ),
             trusted=config.trust,
             image_pull_policy=config.pull_policy,
             pull_secrets=config.pull_secrets,
@@ -80,7 +75,7 @@ class PodSide:
 
 
 class PodOwner:
-    """Fills `fleet.Owner` from the catalog."""
+    """Fills `fleet.Owner` from the catalog. token: what workers of a name show."""
 
     def __init__(
         self,
@@ -89,9 +84,10 @@ class PodOwner:
         happened: Happened,
         address: Callable[[], str],
         gone: Callable[[str, str], None],
+        token: Callable[[str], str],
     ) -> None:
         self._catalog, self._vault, self._happened = catalog, vault, happened
-        self._address, self._gone = address, gone
+        self._address, self._gone, self._token = address, gone, token
         self._at = -1
         self._wanted: list[Wanted] = []
         self._pods: dict[str, int] = {}
@@ -117,7 +113,7 @@ class PodOwner:
         pods = 0 if wish.problem else wish.pods
         if wish.grows and pods:
             pods = max(pods, self._pods.get(one.name, 0))
-        return replace(one, replicas=pods)
+        return replace(one, replicas=pods, token=self._token(one.name))
 
     def told(self, one: Wanted, reason: str) -> None:
         """How a version's pods do."""
@@ -135,25 +131,11 @@ class PodOwner:
         self._happened.note(kind, reason, "", message, about)
 
 
-def open_pods(config: Config, server: str, token: str, ambient: Ambient) -> PodSide | None:
+def open_pods(config: Config, server: str, ambient: Ambient) -> PodSide | None:
     """The side of a server that has pods; None: it has none. Raises FailedPrecondition where no cluster is known."""
-    return PodSide(config.pods, server, config.blobs, token, ambient) if config.pods is not None else None
+    return PodSide(config.pods, server, config.blobs, ambient) if config.pods is not None else None
 
 
 def store_keys(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables by which workers reach the object store as the server does."""
     return {name: value for name, value in environ.items() if name.startswith(_STORE_KEYS)}
-
-
-def kept_token(data: Path) -> str:
-    """What pods show this server, drawn once and kept where only its user reads it."""
-    path = data / TOKEN_FILE
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        token = secrets.token_hex(32)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(token)
-            file.flush()
-            os.fsync(file.fileno())
-        return token

@@ -242,6 +242,7 @@ CREATE TABLE together (
 	deployment_id VARCHAR(32) COLLATE "C" NOT NULL,
 	storage TEXT COLLATE "C" NOT NULL,
 	folder VARCHAR(32) COLLATE "C" NOT NULL,
+	key_digest VARCHAR(64) COLLATE "C" NOT NULL,
 	CONSTRAINT pk_together PRIMARY KEY (id),
 	CONSTRAINT together_is_one_row CHECK (id = 1)
 );

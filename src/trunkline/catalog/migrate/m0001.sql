@@ -243,6 +243,7 @@ CREATE TABLE together (
 	deployment_id VARCHAR(32) NOT NULL,
 	storage TEXT NOT NULL,
 	folder VARCHAR(32) NOT NULL,
+	key_digest VARCHAR(64) NOT NULL,
 	CONSTRAINT pk_together PRIMARY KEY (id),
 	CONSTRAINT together_is_one_row CHECK (id = 1)
 );

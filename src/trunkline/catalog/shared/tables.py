@@ -27,6 +27,8 @@ together = Table(
     # Where the bytes of files lie; "" with the id of the one server in whose data folder they do.
     Column("storage", Text, nullable=False),
     Column("folder", String(32), nullable=False),
+    # By which servers see that they have one key of all secrets; nothing can be made of it. Empty until one has a key.
+    Column("key_digest", String(64), nullable=False),
     CheckConstraint("id = 1", name="together_is_one_row"),
 )
 """Who all these servers are to the outside."""

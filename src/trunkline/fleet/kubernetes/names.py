@@ -16,6 +16,8 @@ RENDERED = "trunkline/rendered"
 ADDRESS = "trunkline/address"
 """The annotation with the pipeline's address, project/name."""
 VERSION = "pipelineVersion"
+TOKEN = "TRUNKLINE_WORKER_TOKEN"
+"""The variable in which a worker finds what it shows to its server: a command line could be read by everybody."""
 
 _LONGEST = 50
 _HASHED = 8

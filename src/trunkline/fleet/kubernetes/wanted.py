@@ -18,7 +18,7 @@ class Wanted:
     """A version of a pipeline that is to run in `replicas` pods.
 
     kind: TRANSFORM, SERVICE or SPOUT. env, folders: the secrets of its code, as variables, and by folder as files.
-    logins: documents as `docker login` writes them, for its image.
+    logins: documents as `docker login` writes them, for its image. token: what its workers show the server.
     """
 
     pipeline: Pipeline
@@ -29,6 +29,7 @@ class Wanted:
     env: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     folders: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
     logins: tuple[bytes, ...] = field(default=(), repr=False)
+    token: str = field(default="", repr=False)
 
     @property
     def name(self) -> str:
@@ -41,8 +42,8 @@ class House:
     """What all pods of a server have in common.
 
     server: whose they are. image: of the container beside the code, the worker. address: where pods reach the server,
-    HOST:PORT. blobs: URL of the object store. secret: the name of the Secret with the token of workers and the keys of
-    the store, which only the container beside the code gets. given: its values.
+    HOST:PORT. blobs: URL of the object store. secret: the name of the Secret with the keys of the store, which only the
+    container beside the code gets. given: its values.
     requests, sidecar_requests: of containers whose spec says nothing. user: that the worker runs as.
     trusted: pod_spec and pod_patch may ask for rights on the node.
     """

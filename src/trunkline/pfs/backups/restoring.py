@@ -21,6 +21,7 @@ from trunkline.catalog.copies.whole import load
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.engine.catalog import FILE_NAME
 from trunkline.catalog.engine.lock import FolderLock
+from trunkline.catalog.shared import identity
 from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument
 from trunkline.model import backups as form
 from trunkline.model.names import DEFAULT_PROJECT
@@ -190,6 +191,7 @@ def finish_restore_into(catalog: Catalog, data: Path) -> bool:
     if whole:
         catalog.transact(lambda tx: load(tx, folder / FILE_NAME, DEFAULT_PROJECT))
         if (folder / KEY).exists():
+            catalog.transact(identity.forget_key)
             (folder / KEY).replace(data / KEY)
         _sync(data)
     (folder / COMPLETE).unlink(missing_ok=True)

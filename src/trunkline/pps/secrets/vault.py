@@ -6,6 +6,7 @@ import hmac
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -28,10 +29,12 @@ class Vault:
     """
 
     def __init__(self, path: Path, ambient: Ambient, *, given: bool = False) -> None:
-        self._path = path
+        self.path = path
         self._ambient = ambient
-        self._given = given
-        self._lock = threading.Lock()
+        self.given = given
+        self.on_made: Callable[[], None] = lambda: None
+        """Called with every new key before anything is encrypted with it; where it raises, the key goes again."""
+        self._lock = threading.RLock()
         self._cipher: AESGCM | None = None
 
     def seal(self, name: str, data: bytes) -> bytes:
@@ -48,7 +51,7 @@ class Vault:
             return self._key(make=False).decrypt(nonce, body, name.encode())
         except InvalidTag:
             raise DataLoss(
-                f"secret {name} cannot be read: it was encrypted with another key than that in {self._path}; "
+                f"secret {name} cannot be read: it was encrypted with another key than that in {self.path}; "
                 "put that file back, or delete the secret and create it again"
             ) from None
 
@@ -57,12 +60,13 @@ class Vault:
         with self._lock:
             return hmac.digest(self._read(make=True), purpose.encode(), "sha256")
 
-    def has_key(self) -> bool:
-        """Whether there is a key already. Raises DataLoss where it was given and cannot be read."""
+    def check(self) -> bool:
+        """Whether there is a key already. Raises DataLoss where it is damaged, or was given and is not there."""
         with self._lock:
-            if self._given:
+            there = self.given or self.path.exists()
+            if there:
                 self._read(make=False)
-            return self._path.exists()
+            return there
 
     def _key(self, make: bool) -> AESGCM:
         with self._lock:
@@ -72,29 +76,37 @@ class Vault:
 
     def _read(self, make: bool) -> bytes:
         try:
-            key = self._path.read_bytes()
+            key = self.path.read_bytes()
         except FileNotFoundError:
-            if make and not self._given:
-                return self._make()
-            raise DataLoss(f"the key of all secrets, {self._path}, is gone; put it back from a backup") from None
+            if make and not self.given:
+                return self._agreed(self._make())
+            raise DataLoss(f"the key of all secrets, {self.path}, is gone; put it back from a backup") from None
         except OSError as error:
-            raise DataLoss(f"the key of all secrets, {self._path}, cannot be read: {error.strerror}") from None
+            raise DataLoss(f"the key of all secrets, {self.path}, cannot be read: {error.strerror}") from None
         if _HEX.fullmatch(key):
             return bytes.fromhex(key.decode())
         if len(key) != KEY_BYTES:
-            raise DataLoss(f"the key of all secrets, {self._path}, is damaged; put it back from a backup")
+            raise DataLoss(f"the key of all secrets, {self.path}, is damaged; put it back from a backup")
+        return key
+
+    def _agreed(self, key: bytes) -> bytes:
+        try:
+            self.on_made()
+        except BaseException:
+            self.path.unlink(missing_ok=True)
+            raise
         return key
 
     def _make(self) -> bytes:
         key = AESGCM.generate_key(KEY_BYTES * 8)
-        fresh = self._path.with_suffix(".new")
+        fresh = self.path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(key)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fresh.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)  # what is encrypted with it must not outlive it
         finally:

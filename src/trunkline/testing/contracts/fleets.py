@@ -86,7 +86,7 @@ class FleetContract:
     @pytest.fixture
     def house(self, server: str, namespace: str) -> House:
         """Whose worker's image nobody has either."""
-        return House(server, namespace, NOWHERE, "198.18.2.1:30650", given={"TRUNKLINE_WORKER_TOKEN": "t"})
+        return House(server, namespace, NOWHERE, "198.18.2.1:30650", given={"AWS_ACCESS_KEY_ID": "k"})
 
     @pytest.fixture
     def fleet(self, cluster: Cluster, house: House, owner: Listener) -> Iterator[PodFleet]:

@@ -51,8 +51,9 @@ def replica_set(wanted: Wanted, house: House) -> Object:
 
 
 def secret(wanted: Wanted, house: House) -> Object | None:
-    """The secrets of the version's code."""
-    data = {pods.env_key(name): value for name, value in wanted.env.items()}
+    """The secrets of the version's code, and the token of its workers."""
+    data = {pods.TOKEN_KEY: wanted.token.encode()} if wanted.token else {}
+    data |= {pods.env_key(name): value for name, value in wanted.env.items()}
     for number, files in enumerate(wanted.folders.values()):
         data |= {pods.file_key(number, name): value for name, value in files.items()}
     return _secret(_metadata(wanted, house), "Opaque", data) if data else None

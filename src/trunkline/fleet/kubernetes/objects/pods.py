@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from trunkline.errors import InvalidArgument
+from trunkline.fleet.kubernetes.names import TOKEN
 from trunkline.fleet.kubernetes.objects.admission import check_pod
 from trunkline.fleet.kubernetes.objects.patches import patched
 from trunkline.fleet.kubernetes.objects.resources import resources
@@ -18,6 +19,8 @@ SHIM_FOLDER = "/.shim"
 WORK_FOLDER = "/worker"
 SETTINGS = "TRUNKLINE_POD"
 """The variable with the worker's settings, as JSON."""
+TOKEN_KEY = "worker-token"
+"""Its key in the version's Secret, of which the container with the code sees other keys only."""
 PATIENCE_S = 86_400
 """How long code waits for a worker that is started again; the kubelet does that much sooner."""
 
@@ -138,6 +141,7 @@ def _storage(wanted: Wanted, house: House) -> Body:
         "env": [
             {"name": "PPS_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": SETTINGS, "value": json.dumps(settings, sort_keys=True)},
+            *_token(wanted),
         ],
         "envFrom": [{"secretRef": {"name": house.secret}}],
         "resources": resources(spec.sidecar_resource_requests, _sidecar_limits(wanted), house.sidecar_requests),
@@ -149,6 +153,12 @@ def _storage(wanted: Wanted, house: House) -> Body:
         ],
     }
     return body
+
+
+def _token(wanted: Wanted) -> list[Body]:
+    if not wanted.token:
+        return []
+    return [{"name": TOKEN, "valueFrom": {"secretKeyRef": {"name": wanted.name, "key": TOKEN_KEY}}}]
 
 
 def _volumes(wanted: Wanted) -> list[Body]:
@@ -196,6 +206,7 @@ def _confined(house: House) -> Body:
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
     }
 
 
