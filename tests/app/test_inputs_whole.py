@@ -83,7 +83,13 @@ def test_lazy_inputs_are_read_when_they_are_opened(site: Site) -> None:
     assert sorted(text for path, text in found.items() if "link" in path) == ["10", "20", "30"]
     job = site.job("lazy")
     assert int(job["stats"]["download_bytes"]) == len("north" * 2 + "south")
-    at = f"lazy@{job['job']['id']}"
+
+
+def test_a_datum_with_lazy_inputs_is_replayed(site: Site) -> None:
+    lazy = {"pfs": {"repo": "stores", "name": "stores", "glob": "/*", "lazy": True}}
+    site.create("replayed", {"cmd": ["bash"], "stdin": ['cat "$stores" > /pfs/out/$PACH_DATUM_ID']}, input=lazy)
+    assert site.job("replayed")["state"] == "JOB_SUCCESS"
+    at = f"replayed@{site.job('replayed')['job']['id']}"
     datum = next(documents(site.pachctl("list", "datum", at, "--raw")))["datum"]["id"]
     assert "the output is the recorded one" in site.pachctl("replay", at, datum)
 

@@ -1,75 +1,31 @@
-"""Pipelines in pods of a real cluster, as a user has them: same spec and same bytes as with processes.
-
-Needs a cluster (KUBECONFIG) that has the images which archives.py makes, an address of this machine that its pods reach
-(TRUNKLINE_PODS_HOST), and SeaweedFS (TRUNKLINE_WEED) for what workers and server both read and write: tools/engines.sh
-brings all of them.
-"""
+"""Pipelines in pods of a real cluster, as a user has them: same spec and same bytes as with processes."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from trunkline.ambient import RealAmbient
-from trunkline.fleet.kubernetes.access import find_access
-from trunkline.fleet.kubernetes.api import KINDS, PODS, HttpCluster
-from trunkline.fleet.kubernetes.names import OWNER
-from trunkline.testing.seaweed import Seaweed
-from trunkline.testing.serving import PachdProcess, documents
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from pods import FREE, TOOLS, pod_site, pods_of, real_cluster, until
 from whole import Site
 
+from trunkline.fleet.kubernetes.api import PODS, HttpCluster
+from trunkline.fleet.kubernetes.troubles import ready
+from trunkline.testing.serving import PachdProcess, documents
+
 pytestmark = [pytest.mark.engines, pytest.mark.kubernetes, pytest.mark.timeout(600)]
-TOOLS = "localhost/tools:1"
 UPPER = "for f in $(ls /pfs/in); do tr a-z A-Z < /pfs/in/$f > /pfs/out/$f; done"
-FREE: dict[str, Any] = {"resource_requests": {}, "sidecar_resource_requests": {}}
-
-
-def need(name: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        pytest.skip(f"pods cannot be run: {name} is not set")
-    return value
 
 
 @pytest.fixture(scope="module")
 def cluster() -> HttpCluster:
-    return HttpCluster(find_access({}, need("KUBECONFIG")))
+    return real_cluster()
 
 
 @pytest.fixture(scope="module")
-def site(cluster: HttpCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    host, weed = need("TRUNKLINE_PODS_HOST"), need("TRUNKLINE_WEED")
-    folder = tmp_path_factory.mktemp("pods")
-    with Seaweed(weed, folder / "weed", host) as store, pytest.MonkeyPatch.context() as patch:
-        for name, value in store.environment.items():
-            patch.setenv(name, value)
-        flags = ("--insecure", "--fleet", "kubernetes", "--worker-image", "localhost/trunkline:test")
-        flags += ("--kubeconfig", need("KUBECONFIG"), "--storage", "s3://pods/one", "--listen", f"{host}:0")
-        with PachdProcess(folder, flags) as server:
-            site = Site(server)
-            yield site
-            site.pachctl("delete", "pipeline", "--all", "--force")
-            until(lambda: not left(cluster))
-
-
-def left(cluster: HttpCluster) -> list[str]:
-    """Objects of any server of ours."""
-    return [one["metadata"]["name"] for kind in KINDS for one in cluster.list(kind, OWNER).items]
-
-
-def until(true: Any, within_s: float = 60.0) -> None:
-    ambient = RealAmbient()
-    end_s = ambient.ticks_s() + within_s
-    while not true():
-        assert ambient.ticks_s() < end_s
-        ambient.sleep(0.2)
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with pod_site(tmp_path_factory.mktemp("pods")) as site:
+        yield site
 
 
 def reason(site: Site, name: str, words: str) -> None:
@@ -95,6 +51,10 @@ def test_a_pipeline_runs_in_pods_and_makes_the_same_bytes_as_a_process(site: Sit
     assert hashes[0] == hashes[1]
     site.put("both-in", c="cc")
     assert site.counts("boxed") == ("success", 1, 2)
+    at = f"boxed@{site.job('boxed')['job']['id']}"
+    images = {one["image_id"] for one in documents(site.pachctl("list", "datum", at, "--raw"))}
+    assert len(images) == 1
+    assert len(images.pop()) == 64
 
 
 def test_code_has_what_the_image_says_and_what_the_spec_says(site: Site) -> None:
@@ -127,11 +87,8 @@ def test_a_pod_that_is_deleted_costs_only_what_it_was_doing(site: Site, cluster:
     slow = "sleep 1; cp /pfs/in/* /pfs/out/"
     site.create("lost", {"image": TOOLS, "cmd": ["sh", "-c", slow]}, **FREE, parallelism_spec={"constant": 2})
 
-    def pods() -> list[Any]:
-        return cluster.list(PODS, "pipelineName=lost").items
-
-    until(lambda: len(pods()) == 2 and all("running" in str(pod.get("status")) for pod in pods()))
-    victim = pods()[0]["metadata"]
+    until(lambda: sum(map(ready, pods_of(cluster, "lost"))) == 2)
+    victim = pods_of(cluster, "lost")[0]["metadata"]
     cluster.delete(PODS, victim["name"], victim["uid"])
     assert site.counts("lost") == ("success", 12, 0)
     assert len(site.tree("lost")) == 12

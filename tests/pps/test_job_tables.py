@@ -16,7 +16,7 @@ from trunkline.errors import DataLoss
 from trunkline.model.datums import ID
 from trunkline.model.jobs import DatumState
 from trunkline.model.plan import RowClass
-from trunkline.model.results import CODE, RESULTS, from_ipc, results, to_ipc
+from trunkline.model.results import CODE, IMAGE, RESULTS, from_ipc, results, to_ipc
 from trunkline.pps.tables import (
     ROWS,
     decode,
@@ -98,6 +98,13 @@ def test_reports_go_to_the_rows_at_their_positions() -> None:
     assert after["source"].to_pylist() == [9, -1, 9, 9]
     assert after["code"].to_pylist() == ["code", "", "code", "code"]
     assert after["id"].equals(rows["id"])
+
+
+def test_a_report_that_names_its_image_is_recorded_with_that_one() -> None:
+    rows = replace(fresh(ids(2)), place=pa.array([0, 1]))
+    named = results([{"row": 0}]).append_column(IMAGE, pa.array(["other"]))
+    told = [ReportRow(9, 1, 0, 1, (), to_ipc(named)), report(1, {})]
+    assert with_reports(rows, told, 9, 1, ("img", "code"))["image"].to_pylist() == ["other", "img"]
 
 
 def test_a_datum_that_was_set_aside_is_a_report_of_one_row() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 from pps_world import World, copy, glob
 
 from trunkline.catalog.collection import sessions as session_rows
+from trunkline.catalog.work import containers
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.model.names import Pipeline
 from trunkline.model.specs import PipelineSpec
-from trunkline.pps import claims, pipelines
+from trunkline.pps import claims, datums, pipelines
 from trunkline.pps.images.resolving import Rules
 from trunkline.pps.pods.wishes import PodWish, pod_wishes, tell
 
@@ -64,6 +68,25 @@ def test_with_autoscaling_pods_follow_the_work(world: World) -> None:
     world.put({"/one": b"1"})
     world.pump(work=False)
     assert [one.pods for one in wishes(world)] == [1]
+
+
+def test_the_image_in_a_pod_is_recorded_with_each_datum(world: World) -> None:
+    first, other = "1" * 64, "2" * 64
+
+    def known(**images: str) -> dict[str, str]:
+        world.files.catalog.transact(lambda tx: containers.set_pod_images(tx, images))
+        return {name: world.files.catalog.read(partial(containers.pod_image, worker=name)) for name in ("a", "b", "c")}
+
+    assert known(a=first, b=first) == {"a": first, "b": first, "c": ""}
+    assert known(b=other, c=first) == {"a": "", "b": other, "c": first}
+    world.put({"/a": b"1"})
+    make(world)
+    world.pump(work=False)
+    assert world.worker.claim()
+    world.worker.send(replace(world.worker.prepare(), image=other))
+    world.pump()
+    (one,) = datums.list_datums(world.files, world.pps.tables, world.last("edges").job)
+    assert one.image == other
 
 
 def test_a_pod_works_for_its_own_version_only(world: World) -> None:

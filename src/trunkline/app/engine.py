@@ -197,7 +197,7 @@ class Engine:
             LogDoor(self._pps, bridge, events),
             LogsDoor(self._pps, bridge, events),
             ClusterLogDoor(self._pps, bridge, events, self._happened.since),
-            WorkerDoor(self._pps, bridge, events, self.tokens, self._config.worker_count),
+            WorkerDoor(self._pps, bridge, events, self.tokens, self._config.worker_count, self._pods is not None),
             AllFilesDoor(files),
             AllPipelinesDoor(files, self._crash),
             TransactionDoor(self._transactions),

@@ -78,6 +78,15 @@ container_images = Table(
     sqlite_with_rowid=False,
 )
 
+# Pods that run, and the image of the code in each, as the cluster tells: what a tag means may differ from pod to pod.
+pod_images = Table(
+    "pod_images",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    sqlite_with_rowid=False,
+)
+
 spec_defaults = Table(
     "spec_defaults",
     metadata,

@@ -41,6 +41,9 @@ RESULTS = pa.schema(
     ]
 )
 
+IMAGE = "image"
+"""A column that a server adds to a report: the digest of the image it ran in, where that is none of the job's."""
+
 LATER = ("cpu_us", "memory_bytes")
 """Columns that rows written before they were thought of do not have."""
 

@@ -21,7 +21,7 @@ from trunkline.errors import DataLoss
 from trunkline.model.datums import ID, DatumTable
 from trunkline.model.jobs import DatumState
 from trunkline.model.plan import RowClass
-from trunkline.model.results import CODE, RESULTS, completed, from_ipc, results, to_ipc
+from trunkline.model.results import CODE, IMAGE, RESULTS, completed, from_ipc, results, to_ipc
 from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
@@ -108,16 +108,24 @@ def place_next(classes: np.ndarray, placed: int, places: np.ndarray) -> np.ndarr
 
 def with_reports(rows: pa.Table, reports: Sequence[ReportRow], job: int, gen: int, ran: tuple[str, str]) -> pa.Table:
     """The rows with what was reported of them. ran: image and code digest that this job ran them with."""
-    mine = [from_ipc(one.results) for one in reports if one.gen == gen]
+    mine = [_with_image(from_ipc(one.results), ran[0]) for one in reports if one.gen == gen]
     if not mine:
         return rows
     told = pa.concat_tables(mine)
     where = rows_at(rows, told["row"].combine_chunks())
     values = told.drop_columns(["row"])
-    for name, value in zip(RECORDED[:3], (job, *ran), strict=True):
+    for name, value in (("source", job), ("code", ran[1])):
         values = values.append_column(name, _filled(value, ROWS.field(name).type, told.num_rows))
     values = values.append_column("index", pa.array(where, pa.int64()))
     return scatter(rows, where, values)
+
+
+def _with_image(told: pa.Table, image: str) -> pa.Table:
+    """A report with the image that its datums ran in: the job's, if it names none."""
+    if IMAGE in told.column_names:
+        return told.select([*(each.name for each in RESULTS), IMAGE])
+    columns = told.select([each.name for each in RESULTS])
+    return columns.append_column(IMAGE, _filled(image, pa.string(), told.num_rows))
 
 
 def rows_at(table: pa.Table, positions: pa.Array) -> np.ndarray:

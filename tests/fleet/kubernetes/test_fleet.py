@@ -111,6 +111,21 @@ def test_a_pod_that_failed_tells_why_until_another_runs_and_is_then_removed(
     assert owner.lost.count(name) >= 1
 
 
+def test_the_image_that_each_pod_runs_is_told(fake: FakeCluster, running: tuple[Listener, PodFleet]) -> None:
+    owner, fleet = running
+    owner.versions = [version("edges", **HERE)]
+    eventually(lambda: fleet.running("default-edges-v1") == 1)
+    (name,) = pods_of(fake)
+    assert owner.digests == {}
+    digest = "0a" * 32
+    status = fake.store.items["pods", name]["status"]
+    told = [{**one, "imageID": f"localhost/edges@sha256:{digest}"} for one in status["containerStatuses"]]
+    fake.set_status("pods", name, {**status, "containerStatuses": told})
+    eventually(lambda: owner.digests == {name: digest})
+    owner.versions = []
+    eventually(lambda: owner.digests == {})
+
+
 def test_what_the_cluster_forbids_is_said_and_tried_again_ever_more_rarely(
     fake: FakeCluster, running: tuple[Listener, PodFleet]
 ) -> None:

@@ -21,6 +21,7 @@ from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.outbox import Event
 from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import containers
 from trunkline.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from trunkline.fleet.kubernetes.names import object_name
 from trunkline.pfs.files import load
@@ -41,13 +42,16 @@ from trunkline.wire.gen import worker_pb2 as wire
 KIND = "worker"
 WATCHED = (COMMAND_TOPIC, CLAIMS_TOPIC)
 PAGE = 100
+IMAGE_S = 3.0
+"""How long a report waits for the cluster to tell what the pod's image is; then that is not recorded."""
+IMAGE_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerDoor:
     """Sessions, claims, reports and logs of workers. tokens: what they show with each call.
 
-    workers: how many this server runs.
+    workers: how many this server runs. pods: they may be pods, of whose images the cluster tells.
     """
 
     system: Pps
@@ -55,6 +59,7 @@ class WorkerDoor:
     events: Events
     tokens: WorkerTokens = field(repr=False)
     workers: int = 1
+    pods: bool = False
     service: str = field(default="trunkline.worker.v1.Workers")
 
     def admit(self, call: Call) -> None:
@@ -238,9 +243,18 @@ class WorkerDoor:
             done=request.done,
             output=tuple(_sealed(request.output)),
             results=claims.parse_results(request.stats),
+            image=self._image(request.worker) if self.pods else "",
         )
         first, last = self.system.files.catalog.transact(lambda tx: claims.report(tx, one))
         return wire.ReportResponse(first=first, last=last)
+
+    def _image(self, worker: str) -> str:
+        """The image in a pod; the first report of one may come before the cluster tells."""
+        catalog, ambient = self.system.files.catalog, self.system.files.ambient
+        until_s = ambient.ticks_s() + IMAGE_S
+        while not (found := catalog.read(partial(containers.pod_image, worker=worker))) and ambient.ticks_s() < until_s:
+            ambient.sleep(IMAGE_LOOK_S)
+        return found
 
     def Logs(self, request: wire.LogsRequest, call: Call) -> wire.LogsResponse:
         """Keep log lines."""

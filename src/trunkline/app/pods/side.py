@@ -13,6 +13,7 @@ from trunkline.app.config import Config
 from trunkline.app.pods.settings import PodConfig
 from trunkline.app.worker import client_settings
 from trunkline.catalog.engine import Catalog
+from trunkline.catalog.work import containers
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.kubernetes.access import find_access
 from trunkline.fleet.kubernetes.api import HttpCluster
@@ -125,6 +126,10 @@ class PodOwner:
     def gone(self, worker: str, why: str) -> None:
         """A pod is gone with what it worked on."""
         self._gone(worker, why)
+
+    def images(self, digests: Mapping[str, str]) -> None:
+        """What the code of pods runs in."""
+        self._catalog.transact(lambda tx: containers.set_pod_images(tx, digests))
 
     def happened(self, kind: str, reason: str, about: str, message: str) -> None:
         """Keep an event for who asks."""

@@ -169,6 +169,12 @@ CREATE TABLE pipelines (
 	CONSTRAINT pipelines_address UNIQUE (project, name)
 );
 
+CREATE TABLE pod_images (
+	worker TEXT COLLATE "C" NOT NULL,
+	digest VARCHAR(64) COLLATE "C" NOT NULL,
+	CONSTRAINT pk_pod_images PRIMARY KEY (worker)
+);
+
 CREATE TABLE projects (
 	name VARCHAR(51) COLLATE "C" NOT NULL,
 	description TEXT COLLATE "C" NOT NULL,

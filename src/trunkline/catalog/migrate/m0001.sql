@@ -171,6 +171,13 @@ CREATE TABLE pipelines (
 	CONSTRAINT pipelines_address UNIQUE (project, name)
 );
 
+CREATE TABLE pod_images (
+	worker TEXT NOT NULL,
+	digest VARCHAR(64) NOT NULL,
+	CONSTRAINT pk_pod_images PRIMARY KEY (worker)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE projects (
 	name VARCHAR(51) NOT NULL,
 	description TEXT NOT NULL,

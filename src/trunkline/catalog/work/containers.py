@@ -1,16 +1,17 @@
-"""Queries on container images: which versions of pipelines wait for one, and what an image says of its code."""
+"""Queries on container images: which versions wait for one, what an image says of its code, and what pods run in."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import and_, select, text, update
+from sqlalchemy import and_, delete, insert, select, text, update
 from sqlalchemy.sql import ColumnElement
 
-from trunkline.catalog.engine.fixed import Fixed
+from trunkline.catalog.engine.fixed import Fixed, given
 from trunkline.catalog.engine.tx import Tx
-from trunkline.catalog.tables_pps import container_images, pipeline_versions, pipelines
+from trunkline.catalog.tables_pps import container_images, pipeline_versions, pipelines, pod_images
 from trunkline.model.names import Pipeline
 
 CONTAINER = "container"
@@ -72,6 +73,23 @@ def find_image(tx: Tx, digest: str) -> ContainerImage | None:
     return ContainerImage(row.digest, json.loads(row.env), row.working_dir) if row else None
 
 
+def pod_image(tx: Tx, worker: str) -> str:
+    """The digest of the image in which the code of a pod runs; "": it is not known yet."""
+    found = tx.execute(_POD_IMAGE, {"of": worker}).first()
+    return str(found.digest) if found else ""
+
+
+def set_pod_images(tx: Tx, images: Mapping[str, str]) -> None:
+    """All pods that run, each with the digest of its image; nothing is known of any other."""
+    before = {row.worker: row.digest for row in tx.execute(select(pod_images)).all()}
+    changed = [name for name, digest in images.items() if before.get(name, digest) != digest]
+    for name in (*(name for name in before if name not in images), *changed):
+        tx.execute(delete(pod_images).where(pod_images.c.worker == name))
+    for name, digest in images.items():
+        if before.get(name) != digest:
+            tx.execute(insert(pod_images).values(worker=name, digest=digest))
+
+
 def _current() -> ColumnElement[bool]:
     return and_(pipelines.c.key == pipeline_versions.c.pipeline, pipelines.c.version == pipeline_versions.c.version)
 
@@ -83,3 +101,4 @@ def _without_image() -> ColumnElement[bool]:
 # Spelled out, or SQLite would not see that the index of those without an image holds all it needs.
 _WAITS = text("pipeline_versions.runner = 'container' AND pipeline_versions.image_digest = ''")
 _WAITING = Fixed(select(pipelines.c.key).join(pipeline_versions, _current()).where(_WAITS))
+_POD_IMAGE = Fixed(select(pod_images.c.digest).where(pod_images.c.worker == given("of")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from trunkline.fleet.kubernetes.names import OWNER
 from trunkline.fleet.kubernetes.objects.manifests import house_secret, objects_of
 from trunkline.fleet.kubernetes.plans import Action, Create, Delete, plan, pods_of
 from trunkline.fleet.kubernetes.seen import Watcher
-from trunkline.fleet.kubernetes.troubles import ending, gone, ready, refused, worst
+from trunkline.fleet.kubernetes.troubles import ending, gone, image_of, ready, refused, worst
 from trunkline.fleet.kubernetes.wanted import House, Wanted
 
 LOOK_S = 1.0
@@ -40,6 +40,10 @@ class Owner(Protocol):
 
     def gone(self, worker: str, why: str) -> None:
         """A pod is gone, and what it worked on is not being worked on."""
+        ...
+
+    def images(self, digests: Mapping[str, str]) -> None:
+        """All pods whose code runs, with the digest of the image it runs in; whenever that changes."""
         ...
 
     def happened(self, kind: str, reason: str, about: str, message: str) -> None:
@@ -70,6 +74,7 @@ class PodFleet:
         self._made: dict[str, tuple[Wanted, list[Object]]] = {}
         self._bad: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._images: dict[str, str] | None = None
         self._wanted: list[Wanted] = []
         self._thread = threading.Thread(target=self._run, name="pods", daemon=True)
 
@@ -104,6 +109,7 @@ class PodFleet:
         self._make()
         self._mourn()
         if all(watcher.known.listed for watcher in self._watchers.values()):
+            self._tell_images()
             self._act()
         self._report()
 
@@ -135,6 +141,13 @@ class PodFleet:
             if pod["metadata"]["uid"] in ended - self._ended:
                 self._lose(pod)
         self._ended = ended
+
+    def _tell_images(self) -> None:
+        pods = self._watchers[PODS].items()
+        found = {name: digest for name, pod in pods.items() if not gone(pod) and (digest := image_of(pod))}
+        if found != self._images:
+            self._owner.images(found)
+            self._images = found
 
     def _event(self, change: Change) -> None:
         about = change.item.get("involvedObject") or {}

@@ -1,7 +1,8 @@
-"""Why a pod does not run, in words that somebody can act on."""
+"""What a pod's status says: whether it runs, in which image, and why not, in words that somebody can act on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ _CODE = {
 }
 _OUT_OF_MEMORY = "OOMKilled"
 _WORDS = 400
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
 
 def trouble(pod: Mapping[str, Any]) -> str:
@@ -54,6 +56,15 @@ def gone(pod: Mapping[str, Any]) -> bool:
     """Whether a pod has ended for good, or is about to."""
     phase = (pod.get("status") or {}).get("phase")
     return phase in ("Failed", "Succeeded") or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def image_of(pod: Mapping[str, Any]) -> str:
+    """The digest of the image that a pod's code runs in, in hex; "" as long as the cluster does not tell."""
+    for one in (pod.get("status") or {}).get("containerStatuses") or ():
+        found = _DIGEST.search(one.get("imageID") or "")
+        if one.get("name") == USER and found:
+            return found[1]
+    return ""
 
 
 def ending(pod: Mapping[str, Any]) -> str:

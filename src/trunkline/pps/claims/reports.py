@@ -15,7 +15,7 @@ from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.claims import ClaimRow, ReportRow
 from trunkline.errors import Aborted, InvalidArgument
 from trunkline.model.jobs import DatumState
-from trunkline.model.results import CODE, RESULTS, from_ipc, to_ipc
+from trunkline.model.results import CODE, IMAGE, RESULTS, from_ipc, to_ipc
 from trunkline.pps import events as ev
 from trunkline.pps.claims.leases import LEASE_TICKS, need_claim
 from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, JOB_HOLDER, feed, lost
@@ -24,7 +24,10 @@ from trunkline.storage import Sealed
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished prefix of a claim: rows before `done`. output: file sets with what they wrote; results: `RESULTS`."""
+    """A finished prefix of a claim: rows before `done`. output: file sets with what they wrote; results: `RESULTS`.
+
+    image: digest of the one they ran in, where that is not the version's own; "".
+    """
 
     worker: str
     gen: int
@@ -33,6 +36,7 @@ class Report:
     done: int
     output: tuple[Sealed, ...]
     results: pa.Table
+    image: str = ""
 
 
 def report(tx: Tx, one: Report) -> tuple[int, int]:
@@ -56,7 +60,7 @@ def report(tx: Tx, one: Report) -> tuple[int, int]:
     else:
         session_rows.require_open(tx, one.gen)
     if one.done > row.done:
-        claim_rows.insert_report(tx, ReportRow(row.job, row.gen, row.done, one.done, tuple(ids), to_ipc(one.results)))
+        claim_rows.insert_report(tx, ReportRow(row.job, row.gen, row.done, one.done, tuple(ids), _kept(one)))
         _count(tx, row, one)
     if one.done == row.last:
         claim_rows.delete_claim(tx, row.id)
@@ -66,6 +70,11 @@ def report(tx: Tx, one: Report) -> tuple[int, int]:
         claim_rows.renew(tx, row.id, LEASE_TICKS + 1, None)
     _feed(tx, row, one)
     return one.done, row.last
+
+
+def _kept(one: Report) -> bytes:
+    image = pa.repeat(pa.scalar(one.image), one.results.num_rows)
+    return to_ipc(one.results.append_column(IMAGE, image) if one.image else one.results)
 
 
 def _take_back(tx: Tx, row: ClaimRow, done: int) -> bool:

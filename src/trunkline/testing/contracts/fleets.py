@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -27,6 +27,7 @@ class Listener:
     reasons: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
     def wanted(self) -> Sequence[Wanted]:
         """As set."""
@@ -39,6 +40,10 @@ class Listener:
     def gone(self, worker: str, why: str) -> None:
         """Keep it."""
         self.lost.append(worker)
+
+    def images(self, digests: Mapping[str, str]) -> None:
+        """Keep them."""
+        self.digests = dict(digests)
 
     def happened(self, kind: str, reason: str, about: str, message: str) -> None:
         """Keep it."""

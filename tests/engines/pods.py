@@ -1,0 +1,80 @@
+"""A real cluster with a server whose workers are its pods.
+
+Needs a cluster (KUBECONFIG) that has the images which archives.py makes, an address of this machine that its pods reach
+(TRUNKLINE_PODS_HOST), and SeaweedFS (TRUNKLINE_WEED) for what workers and server both read and write: tools/engines.sh
+brings all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.ambient import RealAmbient
+from trunkline.fleet.kubernetes.access import find_access
+from trunkline.fleet.kubernetes.api import KINDS, PODS, HttpCluster
+from trunkline.fleet.kubernetes.names import OWNER
+from trunkline.testing.seaweed import Seaweed
+from trunkline.testing.serving import PachdProcess
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from whole import Site
+
+TOOLS = "localhost/tools:1"
+FREE: dict[str, Any] = {"resource_requests": {}, "sidecar_resource_requests": {}}
+"""In a spec: its pods ask for nothing, so that a node takes as many as it likes."""
+
+
+def need(name: str) -> str:
+    """A variable's value; without it, what asks is skipped."""
+    value = os.environ.get(name, "")
+    if not value:
+        pytest.skip(f"pods cannot be run: {name} is not set")
+    return value
+
+
+def real_cluster() -> HttpCluster:
+    """The cluster of KUBECONFIG."""
+    return HttpCluster(find_access({}, need("KUBECONFIG")))
+
+
+@contextlib.contextmanager
+def pod_site(folder: Path, *flags: str) -> Iterator[Site]:
+    """A server of its own with pods for workers. When it ends, so do its pipelines; nothing of it may be left then."""
+    host, weed, cluster = need("TRUNKLINE_PODS_HOST"), need("TRUNKLINE_WEED"), real_cluster()
+    with Seaweed(weed, folder / "weed", host) as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        own = ("--insecure", "--fleet", "kubernetes", "--worker-image", "localhost/trunkline:test", *flags)
+        own += ("--kubeconfig", need("KUBECONFIG"), "--storage", "s3://pods/one", "--listen", f"{host}:0")
+        with PachdProcess(folder, own) as server:
+            site = Site(server)
+            yield site
+            site.pachctl("delete", "pipeline", "--all", "--force")
+            until(lambda: not left(cluster))
+
+
+def left(cluster: HttpCluster) -> list[str]:
+    """Objects of any server of ours."""
+    return [one["metadata"]["name"] for kind in KINDS for one in cluster.list(kind, OWNER).items]
+
+
+def pods_of(cluster: HttpCluster, pipeline: str) -> list[Any]:
+    """A pipeline's pods, but those that are leaving."""
+    found = cluster.list(PODS, f"pipelineName={pipeline}").items
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def until(true: Callable[[], object], within_s: float = 90.0) -> None:
+    """Wait for something."""
+    ambient = RealAmbient()
+    end_s = ambient.ticks_s() + within_s
+    while not true():
+        assert ambient.ticks_s() < end_s, true
+        ambient.sleep(0.2)
