@@ -6,14 +6,33 @@ They stand in the order in which they are measured when nothing else is asked fo
 from __future__ import annotations
 
 from measure import Row
-from rows import chains, containers, datums, files, history, inputs, restart, space, start, stream, trees, unchanged
+from rows import (
+    chains,
+    containers,
+    datums,
+    files,
+    history,
+    inputs,
+    places,
+    pods,
+    restart,
+    simulated,
+    space,
+    start,
+    stream,
+    trees,
+    unchanged,
+)
 
 ROWS: tuple[Row, ...] = (
     *start.ROWS,
     *files.ROWS,
     *datums.ROWS,
+    *places.ROWS,
     *containers.ROWS,
+    *pods.ROWS,
     *chains.ROWS,
+    *simulated.ROWS,
     *unchanged.ROWS,
     *history.ROWS[:-1],
     *space.ROWS,

