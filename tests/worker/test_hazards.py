@@ -34,6 +34,8 @@ def run(world: World, script: str, **spec: object) -> tuple[FakeServer, Result]:
         ("for n in {1..9}; do head -c 200000 /dev/zero > /pfs/out/$n; done", {"limits": LIMIT},
          "disk limit 1Mi exceeded: /pfs/out holds 1800000 bytes"),
         ("exec head -c 2000000 /dev/zero > /pfs/out/x", {"limits": LIMIT}, "disk limit 1Mi exceeded"),
+        ("head -c 2000000 /dev/zero > /pfs/out/x; echo never mind", {"limits": LIMIT},
+         "disk limit 1Mi exceeded: /pfs/out holds 1048577 bytes"),
         ("touch $'/pfs/out/line\\nbreak'", {},
          "output file /pfs/out/line\\nbreak cannot be represented in PFS: "
          'path "/line\\nbreak" is invalid: control characters are not allowed (U+000A at character 6)'),

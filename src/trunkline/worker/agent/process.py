@@ -201,7 +201,8 @@ def _become(
         for entrance in child.groups:
             os.write(entrance, b"0")
         if child.file_bytes:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (child.file_bytes, child.file_bytes))
+            most = child.file_bytes + 1  # so that a file which was cut off shows it, whatever the code says of that
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         if child.user is not None:
             os.setgroups(child.user.groups)
             os.setgid(child.user.gid)
