@@ -68,7 +68,7 @@ def test_check_status(pachctl, server, context):
     assert json.loads(pachctl("check", "status", "-A", "--raw").out)["pipeline"] == {"name": "edges"}
     assert server.calls[-1].request.all
     server.script["pps.CheckStatus"] = []
-    assert pachctl("check", "status").err == "No pipeline needs a look.\n"
+    assert pachctl("check", "status").err == "No pipeline crashes, has failed for good or is up for too long.\n"
 
 
 def test_specs_of_pipelines(pachctl, server, context):

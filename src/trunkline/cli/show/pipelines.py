@@ -109,6 +109,8 @@ def pipeline_details(info: pps.PipelineInfo, when: When) -> Pairs:
         yield "Reason", info.reason or details.reason
     if info.last_job_state:
         yield "Last Job", job_state(info.last_job_state)
+    if details.recent_error:
+        yield "Recent Error", details.recent_error
     yield "Workers Available", f"{details.workers_available}/{details.workers_requested}"
     yield "Stopped", "true" if info.stopped else "false"
     yield from _limits(details)
@@ -117,8 +119,6 @@ def pipeline_details(info: pps.PipelineInfo, when: When) -> Pairs:
     yield "Transform", block(details.transform)
     if details.HasField("egress"):
         yield "Egress", block(details.egress)
-    if details.recent_error:
-        yield "Recent Error", details.recent_error
     if info.metadata:
         yield "Metadata", ", ".join(f"{key}={value}" for key, value in sorted(info.metadata.items()))
     if info.user_spec_json:

@@ -197,7 +197,7 @@ def check_status(session: Session, all_projects: bool, project: str | None, raw:
     elif found:
         session.table(pipeline_view.ALERT_HEADER, (row for one in found for row in pipeline_view.alert_rows(one)))
     else:
-        session.note("No pipeline needs a look.")
+        session.note("No pipeline crashes, has failed for good or is up for too long.")
 
 
 @command()
