@@ -19,6 +19,7 @@ CODE = """
 set -e
 cat /keys/deep/password > /pfs/out/file; cat /etc/own-keys/user >> /pfs/out/file; cat /run/k/user >> /pfs/out/file
 printf '%s' "$PASSWORD" > /pfs/out/variable
+echo "logging in with $PASSWORD"
 ls /etc/passwd > /pfs/out/host
 cat /pfs/.env > /pfs/out/env
 touch /keys/deep/new 2> /dev/null && echo writable > /pfs/out/wrong || true
@@ -58,6 +59,7 @@ def test_code_is_given_its_secrets_and_nothing_else_shows_them(site: Site) -> No
         *_command_lines(site),
     ]
     assert not [text for text in shown if HIDDEN in text]
+    assert "logging in with ***\n" in shown[1]
 
 
 def _command_lines(site: Site) -> list[str]:

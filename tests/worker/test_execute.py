@@ -50,6 +50,14 @@ def test_what_code_used_is_summed_over_its_tries_and_the_most_memory_counts(worl
     assert 0 < idle.memory_bytes < 64 << 20
 
 
+def test_what_code_prints_of_its_secrets_is_not_kept(world: World) -> None:
+    script = 'echo "the token is $TOKEN"; echo "$TOKEN" >&2; exit 3'
+    result = world.one(script, secret_env={"TOKEN": b"hunter22"}, datum_tries=1).all_results()[0]
+    assert result.reason == "exit 3; last lines: the token is *** ⏎ ***"
+    assert "the token is ***" in world.storage.log()
+    assert "hunter22" not in world.storage.log()
+
+
 def test_a_second_claim_uses_the_same_agent(world: World) -> None:
     step = Step(("sh", "-c", "cp -r /pfs/images/* /pfs/out"))
     claims = [claim(step, [datum(row, element(f"/{row}.txt"))], id=f"c{row}") for row in range(3)]

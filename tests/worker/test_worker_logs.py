@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from trunkline.ambient import SimulatedAmbient
+from trunkline.worker.inputs.masks import mask_of
 from trunkline.worker.logs import MAX_LINE_BYTES, SEGMENT_BYTES, Journal, Lines
-from trunkline.worker.ports import LogSegment
+from trunkline.worker.ports import LogSegment, SecretFolder, Step
 
 
 def cut(*pieces: tuple[int, bytes], limit: int = 1 << 30) -> list[str]:
@@ -45,6 +46,19 @@ def test_the_tail_is_the_last_lines_that_say_something() -> None:
     cutter.feed(2, b"\n".join(b"line %d\n" % n for n in range(9)) + b"no end")
     cutter.end()
     assert cutter.tail() == ("line 5", "line 6", "line 7", "line 8", "no end")
+
+
+def test_secrets_are_masked_whatever_their_form() -> None:
+    key = b"-----BEGIN KEY-----\nMIIEpAIBAAKC\n}\n-----END KEY-----\n"
+    step = Step(
+        ("true",),
+        secret_env={"TOKEN": b"hunter22\n", "SHORT": b"yes", "LONGER": b"hunter22-and-more"},
+        secrets=(SecretFolder("/keys", (("key", key), ("binary", b"\xff\xfe123456"))),),
+    )
+    mask = mask_of(step)
+    assert mask("with hunter22-and-more, hunter22, yes") == "with ***, ***, yes"
+    assert mask("  MIIEpAIBAAKC } 123456") == "  *** } 123456"
+    assert mask_of(Step(("true",)))("hunter22") == "hunter22"
 
 
 def test_segments_go_out_by_size_and_by_age() -> None:

@@ -16,6 +16,7 @@ from trunkline.worker.collect import Collector, Found
 from trunkline.worker.containers.contained import Contained
 from trunkline.worker.images import Housing, Images
 from trunkline.worker.inputs.environment import claim_environment
+from trunkline.worker.inputs.masks import mask_of
 from trunkline.worker.inputs.pipes import Feeder
 from trunkline.worker.inputs.variables import environment
 from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Sandbox, Scratch
@@ -159,6 +160,7 @@ class Execution:
         self._row = claim.first
         self._timing = Timing(0)
         self._env = claim_environment(bench, claim)
+        self._mask = mask_of(claim.step)
         self._secret = {name: os.fsdecode(value) for name, value in claim.step.secret_env.items()}
         self._pfs, self._collector = bench.places.disk
         self._stdin = self._write_stdin("stdin", claim.step.stdin)
@@ -271,7 +273,7 @@ class Execution:
     def _attempt(self, prepared: Prepared, env: dict[str, str], timing: Timing) -> tuple[Attempt, Found]:
         """cmd once, then what it left or, if that went wrong, err_cmd."""
         step = self._claim.step
-        lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
+        lines = Lines(lambda line: self._journal.user(prepared.datum.id, line), mask=self._mask)
         found, err = Found(), None
         began_s = self._bench.ambient.ticks_s()
         try:

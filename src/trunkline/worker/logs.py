@@ -22,10 +22,19 @@ USER, SYSTEM = True, False
 
 
 class Lines:
-    """Cuts the streams of one datum into lines; past `limit_bytes` it goes on counting and keeps nothing."""
+    """Cuts the streams of one datum into lines; past `limit_bytes` it goes on counting and keeps nothing.
 
-    def __init__(self, emit: Callable[[str], None], limit_bytes: int = DATUM_LIMIT_BYTES) -> None:
+    mask: what is kept of a line.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[str], None],
+        limit_bytes: int = DATUM_LIMIT_BYTES,
+        mask: Callable[[str], str] = lambda line: line,
+    ) -> None:
         self._emit = emit
+        self._mask = mask
         self._limit_bytes = limit_bytes
         self._parts: dict[int, bytearray] = {}
         self._taken = 0
@@ -62,7 +71,7 @@ class Lines:
         while len(line) > MAX_LINE_BYTES:
             self._line(line[:MAX_LINE_BYTES])
             line = line[MAX_LINE_BYTES:]
-        text = line.rstrip(b"\r").decode(errors="replace")
+        text = self._mask(line.rstrip(b"\r").decode(errors="replace"))
         if text.strip():
             self._tail.append(text.strip()[-_TAIL_LINE_CHARACTERS:])
         if self._taken + len(line) > self._limit_bytes:

@@ -69,18 +69,19 @@ class _Kept:
 
 @dataclass
 class _Process:
-    """The code, in a thread that waits for its end. hear: takes its lines."""
+    """The code, in a thread that waits for its end. hear: takes its lines, as `mask` leaves them."""
 
     desk: Desk
     kill: Callable[[], None]
     hear: Callable[[str], None]
+    mask: Callable[[str], str]
     ended: Exited | AgentLost | None = None
     lines: Lines = field(init=False)
     thread: threading.Thread = field(init=False)
 
     def start(self, runner: Runner, command: Command) -> None:
         """Start it; from now on it may ask."""
-        self.lines = Lines(self._heard)
+        self.lines = Lines(self._heard, mask=self.mask)
         self.desk.open()
 
         def code() -> None:
@@ -127,7 +128,7 @@ class Batching(Execution):
         self._process = batches.take(claim.step, self._env)
         if self._process is not None:
             self._process.hear = self._line
-        self._lines = self._process.lines if self._process is not None else Lines(self._line)
+        self._lines = self._process.lines if self._process is not None else Lines(self._line, mask=self._mask)
 
     def close(self) -> None:
         """The claim is over: the process waits for the next one, or is ended."""
@@ -192,7 +193,7 @@ class Batching(Execution):
 
     def _start(self, runner: Runner, env: dict[str, str]) -> _Process:
         self._stop_if_told()
-        process = self._process = _Process(self._desk, self._bench.kill, self._line)
+        process = self._process = _Process(self._desk, self._bench.kill, self._line, self._mask)
         process.start(runner, self._command(self._claim.step.cmd, self._stdin, env, limit_us=0))
         self._lines = process.lines
         return process

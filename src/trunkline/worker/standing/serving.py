@@ -90,7 +90,7 @@ class Serving(Execution):
         """Run the code to its end; how it ended."""
         self._pfs.lay(prepared, env)
         self._bench.buckets.show(prepared.datum)
-        lines = Lines(lambda line: self._journal.user(prepared.datum.id, line))
+        lines = Lines(lambda line: self._journal.user(prepared.datum.id, line), mask=self._mask)
         alive = threading.Timer(SETTLED_S, self._tell, (True, ""))
         alive.daemon = True
         alive.start()
