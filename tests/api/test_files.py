@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from trunkline.ambient import RealAmbient
+from trunkline.api.files import reads as door
 from trunkline.app.config import Config
 from trunkline.app.engine import open_engine
 from trunkline.testing.calls import Client, add, bulk, delete, on, refused
@@ -119,6 +120,26 @@ def test_listing_walking_and_searching(client: Client) -> None:
     info = client.stub.InspectFile(pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path="/a")))
     assert (info.file_type, info.size_bytes, len(info.hash)) == (pfs.DIR, 3, 32)
     assert info.HasField("committed")
+
+
+def test_files_come_many_to_a_message_as_they_come_alone(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = client.repo()
+    client.put(repo, {f"/a/{number}": b"x" * number for number in range(7)})
+    monkeypatch.setattr(door, "LISTED", 3)
+    folder = pfs.ListFileRequest(file=pfs.File(commit=on(repo), path="/a"))
+    pages = list(client.bulk.ListFiles(folder))
+    assert [len(page.files) for page in pages] == [3, 3, 1]
+    assert [info for page in pages for info in page.files] == list(client.stub.ListFile(folder))
+    last = pfs.ListFileRequest(file=folder.file, number=2, reverse=True)
+    assert [[info.file.path for info in page.files] for page in client.bulk.ListFiles(last)] == [["/a/6", "/a/5"]]
+    glob = pfs.GlobFileRequest(commit=on(repo), pattern="/a/*", path_range=pfs.PathRange(lower="/a/2"))
+    pages = list(client.bulk.GlobFiles(glob))
+    assert [len(page.files) for page in pages] == [3, 2]
+    assert [info for page in pages for info in page.files] == list(client.stub.GlobFile(glob))
+    alone = pfs.ListFileRequest(file=pfs.File(commit=on(repo), path="/a/3"))
+    assert [len(page.files) for page in client.bulk.ListFiles(alone)] == [1]
+    nowhere = pfs.ListFileRequest(file=pfs.File(commit=on(repo), path="/nope"))
+    assert refused(client.bulk.ListFiles, nowhere)[0] is grpc.StatusCode.NOT_FOUND
 
 
 def test_a_tree_comes_as_tar(client: Client) -> None:

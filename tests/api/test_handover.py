@@ -19,7 +19,8 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
-from trunkline.client import downloads, handover
+from trunkline.client import handover
+from trunkline.client.reading import downloads
 from trunkline.errors import Aborted
 from trunkline.testing.calls import Client, bulk, on, refused
 from trunkline.testing.doors import serving

@@ -36,6 +36,21 @@ def test_list_and_glob_file(pachctl, server, context):
     assert pachctl("list", "file", "edges.meta@master").out.startswith("SIZE     TAG     NAME\n")
 
 
+def test_files_are_listed_many_to_a_message_where_the_server_does_that(pachctl, server, context):
+    pages = [own.FileList(files=FILES[:2]), own.FileList(files=FILES[2:])]
+    server.script["bulk.ListFiles"] = server.script["bulk.GlobFiles"] = pages
+    table = "SIZE     NAME\n57.27KiB /a.png\n2KiB     /dir/\n0B       /écrits\n"
+    assert pachctl("list", "file", "images@master:/dir/").out == table
+    assert server.only("bulk.ListFiles").request.file.path == "/dir"
+    assert pachctl("glob", "file", "images@master:/*").out == table
+    server.script["bulk.ListFiles"] = []
+    assert pachctl("list", "file", "images@master").out == "SIZE NAME\n"
+    server.script["bulk.ListFiles"] = NotFound("file /x not found")
+    assert "/x not found" in pachctl("list", "file", "images@master:/x").err
+    assert not server.named("pfs.ListFile")
+    assert not server.named("pfs.GlobFile")
+
+
 def test_inspect_file(pachctl, server, context):
     server.script["pfs.InspectFile"] = FILES[0]
     assert pachctl("inspect", "file", "images@master:/a.png").out == (

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.ambient import SimulatedAmbient
-from trunkline.client import Client, connect, downloads, images, names, sources, tar, uploads
+from trunkline.client import Client, connect, images, names, sources, tar, uploads
+from trunkline.client.reading import downloads
 from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from trunkline.model.names import Repo
 from trunkline.testing.scripted import ScriptedServer

@@ -12,6 +12,7 @@ from trunkline.model.names import Branch, Commit, Job, Pipeline, Repo
 from trunkline.wire import infos, nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.times import duration, micros, span_us, timestamp
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -162,12 +163,24 @@ def test_a_directory_is_told_from_a_file() -> None:
     assert (sent.file_type, sent.file.path, sent.HasField("committed")) == (pfs.DIR, "/a/", False)
 
 
-@pytest.mark.parametrize("committed_us", [None, 5])
-def test_files_listed_together_are_told_as_each_alone(committed_us: int | None) -> None:
+@given(
+    st.lists(
+        st.tuples(st.text(min_size=1), st.text(), st.booleans(), st.integers(0, 2**63 - 1), st.binary(max_size=200))
+    ),
+    st.sampled_from(["", "master"]),
+    st.none() | st.integers(0, 2**50),
+)
+def test_files_that_are_encoded_together_are_as_each_alone(
+    rows: list[tuple[str, str, bool, int, bytes]], branch: str, committed_us: int | None
+) -> None:
     commit = Commit(IMAGES, ID)
-    found = [FileInfo(commit, path, "d", path.endswith("/"), 3, b"h" * 32, committed_us) for path in ("/", "/a", "/b/")]
-    assert list(infos.file_infos(found, "master")) == [infos.file_info(one, "master") for one in found]
-    assert list(infos.file_infos([])) == []
+    found = [FileInfo(commit, *row, committed_us) for row in rows]
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    encoded = infos.FileMessages(commit, branch, committed_us).of(*columns)
+    expected = [infos.file_info(one, branch) for one in found]
+    assert [pfs.FileInfo.FromString(one) for one in encoded] == expected
+    assert encoded == [one.SerializeToString(deterministic=True) for one in expected]
+    assert list(own.FileList.FromString(infos.file_list(encoded)).files) == expected
 
 
 @pytest.mark.parametrize("state", CommitState)

@@ -22,7 +22,7 @@ from trunkline.api.files.handover import Handed
 from trunkline.api.files.history import PastDoor, RemovalDoor
 from trunkline.api.files.images import ImageDoor
 from trunkline.api.files.outside import EgressDoor
-from trunkline.api.files.reads import FetchDoor, ReadDoor
+from trunkline.api.files.reads import FetchDoor, ListDoor, ReadDoor
 from trunkline.api.files.repos import RepoDoor
 from trunkline.api.files.writes import BulkDoor, ModifyDoor
 from trunkline.api.lent.filesets import CacheDoor, FileSetDoor
@@ -174,6 +174,7 @@ class Engine:
             PastDoor(files),
             reads,
             FetchDoor(reads, self.handed),
+            ListDoor(reads),
             ModifyDoor(files),
             BulkDoor(files, self.handed),
             TagDoor(files),

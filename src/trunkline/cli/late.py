@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from trunkline.cli.show import jobs as job_view
     from trunkline.cli.show import pipelines as pipeline_view
     from trunkline.cli.show import repos as repo_view
-    from trunkline.client import backups, downloads, images, names, sources, uploads
+    from trunkline.client import backups, images, names, sources, uploads
     from trunkline.client import tar as tars
     from trunkline.client.known import cache as put_cache
     from trunkline.client.moving import bundles, copying
     from trunkline.client.pushing import credentials
     from trunkline.client.pushing import workbench as workbenches
+    from trunkline.client.reading import downloads, listing
     from trunkline.model import image_names
     from trunkline.model.specs import defaults, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
@@ -69,8 +70,9 @@ else:
     backups = _Late("trunkline.client.backups")
     bundles = _Late("trunkline.client.moving.bundles")
     copying = _Late("trunkline.client.moving.copying")
-    downloads = _Late("trunkline.client.downloads")
+    downloads = _Late("trunkline.client.reading.downloads")
     images = _Late("trunkline.client.images")
+    listing = _Late("trunkline.client.reading.listing")
     put_cache = _Late("trunkline.client.known.cache")
     tars = _Late("trunkline.client.tar")
     names = _Late("trunkline.client.names")
@@ -110,6 +112,7 @@ __all__ = [
     "images",
     "job_view",
     "json_format",
+    "listing",
     "metadata",
     "names",
     "own",

@@ -170,7 +170,14 @@ def _check_number(number: int, reverse: bool) -> int | None:
 def list_file(
     source: Source, path: str, *, marker: str = "", number: int = 0, reverse: bool = False
 ) -> Iterator[FileInfo]:
-    """What lies in a directory, in path order; a file is listed as itself. Raises NotFound.
+    """As `list_pages`, one by one."""
+    return _infos(source, list_pages(source, path, marker=marker, number=number, reverse=reverse))
+
+
+def list_pages(
+    source: Source, path: str, *, marker: str = "", number: int = 0, reverse: bool = False
+) -> Iterator[pa.Table]:
+    """What lies in a directory, in path order, as tables of entries; a file is listed as itself. Raises NotFound.
 
     marker: only entries after that path (before it, with `reverse`). number: how many; 0: all.
     """
@@ -182,16 +189,22 @@ def list_file(
             return
         raise missing(source, cleaned)
     if not entry.is_dir:
-        yield info_of(source, entry)
+        yield from source.view.walk(cleaned)
         return
     after = paths.clean(marker) if marker else None
-    pages = source.view.list(cleaned, after=after, limit=limit, reverse=reverse)
-    yield from _infos(source, pages)
+    yield from source.view.list(cleaned, after=after, limit=limit, reverse=reverse)
 
 
 def walk_file(
     source: Source, path: str, *, marker: str = "", number: int = 0, reverse: bool = False
 ) -> Iterator[FileInfo]:
+    """As `walk_pages`, one by one."""
+    return _infos(source, walk_pages(source, path, marker=marker, number=number, reverse=reverse))
+
+
+def walk_pages(
+    source: Source, path: str, *, marker: str = "", number: int = 0, reverse: bool = False
+) -> Iterator[pa.Table]:
     """A directory and all below it, in path order. Raises NotFound, except for an empty commit's root."""
     limit = _check_number(number, reverse)
     cleaned = paths.clean(path)
@@ -201,12 +214,17 @@ def walk_file(
             return
         raise missing(source, cleaned)
     after = paths.clean(marker) if marker else None
-    yield from _infos(source, source.view.walk(cleaned, after=after, limit=limit, reverse=reverse))
+    yield from source.view.walk(cleaned, after=after, limit=limit, reverse=reverse)
 
 
 def glob_file(source: Source, pattern: str, *, lower: str = "", upper: str = "") -> Iterator[FileInfo]:
+    """As `glob_pages`, one by one."""
+    return _infos(source, glob_pages(source, pattern, lower=lower, upper=upper))
+
+
+def glob_pages(source: Source, pattern: str, *, lower: str = "", upper: str = "") -> Iterator[pa.Table]:
     """Files and directories that match, in path order; lower is inclusive, upper exclusive, "" is no bound."""
-    yield from _infos(source, source.view.glob(Glob(pattern), lower=lower or None, upper=upper or None))
+    return source.view.glob(Glob(pattern), lower=lower or None, upper=upper or None)
 
 
 def _infos(source: Source, pages: Iterator[pa.Table]) -> Iterator[FileInfo]:

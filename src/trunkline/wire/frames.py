@@ -26,6 +26,11 @@ def delimited(number: int, *parts: bytes | memoryview) -> list[bytes | memoryvie
     return [varint(number << 3 | _DELIMITED), varint(sum(map(len, parts))), *parts]
 
 
+def number(field: int, value: int) -> bytes:
+    """Field `field` holding a number that is not negative; 0 is not written."""
+    return varint(field << 3) + varint(value) if value else b""
+
+
 def flag(number: int, value: bool) -> list[bytes]:
     """Field `number` holding a bool; a false one is not written."""
     return [varint(number << 3), TRUE] if value else []

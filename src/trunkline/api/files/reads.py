@@ -7,13 +7,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
+import pyarrow as pa
+
 from trunkline.api.files.handover import Handed, write_all
 from trunkline.api.files.tar import blocks, messages
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
 from trunkline.errors import Aborted, InvalidArgument
-from trunkline.model.infos import FileInfo
 from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits
@@ -28,6 +29,11 @@ from trunkline.wire.gen import trunkline_pb2 as own
 
 PIECE_BYTES = 1 << 20
 """Of a file, in one message. The peer has one in hand while the next is read."""
+
+LISTED = 1000
+"""Files that are told of at once."""
+
+_TOLD = ("path", "datum", "is_dir", "size", "hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +55,30 @@ class ReadDoor:
                 return source, named.branch
             await self.events.after(seq, COMMIT_TOPIC)
 
-    async def _listed(
-        self, commit: pfs.Commit, call: Call, find: Callable[[Source], Iterator[FileInfo]]
-    ) -> AsyncGenerator[pfs.FileInfo, None]:
+    async def listed(
+        self, commit: pfs.Commit, call: Call, find: Callable[[Source], Iterator[pa.Table]]
+    ) -> AsyncGenerator[list[bytes], None]:
+        """Encoded FileInfos of what is found in a commit, up to LISTED at a time."""
         source, branch = await self.open(commit)
-        told = "" if call.bare_branches else branch
+        encoder = infos.FileMessages(source.commit, "" if call.bare_branches else branch, source.committed_us)
 
-        def work() -> Iterator[pfs.FileInfo]:
-            return infos.file_infos(find(source), told)
+        def work() -> Iterator[list[bytes]]:
+            for page in find(source):
+                for start in range(0, page.num_rows, LISTED):
+                    rows = page.slice(start, LISTED)
+                    yield encoder.of(*(rows.column(name).to_pylist() for name in _TOLD))
 
-        async with aclosing(self.bridge.stream(work)) as items:
-            async for item in items:
-                yield item
+        async with aclosing(self.bridge.stream(work)) as pages:
+            async for encoded in pages:
+                yield encoded
+
+    async def _one_by_one(
+        self, commit: pfs.Commit, call: Call, find: Callable[[Source], Iterator[pa.Table]]
+    ) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.listed(commit, call, find)) as pages:
+            async for encoded in pages:
+                for one in encoded:
+                    yield one
 
     async def InspectFile(self, request: pfs.InspectFileRequest, call: Call) -> pfs.FileInfo:
         """One file or directory."""
@@ -68,41 +86,28 @@ class ReadDoor:
         info = await self.bridge.unary(partial(reads.inspect_file, source, request.file.path))
         return infos.file_info(info, "" if call.bare_branches else branch)
 
-    async def ListFile(self, request: pfs.ListFileRequest, call: Call) -> AsyncGenerator[pfs.FileInfo, None]:
+    async def ListFile(self, request: pfs.ListFileRequest, call: Call) -> AsyncGenerator[bytes, None]:
         """What lies in a directory."""
-        find = partial(
-            reads.list_file,
-            path=request.file.path,
-            marker=request.paginationMarker.path,
-            number=request.number,
-            reverse=request.reverse,
-        )
-        async with aclosing(self._listed(request.file.commit, call, find)) as items:
+        async with aclosing(self._one_by_one(request.file.commit, call, _in_directory(request))) as items:
             async for item in items:
                 yield item
 
-    async def WalkFile(self, request: pfs.WalkFileRequest, call: Call) -> AsyncGenerator[pfs.FileInfo, None]:
+    async def WalkFile(self, request: pfs.WalkFileRequest, call: Call) -> AsyncGenerator[bytes, None]:
         """A directory and all below it."""
         find = partial(
-            reads.walk_file,
+            reads.walk_pages,
             path=request.file.path,
             marker=request.paginationMarker.path,
             number=request.number,
             reverse=request.reverse,
         )
-        async with aclosing(self._listed(request.file.commit, call, find)) as items:
+        async with aclosing(self._one_by_one(request.file.commit, call, find)) as items:
             async for item in items:
                 yield item
 
-    async def GlobFile(self, request: pfs.GlobFileRequest, call: Call) -> AsyncGenerator[pfs.FileInfo, None]:
+    async def GlobFile(self, request: pfs.GlobFileRequest, call: Call) -> AsyncGenerator[bytes, None]:
         """Files and directories that match."""
-        find = partial(
-            reads.glob_file,
-            pattern=request.pattern,
-            lower=request.path_range.lower,
-            upper=request.path_range.upper,
-        )
-        async with aclosing(self._listed(request.commit, call, find)) as items:
+        async with aclosing(self._one_by_one(request.commit, call, _matching(request))) as items:
             async for item in items:
                 yield item
 
@@ -202,6 +207,41 @@ class FetchDoor:
             return own.FetchFileResponse(size_bytes=written)
 
         return await self.reads.bridge.slow(work)
+
+
+@dataclass(frozen=True, slots=True)
+class ListDoor:
+    """Files listed, many to a message: what a message costs on its way is more than what finding a file does."""
+
+    reads: ReadDoor
+    service: str = field(default="trunkline.v1.Files")
+
+    async def ListFiles(self, request: pfs.ListFileRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """What lies in a directory."""
+        async with aclosing(self.reads.listed(request.file.commit, call, _in_directory(request))) as pages:
+            async for encoded in pages:
+                yield infos.file_list(encoded)
+
+    async def GlobFiles(self, request: pfs.GlobFileRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """Files and directories that match."""
+        async with aclosing(self.reads.listed(request.commit, call, _matching(request))) as pages:
+            async for encoded in pages:
+                yield infos.file_list(encoded)
+
+
+def _in_directory(request: pfs.ListFileRequest) -> Callable[[Source], Iterator[pa.Table]]:
+    return partial(
+        reads.list_pages,
+        path=request.file.path,
+        marker=request.paginationMarker.path,
+        number=request.number,
+        reverse=request.reverse,
+    )
+
+
+def _matching(request: pfs.GlobFileRequest) -> Callable[[Source], Iterator[pa.Table]]:
+    bounds = request.path_range
+    return partial(reads.glob_pages, pattern=request.pattern, lower=bounds.lower, upper=bounds.upper)
 
 
 def _bounds(request: pfs.GetFileRequest) -> content.Bounds:

@@ -264,5 +264,7 @@ def _gone() -> Aborted:
 def _size(item: object) -> int:
     if isinstance(item, bytes):
         return len(item)
+    if isinstance(item, list):
+        return sum(map(len, item))
     measure = getattr(item, "ByteSize", None)
     return int(measure()) if measure is not None else 64

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trunkline.client.connection import Client
-from trunkline.client.downloads import read_file
+from trunkline.client.reading.downloads import read_file
 from trunkline.errors import NotFound
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own

@@ -135,6 +135,28 @@ PURGE_STOPPED: PurgeStage.ValueType  # 5
 Global___PurgeStage: _TypeAlias = PurgeStage  # noqa: Y015
 
 @_typing.final
+class FileList(_message.Message):
+    """The next files and directories, in the order of their paths."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_pfs_v2_pb2.FileInfo]: ...
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[_pfs_v2_pb2.FileInfo] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileList: _TypeAlias = FileList  # noqa: Y015
+
+@_typing.final
 class CheckFilesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

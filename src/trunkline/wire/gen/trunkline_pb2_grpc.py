@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from trunkline.wire.gen import pfs_v2_pb2 as trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2
 from trunkline.wire.gen import trunkline_pb2 as trunkline_dot_wire_dot_gen_dot_trunkline__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -54,6 +55,16 @@ class FilesStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesResponse.FromString,
                 _registered_method=True)
+        self.ListFiles = channel.unary_stream(
+                '/trunkline.v1.Files/ListFiles',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2.ListFileRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FileList.FromString,
+                _registered_method=True)
+        self.GlobFiles = channel.unary_stream(
+                '/trunkline.v1.Files/GlobFiles',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2.GlobFileRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FileList.FromString,
+                _registered_method=True)
 
 
 class FilesServicer:
@@ -88,6 +99,20 @@ class FilesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFiles(self, request, context):
+        """pfs_v2.API/ListFile, many files to a message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GlobFiles(self, request, context):
+        """pfs_v2.API/GlobFile, many files to a message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FilesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +135,16 @@ def add_FilesServicer_to_server(servicer, server):
                     servicer.CheckFiles,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesResponse.SerializeToString,
+            ),
+            'ListFiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListFiles,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2.ListFileRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FileList.SerializeToString,
+            ),
+            'GlobFiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.GlobFiles,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2.GlobFileRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FileList.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -220,6 +255,60 @@ class Files:
             '/trunkline.v1.Files/CheckFiles',
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_trunkline__pb2.CheckFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Files/ListFiles',
+            trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2.ListFileRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FileList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GlobFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.v1.Files/GlobFiles',
+            trunkline_dot_wire_dot_gen_dot_pfs__v2__pb2.GlobFileRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_trunkline__pb2.FileList.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ What our own clients ask beside the public interface: quicker uploads, and local
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from trunkline.wire.gen import pfs_v2_pb2 as _pfs_v2_pb2
 from trunkline.wire.gen import trunkline_pb2 as _trunkline_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -41,6 +42,10 @@ class FilesStub:
     """Write one file into an open file that was handed over, from where that one stands on."""
     CheckFiles: _grpc.UnaryUnaryMultiCallable[_trunkline_pb2.CheckFilesRequest, _trunkline_pb2.CheckFilesResponse]
     """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
+    ListFiles: _grpc.UnaryStreamMultiCallable[_pfs_v2_pb2.ListFileRequest, _trunkline_pb2.FileList]
+    """pfs_v2.API/ListFile, many files to a message."""
+    GlobFiles: _grpc.UnaryStreamMultiCallable[_pfs_v2_pb2.GlobFileRequest, _trunkline_pb2.FileList]
+    """pfs_v2.API/GlobFile, many files to a message."""
 
 @_typing.type_check_only
 class FilesAsyncStub(FilesStub):
@@ -55,6 +60,10 @@ class FilesAsyncStub(FilesStub):
     """Write one file into an open file that was handed over, from where that one stands on."""
     CheckFiles: _aio.UnaryUnaryMultiCallable[_trunkline_pb2.CheckFilesRequest, _trunkline_pb2.CheckFilesResponse]  # type: ignore[assignment]
     """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
+    ListFiles: _aio.UnaryStreamMultiCallable[_pfs_v2_pb2.ListFileRequest, _trunkline_pb2.FileList]  # type: ignore[assignment]
+    """pfs_v2.API/ListFile, many files to a message."""
+    GlobFiles: _aio.UnaryStreamMultiCallable[_pfs_v2_pb2.GlobFileRequest, _trunkline_pb2.FileList]  # type: ignore[assignment]
+    """pfs_v2.API/GlobFile, many files to a message."""
 
 class FilesServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -90,6 +99,22 @@ class FilesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trunkline_pb2.CheckFilesResponse, _abc.Awaitable[_trunkline_pb2.CheckFilesResponse]]:
         """Which of these files lie in the target already, at their paths and byte for byte, so that nobody need send them."""
+
+    @_abc_1.abstractmethod
+    def ListFiles(
+        self,
+        request: _pfs_v2_pb2.ListFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.FileList], _abc.AsyncIterator[_trunkline_pb2.FileList]]:
+        """pfs_v2.API/ListFile, many files to a message."""
+
+    @_abc_1.abstractmethod
+    def GlobFiles(
+        self,
+        request: _pfs_v2_pb2.GlobFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trunkline_pb2.FileList], _abc.AsyncIterator[_trunkline_pb2.FileList]]:
+        """pfs_v2.API/GlobFile, many files to a message."""
 
 def add_FilesServicer_to_server(servicer: FilesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

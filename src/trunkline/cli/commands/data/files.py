@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.late import commit_view, names, pfs
+from trunkline.cli.late import commit_view, listing, names, pfs
 from trunkline.cli.options import (
     command,
     full_timestamps_option,
@@ -43,7 +43,7 @@ def list_(
     at = names.file(place.repo, place.target, paths.clean(place.path or "/"))
     marker = names.file(place.repo, place.target, after) if after else None
     request = pfs.ListFileRequest(file=at, number=number or 0, paginationMarker=marker, reverse=reverse)
-    infos = session.client.pfs.ListFile(request)
+    infos = listing.list_files(session.client, request)
     _show(session, infos, place.repo, raw, full, not no_pager)
 
 
@@ -65,7 +65,7 @@ def glob(session: Session, pattern: str, project: str | None, raw: str, full: bo
     """
     place = places.file(pattern, session.project(project), path_needed=True)
     at = names.commit(place.repo, place.target)
-    infos = session.client.pfs.GlobFile(pfs.GlobFileRequest(commit=at, pattern=place.path or "/"))
+    infos = listing.glob_files(session.client, pfs.GlobFileRequest(commit=at, pattern=place.path or "/"))
     _show(session, infos, place.repo, raw, full, not no_pager)
 
 
