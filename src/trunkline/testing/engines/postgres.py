@@ -123,6 +123,20 @@ class Postgres:
         """Stop it without a chance to write anything more."""
         self._end(signal.SIGQUIT)
 
+    def kill_hard(self) -> None:
+        """SIGKILL for the process that all others of it hang on; those end when they see that. As if it had crashed."""
+        server, folder = self._server, Path("/proc")
+        if server is None:
+            return
+        tasks = (folder / f"{server.pid}/task").glob("*/children")
+        others = [pid for task in tasks for pid in task.read_text().split()]
+        self._end(signal.SIGKILL)
+        for _ in range(START_S * 20):
+            if not any((folder / pid).exists() for pid in others):
+                return
+            RealAmbient().sleep(0.05)
+        raise Unavailable("processes of PostgreSQL go on without their parent")
+
     def _end(self, number: int) -> None:
         if self._server is not None:
             self._server.send_signal(number)
