@@ -2,11 +2,13 @@
 
 The controller, claims, leases, planning, files and all rows are the real ones; bytes and rows are in memory. Workers
 are scripted: they die, hang past their lease, report twice, and come back when their range is somebody else's. The
-server is killed at any transaction; clocks are set; people write, stop, update, delete. After each step what must hold
-does, and in the end every job is what it should be.
+place that output is sent to breaks off. The server is killed at any transaction; clocks are set; people write, stop,
+update, delete. After each step what must hold does, and in the end every job is what it should be.
 """
 
 from __future__ import annotations
+
+from unittest.mock import patch
 
 from pps_world import Worker
 from simulated_deeds import DEEDS, Deeds
@@ -18,6 +20,7 @@ from trunkline.model.jobs import JobState
 from trunkline.model.names import Job
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
+from trunkline.pps.egress import pushing
 from trunkline.testing.inline import Killed
 
 
@@ -38,11 +41,12 @@ class Story(Deeds):
         the data is put right, and the last job has to succeed.
         """
         try:
-            for _ in range(steps):
-                self.step()
-            if rest:
-                self.rest(mend)
-                self.look_back(mend)
+            with patch.object(pushing, "send", self.receive):
+                for _ in range(steps):
+                    self.step()
+                if rest:
+                    self.rest(mend)
+                    self.look_back(mend)
         except BaseException as error:
             error.add_note("\n".join(self.trace))
             raise
@@ -87,6 +91,7 @@ class Story(Deeds):
     def rest(self, mend: bool) -> None:
         """No more faults: everybody else is gone, one good worker stays, and what is wrong with the data is mended."""
         assert self.world.kept is not None
+        self.reachable = 1.0
         self.world.die()
         if self.stopped():
             self.pause()
@@ -147,6 +152,9 @@ class Story(Deeds):
         found = self._tree(world.files.catalog.read(lambda tx: outputs.content_filesets(tx, row.output_commit)))
         expected = expected_of(spec, trees)
         assert found == expected, f"job {row.seq} wrote {found} and not {expected}"
+        if spec.egress is not None:
+            sent = self.outside.get(row.output_commit)
+            assert sent == found, f"job {row.seq} sent {sent} and not {found}"
 
     def _tree(self, filesets: object) -> Tree:
         view = self.world.files.view(tuple(filesets))  # type: ignore[arg-type, call-overload]

@@ -157,11 +157,13 @@ class Deeds(Cast):
     def hear(self) -> str:
         """News, one piece of slow work, or one commit finished."""
         controller, files = self.world.controller, self.world.files
-        what = self.chance.randrange(4)
+        what = self.chance.randrange(5)
         if what == 0:
             return f"news {not controller._listen()}"
         if what < 3:
             return f"labour {not controller._labour()}"
+        if what == 3:
+            return f"sends {not controller._labour(sends=True)}"
         seqs = [row[0] for row in self.world.rows("SELECT seq FROM commits WHERE state = 'FINISHING' ORDER BY seq")]
         for seq in seqs[:1]:
             finish_one(files, seq)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,10 +11,12 @@ from tempfile import mkdtemp
 from pps_world import Failed, Inputs, Recovered, Worker, World, cross, glob
 
 from trunkline.ambient import SimulatedAmbient, chance
+from trunkline.errors import Unavailable
 from trunkline.model.names import Pipeline
-from trunkline.model.specs import PipelineSpec
+from trunkline.model.specs import Egress, PipelineSpec
 from trunkline.model.specs.spec import Own
 from trunkline.pfs.finisher import finish_one
+from trunkline.pfs.reads import Source
 from trunkline.pps.claims import Report
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.inline import InlineCatalog
@@ -102,6 +104,7 @@ def stage(shape: str) -> Quick:
         "spare": {"own": Own(on_failure="skip")},
         "every": {"every_job": True},
         "narrow": {"parallelism": 1, "job_timeout_us": 900_000_000},
+        "sent": {"egress": Egress(url="s3://bucket/out")},
     }[shape]  # type: ignore[assignment]
     world.pipeline("edges", code, more.pop("input", glob("/*")), **more)
     world.pump(work=False)
@@ -109,7 +112,7 @@ def stage(shape: str) -> Quick:
     return world
 
 
-SHAPES = ("plain", "plain", "crossed", "spare", "every", "narrow")
+SHAPES = ("plain", "plain", "crossed", "spare", "every", "narrow", "sent")
 
 
 class Cast:
@@ -121,6 +124,10 @@ class Cast:
         start = stage(self.shape)
         self.world = Quick(start.folder, seed, start)
         self.counted: set[tuple[int, int, int]] = set()
+        self.outside: dict[int, Tree] = {}
+        """What came to the place that output is sent to, by the seq of the output commit."""
+        self.reachable = 0.7
+        """How likely it is that the place takes what is sent."""
         self.hired = 0
         self.workers: list[Hand] = []
         for _ in range(2):
@@ -131,6 +138,16 @@ class Cast:
         self.hired += 1
         self.workers = [*self.workers[-3:], Hand(self.world, f"w{self.hired}")]
         return f"w{self.hired}"
+
+    def receive(self, source: Source, below: str, *_: object, wanted: Callable[[], bool]) -> None:
+        """As `pfs.outside.sending.send`: the place takes everything, or breaks off in the middle."""
+        assert wanted()
+        assert not self.world.rows(f"SELECT 1 FROM jobs WHERE output_commit = {source.seq} AND phase = 'ended'")
+        files = sorted((one.path, one.bytes()) for one in source.view.contents(below))
+        whole = self.chance.random() < self.reachable
+        self.outside[source.seq] = dict(files if whole else files[: len(files) // 2])
+        if not whole:
+            raise Unavailable("no route to host")
 
     def digest(self) -> str:
         """Where everything is."""
@@ -143,6 +160,8 @@ class Cast:
         controller = self.world.controller
         moved = not controller._listen()
         while self.world.rows("SELECT 1 FROM instructions LIMIT 1") and not controller._labour():
+            moved = True
+        while not controller._labour(sends=True):
             moved = True
         for (seq,) in self.world.rows("SELECT seq FROM commits WHERE state = 'FINISHING' ORDER BY seq"):
             finish_one(self.world.files, seq)

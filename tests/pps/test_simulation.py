@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+import simulated_world
 from simulated import Story
 from simulated_world import BYTES
 
@@ -75,4 +76,13 @@ def test_wrong_bytes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BYTES[0] == b"1"
     monkeypatch.setitem(story.world.code, "edges", lambda inputs: {"/a": b"wrong"} if "/a" in inputs["data"] else {})
     with pytest.raises(AssertionError, match="wrote"):
+        story.play(0)
+
+
+def test_output_that_was_sent_in_part_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated_world, "SHAPES", ("sent",))
+    Story(3).play(0)
+    story = Story(3)
+    monkeypatch.setattr(story, "receive", lambda source, *_, **more: story.outside.setdefault(source.seq, {}))
+    with pytest.raises(AssertionError, match="sent"):
         story.play(0)
