@@ -21,13 +21,14 @@ _LEFT_OUT = ("mypy", "mypyc", "PIL", "pillow", "boto", "hypothesis", "ruff", "py
 _NOT_NEEDED = ("test", "idlelib", "tkinter", "ensurepip", "site-packages", "__pycache__", "tests")
 HOME = "/opt/python"
 PROGRAMS_OF_OURS = "/opt/trunkline/bin"
+VARIABLES = (
+    f"PATH={PROGRAMS_OF_OURS}:{HOME}/bin:/bin",
+    "HOME=/tmp",
+    "TRUNKLINE_DATA=/data",
+    "PYTHONDONTWRITEBYTECODE=1",
+)
 OURS: dict[str, object] = {
-    "Env": [
-        f"PATH={PROGRAMS_OF_OURS}:{HOME}/bin:/bin",
-        "HOME=/tmp",
-        "TRUNKLINE_DATA=/data",
-        "PYTHONDONTWRITEBYTECODE=1",
-    ],
+    "Env": VARIABLES,
     "User": "1000:1000",
     "Entrypoint": ["pachd"],
     "ExposedPorts": {"30650/tcp": {}, "30600/tcp": {}},
@@ -87,7 +88,7 @@ def save_worker(target: Path, name: str) -> None:
         _text(archive, "etc/passwd", "root:x:0:0::/:/bin/sh\ntrunkline:x:1000:1000::/tmp:/bin/sh\n")
     # Where a distribution's own Python does not look by itself.
     where = f"PYTHONPATH={HOME}/lib/{version}/site-packages"
-    save(target, name, layer, {"Env": [f"PATH={HOME}/bin:/bin", where, "HOME=/tmp"], "User": "1000"})
+    save(target, name, layer, OURS | {"Env": [*VARIABLES, where]})
     layer.unlink()
 
 

@@ -77,6 +77,31 @@ def pictures(server: PachdProcess) -> None:
         server.pachctl("put", "file", f"images@master:/{name}.png", "-f", "-", stdin=photograph(name))
 
 
+def push(server: PachdProcess, spec: Path, base: str, address: str) -> None:
+    """Build its image, push it, create the pipeline."""
+    words = ("--build", "--build-arg", f"BASE={base}", "--build-arg", "WHEELS=wheels", "-p", "-r", address)
+    done = subprocess.run(
+        [server.program("pachctl"), "create", "pipeline", *words, "-f", str(spec)],
+        env=server.client_env | {"DOCKER_HOST": engine_url()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def as_processes(folder: Path, example: Path) -> dict[str, str]:
+    """The hashes of what both pipelines make as plain processes."""
+    with PachdProcess(folder, ("--workers", "1", "--containers", "off")) as server:
+        pictures(server)
+        requirements = str(example / "requirements.txt")
+        image = str(example / "image")
+        server.pachctl("create", "image", "opencv:1.0", image, "--python", "3", "--requirements", requirements)
+        for name in ("edges", "montage"):
+            server.pachctl("create", "pipeline", "-f", str(example / f"{name}.json"))
+        return hashes(server)
+
+
 def test_the_example_gives_the_same_hashes_in_containers_and_as_processes(
     base: str, example: Path, tmp_path: Path
 ) -> None:
@@ -84,23 +109,8 @@ def test_the_example_gives_the_same_hashes_in_containers_and_as_processes(
         pictures(server)
         with registry(engine_url(), "example", 5007) as address:
             for name in ("edges", "montage"):
-                words = ("--build", "--build-arg", f"BASE={base}", "--build-arg", "WHEELS=wheels", "-p", "-r", address)
-                done = subprocess.run(
-                    [server.program("pachctl"), "create", "pipeline", *words, "-f", str(example / f"{name}.json")],
-                    env=server.client_env | {"DOCKER_HOST": engine_url()},
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                assert done.returncode == 0, done.stdout + done.stderr
+                push(server, example / f"{name}.json", base, address)
             shown = next(documents(server.pachctl("inspect", "pipeline", "edges", "--raw")))
             assert shown["details"]["transform"]["image"].startswith(f"{address}/opencv:")
             boxed = hashes(server)
-    with PachdProcess(tmp_path / "plain", ("--workers", "1", "--containers", "off")) as server:
-        pictures(server)
-        requirements = str(example / "requirements.txt")
-        folder = str(example / "image")
-        server.pachctl("create", "image", "opencv:1.0", folder, "--python", "3", "--requirements", requirements)
-        for name in ("edges", "montage"):
-            server.pachctl("create", "pipeline", "-f", str(example / f"{name}.json"))
-        assert hashes(server) == boxed
+    assert as_processes(tmp_path / "plain", example) == boxed

@@ -58,8 +58,10 @@ spec:
       ports:
         - name: api
           containerPort: 30650
+          protocol: TCP
         - name: s3
           containerPort: 30600
+          protocol: TCP
       # A start waits for the database and brings its tables up to date.
       startupProbe:
         httpGet:

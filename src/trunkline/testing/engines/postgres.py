@@ -41,10 +41,14 @@ def program(name: str, folder: Path) -> str | None:
 
 
 class Postgres:
-    """A running server, as a context. durable: whether it waits for the disk, as one that is not for tests does."""
+    """A running server, as a context. durable: whether it waits for the disk, as one that is not for tests does.
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    host: another address of this machine, from which others reach it too.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False, host: str = "127.0.0.1") -> None:
         self._folder = folder
+        self._host = host
         self._settings = () if durable else _QUICK
         self._who: dict[str, Any] = {}
         self._server: subprocess.Popen[bytes] | None = None
@@ -53,12 +57,12 @@ class Postgres:
     @property
     def url(self) -> str:
         """The address of its database, without the password."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{USER}@{self._host}:{self.port}/postgres"
 
     @property
     def whole_url(self) -> str:
         """The same with the password."""
-        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{USER}:{PASSWORD}@{self._host}:{self.port}/postgres"
 
     def __enter__(self) -> Postgres:
         folder = self._folder
@@ -83,8 +87,10 @@ class Postgres:
         ]
         words = f"--pwfile={folder / 'password'}"
         subprocess.run([*make, words], check=True, capture_output=True, cwd=folder, **self._who)
+        with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 0.0.0.0/0 scram-sha-256\n")  # who gets as far as the address has the password
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((self._host, 0))
             self.port = free.getsockname()[1]
         self.start()
         return self
@@ -92,7 +98,7 @@ class Postgres:
     def start(self) -> None:
         """Start it, again after `stop` or `kill`. Comes back when it takes connections."""
         settings = [part for one in self._settings for part in ("-c", one)]
-        where = ["-p", str(self.port), "-k", str(self._folder), "-c", "listen_addresses=127.0.0.1"]
+        where = ["-p", str(self.port), "-k", str(self._folder), "-c", f"listen_addresses={self._host}"]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [_need("postgres", self._folder), "-D", self._folder / "data", *where, *settings],
