@@ -7,11 +7,17 @@ import sys
 
 SELDOM = (
     "alembic",  # only where tables change
+    "cryptography",  # secrets
     "pymysql",
     "snowflake",
     "sqlalchemy.dialects.mysql",
     "sqlalchemy.dialects.postgresql",
+    "trunkline.app.worker",  # all that a worker needs
+    "trunkline.fleet.kubernetes.api",
     "trunkline.storage.databases",
+    "urllib.request",
+    "urllib3",
+    "yaml",
 )
 
 
@@ -23,3 +29,14 @@ print(*sorted(name for name in sys.modules if name.startswith({SELDOM!r})))
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+MOST = 1100
+"""Modules, of the standard library too. Each takes about a millisecond when a server starts; look what brings more:
+`python -X importtime -c "import trunkline.app.engine, trunkline.app.server"`."""
+
+
+def test_a_server_starts_with_few_modules() -> None:
+    program = "import sys; import trunkline.app.engine, trunkline.app.server; print(len(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < MOST

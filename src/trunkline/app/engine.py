@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from trunkline.ambient import Ambient
 from trunkline.api.about import AdminDoor, EnterpriseDoor, LicenseDoor, VersionDoor
@@ -54,7 +55,6 @@ from trunkline.app.containers.side import ContainerSide
 from trunkline.app.identity import identity_of, open_vault, shared_identity
 from trunkline.app.leading.loops import Loops
 from trunkline.app.leading.terms import Leading
-from trunkline.app.pods.side import PodOwner, open_pods
 from trunkline.app.pool import Site, open_pool
 from trunkline.app.standing import StandingWorkers
 from trunkline.catalog.engine import Catalog
@@ -81,6 +81,9 @@ from trunkline.pps.machine import commits_removed, create_job
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
 from trunkline.worker.rungs import Rung
+
+if TYPE_CHECKING:
+    from trunkline.app.pods.side import PodOwner, PodSide
 
 SECRETS_KEY = "secrets.key"
 """The file in the data folder with the key of all secrets."""
@@ -118,7 +121,7 @@ class Engine:
         self._containers = ContainerSide(config.containers, self._identity.folder or self._identity.cluster_id, ambient)
         self.tokens = WorkerTokens(self._pps.vault.derive(TOKENS) if config.pods else secrets.token_bytes(32))
         """What this server's own workers show it. For processes another one after each start, never written down."""
-        self._pods = open_pods(config, self._identity.cluster_id, ambient)
+        self._pods = _pods_of(config, self._identity.cluster_id, ambient)
         rules = Rules(self._containers.name(), config.strict_images, can_limit=rung.limits if rung else CAN_LIMIT)
         self._rules = self._pods.rules(rules) if self._pods else rules
         known = members(self._rules)
@@ -270,6 +273,8 @@ class Engine:
         return end
 
     def _pod_owner(self, catalog: Catalog) -> PodOwner:
+        from trunkline.app.pods.side import PodOwner
+
         def gone(pod: str, why: str) -> None:
             catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=False))
 
@@ -318,6 +323,15 @@ class Engine:
         self._loops.join()
         self._store.close()
         self._catalog.close()
+
+
+def _pods_of(config: Config, server: str, ambient: Ambient) -> PodSide | None:
+    """See `open_pods`."""
+    if config.pods is None:
+        return None
+    from trunkline.app.pods.side import open_pods  # brings the cluster's client, and all that a worker needs
+
+    return open_pods(config, server, ambient)
 
 
 def open_engine(config: Config, ambient: Ambient, rung: Callable[[], Rung | None] = lambda: None) -> Engine:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from trunkline.errors import InvalidArgument
 from trunkline.model.specs.scalars import quantity_bytes
 
@@ -44,6 +42,8 @@ _NAMES = {
 
 def fields_of(text: str, known: Sequence[str], what: str) -> dict[str, Any]:
     """The fields of a YAML or JSON text. Raises InvalidArgument."""
+    import yaml
+
     try:
         given = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:

@@ -8,12 +8,13 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from trunkline.ambient import Ambient
 from trunkline.errors import DataLoss
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 VERSION = b"\x01"
 NONCE_BYTES = 12
@@ -44,6 +45,8 @@ class Vault:
 
     def open(self, name: str, sealed: bytes) -> bytes:
         """The reverse of `seal`. Raises DataLoss."""
+        from cryptography.exceptions import InvalidTag
+
         nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         if sealed[:1] != VERSION:
             raise DataLoss(f"secret {name} was kept by a later version of this server; delete it and create it again")
@@ -69,6 +72,8 @@ class Vault:
             return there
 
     def _key(self, make: bool) -> AESGCM:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # a server without secrets starts without it
+
         with self._lock:
             if self._cipher is None:
                 self._cipher = AESGCM(self._read(make))
@@ -98,6 +103,8 @@ class Vault:
         return key
 
     def _make(self) -> bytes:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         key = AESGCM.generate_key(KEY_BYTES * 8)
         fresh = self.path.with_suffix(".new")
         fresh.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from trunkline.ambient import Ambient
 from trunkline.errors import Aborted, InvalidArgument, NotFound, Unavailable
-from trunkline.storage.objects import web
 from trunkline.storage.objects.places import SCHEMES, Place, is_place, open_place, store_errors, translated
 
 TRIES = 6
@@ -84,6 +83,8 @@ def fetch(url: str | Place, ambient: Ambient) -> Iterator[bytes]:
 def _remote(url: str | Place) -> Remote:
     if isinstance(url, Place):
         return StoredObject(url)
+    from trunkline.storage.objects import web  # what it stands on is large
+
     scheme = urlsplit(url).scheme.lower()
     if scheme in web.SCHEMES:
         return web.WebFile(url)
@@ -123,6 +124,8 @@ def listed(url: str) -> Iterator[Found]:
 
     What only marks a folder is left out. Raises NotFound where there is nothing.
     """
+    from trunkline.storage.objects import web
+
     if urlsplit(url).scheme.lower() in web.SCHEMES:
         raise InvalidArgument(f"{url} cannot be listed: a web server does not say what it has; name each file")
     if not is_place(url):
