@@ -46,6 +46,28 @@ def test_only_what_is_new_runs(site: Site) -> None:
     assert "datum" in logs
 
 
+def test_what_is_one_datum_runs_whole_after_any_change(site: Site) -> None:
+    """A glob of "/", and every pair of a cross whose one side it is."""
+    for repo in ("each", "whole"):
+        site.pachctl("create", "repo", repo)
+        site.put(repo, a="1", b="2")
+    whole = {"pfs": {"repo": "whole", "glob": "/"}}
+    copy = "cat /pfs/whole/* > /pfs/out/${each_name:-all}"
+    site.create("one", {"cmd": ["sh"], "stdin": [copy]}, input=whole)
+    pairs = "each_name=$(basename $each)\n" + copy
+    crossed = {"cross": [{"pfs": {"repo": "each", "glob": "/*"}}, whole]}
+    site.create("pairs", {"cmd": ["sh"], "stdin": pairs.splitlines()}, input=crossed)
+    assert (site.counts("one"), site.counts("pairs")) == (("success", 1, 0), ("success", 2, 0))
+    site.put("whole", c="3")
+    assert (site.counts("one"), site.counts("pairs")) == (("success", 1, 0), ("success", 2, 0))
+    site.put("whole", c="3")
+    assert (site.counts("one"), site.counts("pairs")) == (("success", 0, 1), ("success", 0, 2))
+    site.put("each", c="3")
+    assert site.counts("pairs") == ("success", 1, 2)
+    assert site.tree("one") == {"/all": "123"}
+    assert site.tree("pairs") == {"/a": "123", "/b": "123", "/c": "123"}
+
+
 def test_a_cross_and_a_union(site: Site) -> None:
     site.pachctl("create", "repo", "left")
     site.pachctl("create", "repo", "right")
@@ -141,6 +163,8 @@ def test_an_error_command_recovers_a_datum(site: Site) -> None:
     site.create("rec", {"cmd": ["false"], "err_cmd": ["true"]}, datum_tries=1)
     job = site.job("rec")
     assert (job["state"], int(job["data_recovered"])) == ("JOB_SUCCESS", 1)
+    site.put("rec-in", b="b")
+    assert int(site.job("rec")["data_recovered"]) == 2
 
 
 def test_downstream_of_a_failure_is_unrunnable_and_says_whose(site: Site) -> None:

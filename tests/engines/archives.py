@@ -39,12 +39,14 @@ CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt",)
 """Without any, no client of an object store can be made, not even one that needs none."""
 
 
-def save(target: Path, name: str, layer: bytes | Path, config: dict[str, object] | None = None) -> None:
-    """Write an image of one layer, a tar, under `name` into the archive `target`."""
+def save(
+    target: Path, name: str, layer: bytes | Path, config: dict[str, object] | None = None, machine: str = ""
+) -> None:
+    """Write an image of one layer, a tar, under `name` into the archive `target`. machine: that it is for; ours."""
     data = layer.read_bytes() if isinstance(layer, Path) else layer
     digest = hashlib.sha256(data).hexdigest()
     told = {
-        "architecture": _MACHINES[platform.machine()],
+        "architecture": machine or _MACHINES[platform.machine()],
         "os": "linux",
         "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], **(config or {})},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},

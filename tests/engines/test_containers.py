@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from dockers import make_image, remove_image
 
-from trunkline.ambient import RealAmbient
+from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.errors import NotFound
 from trunkline.testing.contracts.runners import ENV, Housed, Output, RunnerContract
 from trunkline.worker.containers.engine import Engine, EngineAway, EngineFailed, Wanted
-from trunkline.worker.containers.housing import Containers
+from trunkline.worker.containers.housing import WARM_S, Containers
 from trunkline.worker.containers.leftovers import remove_leftovers
 from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Scratch
 from trunkline.worker.ports import Image, Limits, SecretFolder, Step
@@ -64,7 +64,8 @@ def open_containers(engine: Engine, tmp_path: Path) -> Iterator[Open]:
     def make(**more: object) -> Containers:
         scratch = Scratch(tmp_path / str(len(opened))).make()
         name = f"own-{len(opened)}"
-        opened.append(Containers(engine, scratch, SERVER, name, RealAmbient(), **{"run": "tests", **more}))  # type: ignore[arg-type]
+        given = {"ambient": RealAmbient(), "run": "tests", **more}
+        opened.append(Containers(engine, scratch, SERVER, name, **given))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -121,6 +122,24 @@ def test_code_sees_the_image_and_no_entry_point_of_it(
         0,
         "hello\n/root\n/.pfs\n/pfs\n",
     )
+
+
+def test_a_container_goes_when_its_worker_has_had_nothing_to_do_for_long(
+    engine: Engine, open_containers: Open, step: Step
+) -> None:
+    ambient = SimulatedAmbient()
+    containers = open_containers(ambient=ambient)
+    first = containers.runner(step, print)
+    for _ in range(3):
+        containers.idle()
+        ambient.advance(WARM_S / 2 - 1)
+    assert containers.runner(step, print) is first
+    for _ in range(3):
+        containers.idle()
+        ambient.advance(WARM_S / 2 + 1)
+    assert not first.alive
+    assert engine.leftovers(SERVER, "own-0") == []
+    assert containers.runner(step, print) is not first
 
 
 def test_a_memory_limit_is_named_whoever_is_killed(open_containers: Open, step: Step) -> None:

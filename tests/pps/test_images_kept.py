@@ -14,7 +14,8 @@ from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.pipelines import PipelineRow
 from trunkline.errors import FailedPrecondition
 from trunkline.model.names import Pipeline
-from trunkline.model.specs import Transform
+from trunkline.model.specs import Resources, Transform
+from trunkline.model.specs.spec import Gpu
 from trunkline.pps import pipelines
 from trunkline.pps.images.keeper import Found, Keeper, credentials_in
 from trunkline.pps.images.resolving import Rules
@@ -36,6 +37,7 @@ class FakeEngine:
     has: dict[str, Image] = field(default_factory=dict)
     registry: dict[str, Image] = field(default_factory=dict)
     pulled: list[tuple[str, Mapping[str, str] | None]] = field(default_factory=list)
+    gpus: int = 0
 
     def look(self, image: str) -> Found | None:
         return self.has.get(image)
@@ -45,6 +47,10 @@ class FakeEngine:
         if image not in self.registry:
             raise FailedPrecondition(f'image "{image}" cannot be pulled: manifest unknown')
         return self.registry[image]
+
+    def check_gpus(self, digest: str, kind: str, count: int) -> None:
+        if count > self.gpus:
+            raise FailedPrecondition(f"{self.gpus} of {count} {kind}")
 
 
 A = Image("a" * 64, {"LANG": "C"}, "/work")
@@ -117,6 +123,22 @@ def test_an_image_that_is_not_there_is_pulled_and_a_refusal_is_said(
     world.clock.advance(6)
     assert keeper.step()
     assert (row(world).state, row(world).reason, digest(world)) == ("RUNNING", "", A.digest)
+
+
+def test_gpus_that_no_container_is_given_are_said(world: World, engine: FakeEngine, keeper: Keeper) -> None:
+    engine.has["mine:1"] = A
+    limits = Resources(gpu=Gpu("nvidia.com/gpu", 2))
+    world.put({"/a": b"1"})
+    transform = Transform(image="mine:1", cmd=("run", "edges"))
+    rules = Rules(engine="Docker 20.10")
+    world.pipeline("edges", copy, glob("/*"), transform=transform, rules=rules, resource_limits=limits)
+    assert not keeper.step()
+    assert (row(world).state, row(world).reason) == ("CRASHING", "its code cannot run: 0 of 2 nvidia.com/gpu")
+    engine.gpus = 2
+    world.clock.advance(6)
+    assert keeper.step()
+    world.pump()
+    assert world.content("edges") == {"/a": b"1"}
 
 
 def test_a_tag_that_moves_changes_nothing_until_the_pipeline_is_updated(

@@ -29,6 +29,7 @@ def test_what_is_not_held_to_is_said(limits: dict[str, object], able: frozenset[
     note = note_on_limits(read_spec(spec).spec, able)
     assert bool(note) == bool(told)
     assert all(part in note for part in told)
+    assert note_on_limits(read_spec(spec).spec, able, contained=True) == ""
 
 
 def test_a_memory_volume_needs_namespaces() -> None:

@@ -53,13 +53,14 @@ class WorkSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the code of one datum may use at most; 0: no limit. memory, disk: as they stand in the spec."""
+    """What the code of one datum may use at most; 0: no limit. memory, disk: as they stand in the spec. gpus: given."""
 
     memory_bytes: int = 0
     cpu: float = 0.0
     disk_bytes: int = 0
     memory: str = ""
     disk: str = ""
+    gpus: int = 0
 
 
 class WorkStep(msgspec.Struct, frozen=True, kw_only=True):

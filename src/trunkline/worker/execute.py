@@ -94,6 +94,7 @@ def open_bench(
         runner=runner,
         kill=lambda: each(lambda one: one.kill()),
         close=lambda: each(lambda one: one.close()),
+        idle=containers.idle if containers is not None else lambda: None,
         ambient=ambient,
         inside=inside,
         variables=dict(variables or {}),
@@ -116,7 +117,8 @@ class Bench:
 
     runner: the runner for a claim's image, opened anew after one was lost; tells what takes long. places: where its
     /pfs lies. kill: end what runs, from any thread.
-    close: end the agents. completed: the agent knows what the image says of variables and folder, and we do not.
+    close: end the agents. idle: told, by the thread that runs, of each moment with nothing to do. completed: the agent
+    knows what the image says of variables and folder, and we do not.
     """
 
     scratch: Scratch
@@ -130,6 +132,7 @@ class Bench:
     variables: dict[str, str] = field(default_factory=dict)  # of the worker: addresses, names
     buckets: Buckets = field(default_factory=NoBuckets)
     completed: bool = False
+    idle: Callable[[], None] = lambda: None
 
 
 @dataclass

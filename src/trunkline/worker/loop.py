@@ -109,6 +109,7 @@ class Worker:
                 claim = self._server.claim()
                 if claim is None:
                     self._idle()
+                    self._bench.idle()
                     self._wake.wait(IDLE_S)
                     continue
                 self._take(claim)

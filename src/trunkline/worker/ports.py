@@ -76,13 +76,17 @@ class SecretFolder:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the code of a datum may use at most; 0: no limit. cpu: processors. memory, disk: as the spec has them."""
+    """What the code of a datum may use at most; 0: no limit. cpu: processors. memory, disk: as the spec has them.
+
+    gpus: how many it is given; 0: none where it runs in a container, else all of this machine's.
+    """
 
     memory_bytes: int = 0
     cpu: float = 0.0
     disk_bytes: int = 0
     memory: str = ""
     disk: str = ""
+    gpus: int = 0
 
 
 @dataclass(frozen=True)

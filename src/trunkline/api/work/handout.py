@@ -79,6 +79,7 @@ def _limits(given: Resources | None) -> WorkLimits:
         disk_bytes=given.disk_bytes,
         memory=given.memory,
         disk=given.disk,
+        gpus=given.gpu.number if given.gpu else 0,
     )
 
 

@@ -57,7 +57,7 @@ class PipelineDoor:
         info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
         if request.details:
             spec = PipelineSpec.from_json(info.effective_spec)
-            call.notes.extend(notes_on_fleet(spec, self.rules))
+            call.notes.extend(notes_on_fleet(spec, self.rules, info.runner))
         return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:

@@ -33,18 +33,19 @@ class ContainerSide:
         self._keeper: Keeper | None = None
         self._changed = threading.Condition()
         self._ended: set[str] = set()  # workers that died, whose containers may be there still
+        self._complaint = ""
         self._stopping = False
         self._sweeper = threading.Thread(target=self._sweep, name="leftovers", daemon=True)
 
     def name(self) -> str:
-        """The engine that answers, as `Docker 20.10.24`; "": none does."""
+        """The engine, as `Docker 20.10.24`; "": there is none. One that is away now may come back."""
         if self._engine is None:
             return ""
         try:
             return self._engine.name()
         except TrunklineError as error:
             _log.warning("%s", error)
-            return ""
+            return f"an engine at {self._engine.url}"
 
     def start(self, files: Files, vault: Vault) -> None:
         """Remove what a server that was killed left, and look for images until stopped."""
@@ -96,6 +97,9 @@ class ContainerSide:
         try:
             remove_leftovers(self._own, self.server, tell=_log.info, spared=in_use(self.run, ended))
         except TrunklineError as error:
-            _log.warning("containers that somebody left cannot be removed yet: %s", error)
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                _log.warning("containers that somebody left cannot be removed yet: %s", error)
             return False
+        self._complaint = ""
         return True

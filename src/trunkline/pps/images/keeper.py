@@ -68,6 +68,10 @@ class Engine(Protocol):
         """Fetch it from its registry. Raises TrunklineError with the reason."""
         ...
 
+    def check_gpus(self, digest: str, kind: str, count: int) -> None:
+        """Whether containers of an image are given GPUs, of a kind as specs name it. Raises TrunklineError: why not."""
+        ...
+
 
 @dataclass
 class _Try:
@@ -117,6 +121,8 @@ class Keeper:
             if found is None:
                 self._say(one, PipelineState.RUNNING, f'image "{image}" is being pulled')
                 found = self._engine.pull(image, self._credentials(spec))
+            if spec.resource_limits is not None and (gpu := spec.resource_limits.gpu):
+                self._engine.check_gpus(found.digest, gpu.type, gpu.number)
         except TrunklineError as error:
             tried = self._tries.setdefault((one.key, one.version), _Try(0.0))
             tried.at_s = self._files.ambient.ticks_s() + tried.pause_s

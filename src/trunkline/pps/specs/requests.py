@@ -15,7 +15,7 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.model.specs.writing import Written, read_spec, warnings
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import pipelines
-from trunkline.pps.images.resolving import HOST, Rules, note_on_tag
+from trunkline.pps.images.resolving import CONTAINER, HOST, Rules, note_on_tag
 from trunkline.pps.specs import defaults
 from trunkline.pps.specs.unused import note_on_limits, note_on_unused
 
@@ -84,11 +84,12 @@ def read(tx: Tx, source: str | Mapping[str, Any], rules: Rules) -> Written:
     return read_spec(source, defaults=lambda project: defaults.layers(tx, project, rules))
 
 
-def notes_on_fleet(spec: PipelineSpec, rules: Rules) -> list[str]:
-    """What the server's workers do not do of what a spec asks for. Pods do all of it."""
+def notes_on_fleet(spec: PipelineSpec, rules: Rules, runner: str = "") -> list[str]:
+    """What the server's workers do not do of what a spec asks for. Pods do all of it. runner: where its code runs."""
     if rules.cluster:
         return []
-    return [note for note in (note_on_unused(spec), note_on_limits(spec, rules.can_limit)) if note]
+    notes = (note_on_unused(spec), note_on_limits(spec, rules.can_limit, runner == CONTAINER))
+    return [note for note in notes if note]
 
 
 def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec, rules: Rules) -> list[str]:
@@ -97,7 +98,7 @@ def _notes(tx: Tx, row: VersionRow, spec: PipelineSpec, rules: Rules) -> list[st
         notes.append(f"pipeline {spec.pipeline}: {row.runner_note}")
     if floating := note_on_tag(spec, row.runner):
         notes.append(floating)
-    notes += notes_on_fleet(spec, rules)
+    notes += notes_on_fleet(spec, rules, row.runner)
     if pipelines.keeps_older_results(tx, row):
         notes.append(
             f"pipeline {spec.pipeline}: the code changed, and what it made of data processed before stays; "

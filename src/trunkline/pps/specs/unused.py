@@ -18,11 +18,14 @@ def note_on_unused(spec: PipelineSpec) -> str:
     )
 
 
-def note_on_limits(spec: PipelineSpec, able: frozenset[str]) -> str:
+def note_on_limits(spec: PipelineSpec, able: frozenset[str], contained: bool = False) -> str:
     """What this machine cannot do of what a spec asks for, as a sentence; empty if there is no such thing.
 
     able: of "memory" and "cpu", what control groups do on the machine of the workers; "volume": /pfs in memory.
+    contained: the code runs in a container, whose engine limits all it is asked to.
     """
+    if contained:
+        return ""
     said = _loose_limits(spec.resource_limits, able) if spec.resource_limits is not None else []
     told = [f"of resource_limits, {'; '.join(said)}"] if said else []
     if spec.transform.memory_volume and "volume" not in able:

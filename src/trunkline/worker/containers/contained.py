@@ -20,6 +20,10 @@ class Contained(Protocol):
         """End what runs. From any thread."""
         ...
 
+    def idle(self) -> None:
+        """There is nothing to run, for now."""
+        ...
+
     def close(self) -> None:
         """End all of them."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import stat
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,9 @@ RUN = "trunkline.run"
 """The label that says of which start of the server it is, since names of workers begin anew with each."""
 
 _SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
+NVIDIA = "nvidia.com/gpu"
+_NOWHERE = "/.trunkline/nothing"
+"""A program of no image: an engine that complains of it has found all that it needs before."""
 _ANSWER_S = 60
 _PULL_S = 3600
 
@@ -70,7 +73,7 @@ class Wanted:
 
 
 def socket_url(environ: Mapping[str, str], runtime: str = "") -> str:
-    """Where an engine would be: DOCKER_HOST, or the first usual socket that this user may open; "" for none.
+    """Where an engine would be: DOCKER_HOST, or the first usual socket where this user is answered; "" for none.
 
     runtime: the user's folder for sockets, where Podman without root has its own.
     """
@@ -80,8 +83,9 @@ def socket_url(environ: Mapping[str, str], runtime: str = "") -> str:
     own = [f"{runtime}/docker.sock", f"{runtime}/podman/podman.sock"] if runtime else []
     for path in (*_SOCKETS, *own):
         try:
-            if stat.S_ISSOCK(os.stat(path).st_mode) and os.access(path, os.R_OK | os.W_OK):
-                return f"unix://{path}"
+            with socket.socket(socket.AF_UNIX) as one:
+                one.connect(path)
+            return f"unix://{path}"
         except OSError:
             continue
     return ""
@@ -112,7 +116,10 @@ class Engine:
             except docker.errors.ImageNotFound:
                 return None
             mine = api.version().get("Arch", "")
-        held = _held(told)
+        try:
+            held = _held(told)
+        except FailedPrecondition as error:
+            raise EngineFailed(f'image "{image}" cannot be run: {error}') from None
         if _machine(mine) != held.machine:
             raise EngineFailed(
                 f'image "{image}" is made for {told.get("Architecture")}, and this engine runs {mine}; name one '
@@ -173,6 +180,36 @@ class Engine:
                 container.remove()
                 raise EngineFailed(f'a container of image "{wanted.image}" cannot be started: {_told(error)}') from None
         return container
+
+    def check_gpus(self, digest: str, kind: str, count: int) -> None:
+        """Try whether a container is given GPUs here. kind: as specs name it. Raises EngineFailed with the reason."""
+        if kind != NVIDIA:
+            raise EngineFailed(f'of GPUs, a container engine is asked for "{NVIDIA}" alone, and the spec says "{kind}"')
+        import docker.errors
+
+        with self._api() as api:
+            host = api.create_host_config(device_requests=_gpus(count))
+            made = api.create_container(f"sha256:{digest}", entrypoint=[_NOWHERE], command=[], host_config=host)
+            container = Container(self, made["Id"])
+            try:
+                heard = api.inspect_container(container.id)["HostConfig"].get("DeviceRequests")
+                if not heard:
+                    raise EngineFailed(
+                        f"the container engine at {self.url} takes no request for GPUs; use Docker, or leave out "
+                        "resource_limits.gpu"
+                    )
+                api.start(container.id)
+                complaint = ""
+            except docker.errors.APIError as error:
+                told = _told(error)
+                complaint = "" if _NOWHERE in told else told
+            finally:
+                container.remove()
+        if complaint:
+            raise EngineFailed(
+                f"the container engine gives its containers no GPU: {complaint}; install NVIDIA's driver and container "
+                "toolkit on its machine, or leave out resource_limits.gpu"
+            )
 
     def leftovers(self, server: str, worker: str = "") -> list[Container]:
         """Containers of a server, or of one of its workers, running or not."""

@@ -28,6 +28,8 @@ PORTS_INSIDE = "/.ports"
 _START_S = 30.0
 _FAILED_S = 20.0
 _KEEP = 4
+WARM_S = 60.0
+"""How long a container is kept after its last datum, by a worker that has nothing to do."""
 
 
 class ContainerGroup(Group):
@@ -125,6 +127,7 @@ class Containers:
         self._ambient = ambient
         self._ports = Ports(scratch.folder / "ports", ports or {})
         self._open: dict[Kind, ContainerRunner] = {}
+        self._rests_s: dict[Kind, float] = {}  # since when nothing was asked of an open one
         self._current: ContainerRunner | None = None
         self._failed: dict[Kind, tuple[float, FailedPrecondition]] = {}
         self._clean = False
@@ -149,8 +152,11 @@ class Containers:
                 self._failed[kind] = (self._ambient.ticks_s(), failed)
                 raise
         self._open[kind] = runner  # the last used is last
+        self._rests_s.pop(kind, None)
         while len(self._open) > _KEEP:
-            self._open.pop(next(iter(self._open))).close()
+            oldest = next(iter(self._open))
+            self._rests_s.pop(oldest, None)
+            self._open.pop(oldest).close()
         self._current = runner
         return runner
 
@@ -159,6 +165,14 @@ class Containers:
         current = self._current
         if current is not None:
             current.kill()
+
+    def idle(self) -> None:
+        """The worker has nothing to do: remove containers for which that has been so for long."""
+        now_s = self._ambient.ticks_s()
+        for kind in list(self._open):
+            if now_s - self._rests_s.setdefault(kind, now_s) >= WARM_S:
+                del self._rests_s[kind]
+                self._open.pop(kind).close()
 
     def close(self) -> None:
         """Remove all containers."""
@@ -208,6 +222,7 @@ class Containers:
             volume=kind.volume,
             memory_bytes=kind.limits.memory_bytes,
             cpu=kind.limits.cpu,
+            gpus=kind.limits.gpus,
             labels={RUN: self._run} if self._run else {},
             forgotten=not self._run,
         )

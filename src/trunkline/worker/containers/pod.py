@@ -84,6 +84,9 @@ class Pod:
         if runner is not None:
             runner.kill()
 
+    def idle(self) -> None:
+        """As `Contained.idle`: the container is the pod's, and stays."""
+
     def close(self) -> None:
         """As `Contained.close`."""
         self._closed.set()
