@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dockers import MORE, PROGRAMS, archive_of
+from dockers import CLIENT, MORE, PROGRAMS, archive_of, python_archive
 
 from trunkline.worker.shim.program import SOURCES, program
 
@@ -133,6 +133,8 @@ def main() -> None:
     save_worker(folder / "worker.tar", "localhost/trunkline:test")
     told: dict[str, object] = {"WorkingDir": "/usr", "Env": ["COLOUR=red", "PATH=/usr/bin:/bin"]}
     save(folder / "tools.tar", "localhost/tools:1", archive_of({}, (*PROGRAMS, *MORE)), told)
+    python, variables = python_archive(CLIENT, ("curl", "df"))
+    save(folder / "python.tar", "localhost/python:1", python, {"Env": ["PATH=/usr/bin:/bin", *variables]})
     # Holds the namespaces of a pod; clusters of our own can fetch none.
     save(folder / "pause.tar", "localhost/pause:1", archive_of({}, ("sleep",)), {"Entrypoint": ["sleep", "infinity"]})
 

@@ -39,6 +39,8 @@ MORE = (
     *("bash", "awk", "basename", "cut", "date", "dirname", "find", "mkfifo", "mktemp", "paste", "sed", "uniq", "xargs"),
 )
 """Programs that the matrix of pipelines needs besides."""
+CLIENT = ("trunkline", "grpc", "google", "click", "yaml", "_yaml", "blake3", "rich", "typing_extensions.py")
+"""What `pip install trunkline` brings, as far as `pachctl put file` uses it."""
 PASSWD = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\n"
 GROUPS = "root:x:0:\ndaemon:x:1:\n"
 
@@ -78,6 +80,17 @@ def make_python_image(
     packages: the folders' names. programs: more of this machine's. linked: packages that will be installed there, and
     need libraries of a system.
     """
+    archive, variables = python_archive(packages, programs, linked, files)
+    _import(url, name, archive, [f"ENV {one}" for one in variables])
+
+
+def python_archive(
+    packages: Sequence[str] = (),
+    programs: Sequence[str] = (),
+    linked: Sequence[str] = (),
+    files: dict[str, str] | None = None,
+) -> tuple[bytes, list[str]]:
+    """The files of such an image, and variables that it needs."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = Path(sys.base_prefix) / "lib" / version
     site = "/packages"
@@ -88,7 +101,7 @@ def make_python_image(
         _add_python(archive, library, modules)
         for each in found:
             archive.add(each, f"{site}/{each.name}".lstrip("/"), filter=_wanted)
-    _import(url, name, whole.getvalue(), [f"ENV PYTHONPATH={site}", f"ENV PYTHONHOME={sys.base_prefix}"])
+    return whole.getvalue(), [f"PYTHONPATH={site}", f"PYTHONHOME={sys.base_prefix}"]
 
 
 def _import(url: str, name: str, archive: bytes, changes: Sequence[str]) -> str:

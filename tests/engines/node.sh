@@ -43,7 +43,6 @@ keep etcd etcd --data-dir /run/etcd --quota-backend-bytes 1073741824 \
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380
 keep containerd containerd --config "$folder/settings/containerd.toml"
-# A lost node is given up after seconds, not minutes.
 keep apiserver "$bin/kube-apiserver" --etcd-servers http://127.0.0.1:2379 --advertise-address "$node" \
     --bind-address 0.0.0.0 --secure-port 6443 --service-cluster-ip-range "$services" --cert-dir "$folder/keys/made" \
     --tls-cert-file "$folder/keys/api.crt" --tls-private-key-file "$folder/keys/api.key" \
@@ -51,8 +50,7 @@ keep apiserver "$bin/kube-apiserver" --etcd-servers http://127.0.0.1:2379 --adve
     --authorization-mode Node,RBAC --allow-privileged=true --kubelet-preferred-address-types InternalIP \
     --service-account-issuer https://kubernetes.default.svc \
     --service-account-signing-key-file "$folder/keys/accounts.key" \
-    --service-account-key-file "$folder/keys/accounts.key" \
-    --default-not-ready-toleration-seconds 5 --default-unreachable-toleration-seconds 5
+    --service-account-key-file "$folder/keys/accounts.key"
 
 for _ in $(seq 400); do
     ! ctr version >/dev/null 2>&1 || break
@@ -73,7 +71,6 @@ done
 keep controllers "$bin/kube-controller-manager" --kubeconfig "$folder/kubeconfig" --leader-elect=false --port 0 \
     --bind-address 127.0.0.1 --cert-dir "$folder/keys/made" --kube-api-qps 500 --kube-api-burst 1000 \
     --service-account-private-key-file "$folder/keys/accounts.key" --root-ca-file "$folder/keys/authority.crt" \
-    --node-monitor-period 1s --node-monitor-grace-period 10s \
     --controllers '*,-nodeipam,-cloud-node-lifecycle,-route,-ttl,-csrsigning,-csrapproving,-csrcleaner'
 keep scheduler "$bin/kube-scheduler" --kubeconfig "$folder/keys/scheduler" --leader-elect=false --port 0 \
     --bind-address 127.0.0.1 --cert-dir "$folder/keys/made"

@@ -18,8 +18,7 @@ import pytest
 
 from trunkline.ambient import RealAmbient
 from trunkline.fleet.kubernetes.access import find_access
-from trunkline.fleet.kubernetes.api import KINDS, PODS, HttpCluster
-from trunkline.fleet.kubernetes.names import OWNER
+from trunkline.fleet.kubernetes.api import KINDS, PODS, HttpCluster, Kind
 from trunkline.testing.seaweed import Seaweed
 from trunkline.testing.serving import PachdProcess
 
@@ -29,6 +28,14 @@ from whole import Site
 TOOLS = "localhost/tools:1"
 FREE: dict[str, Any] = {"resource_requests": {}, "sidecar_resource_requests": {}}
 """In a spec: its pods ask for nothing, so that a node takes as many as it likes."""
+OTHERS = (
+    *(Kind(name, "api/v1", name.lower()) for name in ("ConfigMaps", "Endpoints", "ServiceAccounts")),
+    *(Kind(name, "api/v1", name.lower()) for name in ("PersistentVolumeClaims", "ReplicationControllers")),
+    *(Kind(name, "apis/apps/v1", name.lower()) for name in ("Deployments", "StatefulSets", "DaemonSets")),
+    Kind("Jobs", "apis/batch/v1", "jobs"),
+    *(Kind(name, "apis/rbac.authorization.k8s.io/v1", name.lower()) for name in ("Roles", "RoleBindings")),
+)
+"""Kinds of objects that we make none of."""
 
 
 def need(name: str) -> str:
@@ -46,8 +53,9 @@ def real_cluster() -> HttpCluster:
 
 @contextlib.contextmanager
 def pod_site(folder: Path, *flags: str) -> Iterator[Site]:
-    """A server of its own with pods for workers. When it ends, so do its pipelines; nothing of it may be left then."""
+    """A server of its own with pods for workers. With its pipelines all that was not there before must go."""
     host, weed, cluster = need("TRUNKLINE_PODS_HOST"), need("TRUNKLINE_WEED"), real_cluster()
+    before = everything(cluster)
     with Seaweed(weed, folder / "weed", host) as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment.items():
             patch.setenv(name, value)
@@ -57,12 +65,13 @@ def pod_site(folder: Path, *flags: str) -> Iterator[Site]:
             site = Site(server)
             yield site
             site.pachctl("delete", "pipeline", "--all", "--force")
-            until(lambda: not left(cluster))
+            until(lambda: everything(cluster) == before)
 
 
-def left(cluster: HttpCluster) -> list[str]:
-    """Objects of any server of ours."""
-    return [one["metadata"]["name"] for kind in KINDS for one in cluster.list(kind, OWNER).items]
+def everything(cluster: HttpCluster) -> set[tuple[str, str, str]]:
+    """All objects of the namespace but events, which the cluster itself forgets: kind, name and identity."""
+    found = ((kind, one["metadata"]) for kind in (*KINDS, *OTHERS) for one in cluster.list(kind).items)
+    return {(kind.name, one["name"], one["uid"]) for kind, one in found}
 
 
 def pods_of(cluster: HttpCluster, pipeline: str) -> list[Any]:

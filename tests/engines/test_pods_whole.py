@@ -97,10 +97,12 @@ def test_a_pod_that_is_deleted_costs_only_what_it_was_doing(site: Site, cluster:
 
 def test_pods_follow_the_work_down_to_none(site: Site, cluster: HttpCluster) -> None:
     site.pachctl("create", "repo", "idle-in")
-    site.create("idle", {"image": TOOLS, "cmd": ["sh"], "stdin": [UPPER]}, **FREE, autoscaling=True)
+    slow = {"image": TOOLS, "cmd": ["sh"], "stdin": ["sleep 2", UPPER]}
+    site.create("idle", slow, **FREE, autoscaling=True, parallelism_spec={"constant": 2})
     until(lambda: cluster.list(PODS, "pipelineName=idle").items == [])
-    site.put("idle-in", a="x")
-    assert site.counts("idle") == ("success", 1, 0)
+    site.put("idle-in", **{f"f{number}": "x" for number in range(8)})
+    until(lambda: len(pods_of(cluster, "idle")) == 2)
+    assert site.counts("idle") == ("success", 8, 0)
     until(lambda: cluster.list(PODS, "pipelineName=idle").items == [])
 
 
