@@ -10,6 +10,7 @@ import pytest
 from fakes import MemoryStorage, datum, element
 
 from trunkline.errors import NotFound
+from trunkline.worker import layout
 from trunkline.worker.inputs.variables import environment, quoted
 from trunkline.worker.layout import Pfs, Staging
 
@@ -79,9 +80,24 @@ def test_what_is_released_stays_for_datums_to_come_until_room_is_needed(tmp_path
     (other,) = staging.prepare([datum(2, element("/weights/b", "model"))])
     staging.release(again)
     staging.release(other)
+    staging.sweep()
     assert len(list((tmp_path / "staging").iterdir())) == 1
     staging.prepare([datum(3, element("/weights/b", "model"))])
     assert len(storage.fetched) == 2
+
+
+@pytest.mark.parametrize(("later_bytes", "left"), [(0, 0), (1 << 20, 1)])
+def test_only_what_is_small_is_removed_later(
+    tmp_path: Path, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, later_bytes: int, left: int
+) -> None:
+    monkeypatch.setattr(layout, "_LATER_BYTES", later_bytes)
+    (tmp_path / "staging").mkdir()
+    staging = Staging(tmp_path / "staging", storage, keep_bytes=0)
+    (one,) = staging.prepare([datum(0, element("/weights/a", "model"))])
+    staging.release(one)
+    assert len(list((tmp_path / "staging").iterdir())) == left
+    staging.prepare([])
+    assert list((tmp_path / "staging").iterdir()) == []
 
 
 def test_equal_content_of_another_commit_is_the_same(staging: Staging, storage: MemoryStorage) -> None:

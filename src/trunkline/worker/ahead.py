@@ -66,6 +66,7 @@ class Ahead:
             self._drain()
             self._thread.join(0.02)
         self._drain()
+        self._staging.sweep()
 
     def _run(self) -> None:
         try:

@@ -18,6 +18,8 @@ from trunkline.worker.ports import Content, Datum, Element, Fetched
 OUT = "out"
 _KEEP_BYTES = 256 << 20
 _KEEP_FOLDERS = 256
+_LATER_BYTES = 1 << 20
+"""What is smaller than this is removed while code runs, and not between two datums."""
 
 Key = tuple[str, ...]
 
@@ -77,11 +79,13 @@ class Staging:
         self._idle: OrderedDict[Key, _Folder] = OrderedDict()  # longest idle first
         self._idle_bytes = 0
         self._count = 0
+        self._gone: list[_Folder] = []  # nobody's any more, and small: `sweep` removes them
         for entry in list(os.scandir(self._root)):  # what an earlier worker left
             _discard(entry)
 
     def prepare(self, datums: Sequence[Datum]) -> list[Prepared]:
         """Write what these datums need and is not there. Raises TrunklineError as `Content.fetch`, OSError."""
+        self.sweep()
         wanted: dict[Key, Element] = {_key(each): each for datum in datums for each in _as_files(datum)}
         with self._lock:
             fresh = {key: self._new("e") for key in wanted if key not in self._folders}
@@ -202,8 +206,17 @@ class Staging:
                 key, folder = self._idle.popitem(last=False)
                 self._idle_bytes -= folder.size_bytes
                 del self._folders[key]
-                gone.append(folder)
-        for folder in gone:
+                (gone if folder.size_bytes >= _LATER_BYTES else self._gone).append(folder)
+        self._remove(gone)
+
+    def sweep(self) -> None:
+        """Remove what nobody uses any more and has not been removed yet; `prepare` does it, too."""
+        with self._lock:
+            gone, self._gone = self._gone, []
+        self._remove(gone)
+
+    def _remove(self, folders: Iterable[_Folder]) -> None:
+        for folder in folders:
             _remove(os.path.join(self._root, folder.name.encode()), folder.files)
 
 
