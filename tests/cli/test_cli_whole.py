@@ -127,20 +127,23 @@ def test_a_file_is_purged_from_history_and_from_what_was_made_of_it(typed):
     dry = typed("purge file r:/a --dry-run")
     assert "What would go: 2 files (9B), from 3 commits, and the results of 1 datum:" in dry
     assert f"{typed.project}/copy@" in dry
+    logs = "what the code of 1 datum printed stays until its pipeline is deleted"
+    assert f"Logs would stay: {logs}" in dry
     assert typed("get file copy@master:/a") == "a" * 9
     asked = typed.done("purge file r:/a", b"n\n")
     assert (asked.status, asked.out.splitlines()[-1]) == (130, "This cannot be undone. Purge it? [y/N]: ")
     assert typed("get file copy@master:/a") == "a" * 9
     done = typed.done("purge file r:/a --yes --reason mine")
     assert done.status == 0, done.err
-    assert "Purged: 2 files from 3 commits. No byte of it is stored any more." in done.err
+    assert f"Purged: 2 files from 3 commits. No byte of it is in a file any more.\nBut logs: {logs}." in done.err
     id = done.out.strip()
     assert typed("list file r@master") + typed("list file copy@master") == "SIZE NAME\n9B   /b\n" * 2
     assert f"Purged: {typed.project}/r:/a, " in typed("inspect commit r@master")
     assert [one["id"] for one in typed.raw("list purge r")] == [id]
     shown = typed.pachctl("inspect", "purge", id, "--commits").out
-    for line in ("Stage: gone", "Files: 2 (9B)", "Reason: mine", "Commits: 3", f"Commit: {typed.project}/copy@"):
+    for line in ("Stage: gone", "Files: 2 (9B)", "Reason: mine", "Commits: 3", f"Logs: {logs}"):
         assert line in shown
+    assert f"Commit: {typed.project}/copy@" in shown
     assert "nothing to purge" in typed.fails("purge file r:/a --yes")
     assert "without @master" in typed.fails("purge file r@master:/b")
     assert "names no path" in typed.fails("purge file r")
@@ -383,11 +386,8 @@ def leaves(tree: Tree, words: str = "") -> Iterator[str]:
 
 
 def test_help_lists_what_pachd_can_do_and_nothing_else(pachctl):
-    asking = {one for one in leaves(COMMANDS) if not one.startswith("config ")} - {
-        "connect",
-        "completion",
-        "inspect schema",
-    }
+    here = {"connect", "completion", "inspect schema", "render"}
+    asking = {one for one in leaves(COMMANDS) if not one.startswith("config ")} - here
     assert asking == set(LINES)
     lacking = set()
     for command, line in LINES.items():

@@ -69,13 +69,14 @@ def purge(
 
 
 def _preview(answers: Iterator[own.PurgePathResponse]) -> None:
-    left = SHOWN
+    left, logs = SHOWN, ""
     for answer in answers:
         if answer.HasField("purge"):
             info = answer.purge
             results = f", and the results of {_many(info.datums, 'datum')}:" if info.datums else ":"
             what = f"{_many(info.files, 'file')} ({units.size(info.size_bytes)})"
             click.echo(f"What would go: {what}, from {_many(info.commits, 'commit')}{results}")
+            logs = _logs(info) if info.datums else ""
         elif left:
             left -= 1
             click.echo(f"  {_commit_line(answer.commit)}")
@@ -84,6 +85,8 @@ def _preview(answers: Iterator[own.PurgePathResponse]) -> None:
             break
     if left < 0:
         click.echo("  and more; --dry-run --raw shows all")
+    if logs:
+        click.echo(f"Logs would stay: {logs}")
 
 
 def _commit_line(one: own.PurgedCommit) -> str:
@@ -102,9 +105,12 @@ def _end(info: own.PurgeInfo, no_wait: bool) -> None:
         )
     if info.stage == own.PURGE_GONE:
         what = f"{_many(info.files, 'file')} from {_many(info.commits, 'commit')}"
-        click.echo(f"Purged: {what}. No byte of it is stored any more.", err=True)
+        where = "in a file" if info.datums else "stored"
+        click.echo(f"Purged: {what}. No byte of it is {where} any more.", err=True)
     elif not no_wait:
         click.echo("No commit has it any more; its bytes are being deleted.", err=True)
+    if info.datums:
+        click.echo(f"But logs: {_logs(info)}.", err=True)
     if info.kept_files:
         click.echo(
             f"But for the same bytes that were put elsewhere and stay, in {_many(info.kept_files, 'file')}, as "
@@ -144,6 +150,8 @@ def inspect(session: Session, id: str, commits: bool, raw: str, full: bool) -> N
         pairs.append(("Left", f"{info.left} chunks, file sets and blobs, as long as reads or writes may need them"))
     if info.trouble:
         pairs.append(("Trouble", info.trouble))
+    if info.datums:
+        pairs.append(("Logs", _logs(info)))
     if info.ended_filesets:
         pairs.append(("Ended", f"{info.ended_filesets} temporary file sets that had it"))
     if info.kept_files:
@@ -193,6 +201,10 @@ def list_(
         for info in infos
     )  # fmt: skip
     session.table(HEADER, rows, pager=not no_pager)
+
+
+def _logs(info: own.PurgeInfo) -> str:
+    return f"what the code of {_many(info.datums, 'datum')} printed stays until its pipeline is deleted"
 
 
 def _many(count: int, noun: str) -> str:
