@@ -55,7 +55,7 @@ PLAIN: dict[type, st.SearchStrategy[Any]] = {
     Span: SPANS,
     Instant: INSTANTS,
     Quantity: QUANTITIES | st.integers(),
-    Share: st.sampled_from(["", "5", "5%", "2.5%"]) | st.integers(0, 9),
+    Share: st.sampled_from(["", "5", "5%", "5 %", "2.5%"]) | st.integers(0, 9),
     Texts: st.dictionaries(TEXTS, TEXTS | st.none(), max_size=3),
 }
 

@@ -74,13 +74,14 @@ def test_beyond_the_limit_the_job_fails(world: World, limit: str, good: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "total", "allowed"), [("", 9, 0), ("7", 3, 7), ("5%", 100, 5), ("5%", 99, 4), ("100%", 3, 3), ("0%", 9, 0)]
+    ("text", "total", "allowed"),
+    [("", 9, 0), ("7", 3, 7), ("5%", 100, 5), ("5%", 99, 4), ("5 %", 99, 4), ("100%", 3, 3), ("0%", 9, 0)],
 )
 def test_shares(text: str, total: int, allowed: int) -> None:
     assert share(text, total) == allowed
 
 
-@pytest.mark.parametrize("text", ["-1", "5 %", "101%", "some", "1.5", "%"])
+@pytest.mark.parametrize("text", ["-1", "5  %", "101%", "some", "1.5", "%"])
 def test_what_is_no_share(text: str) -> None:
     with pytest.raises(ValueError, match='expected a number, or a share such as "5%"'):
         share(text, 10)

@@ -96,7 +96,7 @@ def quantity_bytes(text: str) -> int:
     return -(-exact.numerator // exact.denominator)
 
 
-_SHARE = re.compile(r"([0-9]{1,9})|([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
+_SHARE = re.compile(r"([0-9]{1,9})|([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 
 
 def share(text: str, total: int) -> int:
