@@ -120,7 +120,8 @@ if [ -z "${KUBECONFIG:-}" ]; then
     programs=(containerd runc etcd iptables conntrack ip openssl curl)
     if ! may_install && { [ "$(id -u)" != 0 ] || [ -n "$lacking" ] || ! have "${programs[@]}"; }; then
         echo "No Kubernetes cluster: tests of pods are left out. Set KUBECONFIG, TRUNKLINE_PODS_HOST" \
-            "and TRUNKLINE_NODE, or run this as root where there is apt: a cluster needs namespaces of its own, and is built from Debian's source." >&2
+            "and TRUNKLINE_NODE, or run this as root where there is apt: a cluster needs namespaces of its own, and is" \
+            "built from Debian's source." >&2
         cluster=none
     elif may_install; then
         packages=()

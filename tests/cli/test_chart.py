@@ -80,7 +80,12 @@ REST: dict[str, dict[str, Any]] = {
     },
     "none": {
         "global": {"securityContexts": {"enabled": False}},
-        "pachd": {"serviceAccount": {"create": False, "name": "mine"}, "rbac": {"create": False}, "resources": None},
+        "pachd": {
+            "serviceAccount": {"create": False, "name": "mine"},
+            "rbac": {"create": False},
+            "resources": None,
+            "defaultSidecarCPURequest": 0,
+        },
         "proxy": {"enabled": False},
     },
 }
@@ -178,6 +183,13 @@ def test_rows_lie_in_postgresql_or_on_a_volume() -> None:
     assert kept["volumeClaimTemplates"][0]["spec"]["resources"] == {"requests": {"storage": "10Gi"}}
     assert "TRUNKLINE_DATABASE" not in environ(STORES["url"])
     assert "geheim" not in json.dumps(pod(values))
+
+
+@pytest.mark.parametrize(("said", "cpu"), [("0", "0"), ("", "1"), ("500m", "500m"), ("null", "1"), ("2", "2")])
+def test_nothing_can_be_asked_for(said: str, cpu: str) -> None:
+    values = over(STORES["url"], {})
+    settle([f"pachd.defaultPipelineCPURequest={said}"], values)
+    assert environ(values)["TRUNKLINE_PIPELINE_REQUESTS"] == f"cpu={cpu},memory=256Mi,disk=1Gi"
 
 
 def test_budgets_are_there_for_several_where_the_cluster_has_them() -> None:

@@ -82,10 +82,15 @@ s3://{{ $bucket }}?endpoint={{ if $s.minio.secure }}https{{ else }}http{{ end }}
 {{- end -}}
 {{- end -}}
 
+{{- /* An amount, and what it is where none was said: 0 is one, and an empty text is none. */ -}}
+{{- define "trunkline.amount" -}}
+{{- $said := index . 0 -}}
+{{- if or $said (eq (toString $said) "0") }}{{ $said }}{{ else }}{{ index . 1 }}{{ end -}}
+{{- end -}}
+
 {{- /* cpu=1,memory=256Mi,disk=1Gi, of what is said. */ -}}
 {{- define "trunkline.requests" -}}
-{{- $cpu := .cpu }}{{ $memory := .memory }}{{ $disk := .disk -}}
-cpu={{ default "1" $cpu }},memory={{ default "256Mi" $memory }},disk={{ default "1Gi" $disk }}
+cpu={{ include "trunkline.amount" (list .cpu "1") }},memory={{ include "trunkline.amount" (list .memory "256Mi") }},disk={{ include "trunkline.amount" (list .disk "1Gi") }}
 {{- end -}}
 
 {{- define "trunkline.pullSecrets" -}}
