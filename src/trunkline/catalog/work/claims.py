@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine.fixed import Fixed, given
@@ -57,6 +57,24 @@ _INSERT = Fixed(insert(claims))
 _ONE = Fixed(select(claims).where(claims.c.id == given("at")))
 _OF_JOB = Fixed(select(claims).where(claims.c.job == given("of")).order_by(claims.c.first))
 _ALL = Fixed(select(claims).order_by(claims.c.job, claims.c.first))
+_TO_TAKE = Fixed(
+    select(claims)
+    .where(
+        or_(
+            claims.c.worker.is_(None),
+            and_(
+                claims.c.last > claims.c.done + 1,
+                or_(claims.c.leased_us <= given("before"), claims.c.leased_us > given("now")),
+            ),
+        )
+    )
+    .order_by(claims.c.job, claims.c.first)
+)
+_LEASED = Fixed(
+    select(claims.c.job, claims.c.pipeline, func.count(claims.c.worker).label("leased")).group_by(
+        claims.c.job, claims.c.pipeline
+    )
+)
 _OF_WORKER = Fixed(select(claims).where(claims.c.worker == given("of")).order_by(claims.c.job, claims.c.first))
 _CHANGE = Fixed(update(claims).where(claims.c.id == given("at")))
 _ANOTHER_FENCE = {"fence": claims.c.fence + 1, "row": None, "row_started_us": None, "restart": None}
@@ -107,6 +125,18 @@ def claims_of_job(tx: Tx, job: int) -> list[ClaimRow]:
 def all_claims(tx: Tx) -> list[ClaimRow]:
     """All claims, oldest job first, by position."""
     return [_claim(row) for row in tx.execute(_ALL).all()]
+
+
+def claims_to_take(tx: Tx, slow_us: Micros) -> list[ClaimRow]:
+    """Claims without a worker, and those with more than one row left whose worker has had them for so long, or since an
+    instant that is still to come: oldest job first, by position."""
+    now_us = tx.now_us
+    return [_claim(row) for row in tx.execute(_TO_TAKE, {"before": now_us - slow_us, "now": now_us}).all()]
+
+
+def leased_by_job(tx: Tx) -> list[tuple[int, int, int]]:
+    """For each job that has claims: its number, its pipeline's key, and how many of the claims have a worker."""
+    return [(row.job, row.pipeline, row.leased) for row in tx.execute(_LEASED).all()]
 
 
 def claims_of_worker(tx: Tx, worker: str) -> list[ClaimRow]:

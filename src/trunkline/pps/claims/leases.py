@@ -194,19 +194,22 @@ def claim(
     Pipelines take turns: the one with the fewest workers is next. Within a pipeline the oldest job goes first.
     """
     session_rows.require_open(tx, gen)
-    rows = claim_rows.all_claims(tx)
-    jobs = job_rows.get_jobs(tx, {row.job for row in rows})
+    # Of a thousand ranges that are leased, few are free or slow: only those are looked at.
+    leased = claim_rows.leased_by_job(tx)
+    if not leased:
+        return None
+    jobs = job_rows.get_jobs(tx, {job for job, _, _ in leased})
     if pipeline is not None:
-        rows = [row for row in rows if jobs[row.job].job.pipeline == pipeline]
-        rows = [row for row in rows if version in (0, jobs[row.job].version)]
+        named = {seq for seq, job in jobs.items() if job.job.pipeline == pipeline and version in (0, job.version)}
     else:
         held_back = pipeline_rows.in_state(tx, PipelineState.CRASHING.value)
         held_back |= pipelines_waiting(tx)
         held_back |= {row.key for row in pipeline_rows.standing(tx)}  # each has a worker that asks for it by name
-        rows = [row for row in rows if row.pipeline not in held_back]
+        named = {job for job, key, _ in leased if key not in held_back}
     busy: dict[int, int] = {}
-    for row in rows:
-        busy[row.pipeline] = busy.get(row.pipeline, 0) + (row.worker is not None)
+    for job, key, count in leased:
+        busy[key] = busy.get(key, 0) + (count if job in named else 0)
+    rows = [row for row in claim_rows.claims_to_take(tx, SLOW_US) if row.job in named]
     open_ = [row for row in rows if not (bound := jobs[row.job].parallelism) or busy[row.pipeline] < bound]
     free = [row for row in open_ if row.worker is None]
     if free:
