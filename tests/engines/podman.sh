@@ -3,6 +3,8 @@
 # dockerd.sh does it.
 #
 #   tests/engines/podman.sh FOLDER      runs until it is ended; the socket is FOLDER/podman.sock
+#
+# A service that is killed is started again. DATA_BYTES: a disk for it of that size, in memory.
 set -euo pipefail
 folder=$1
 mkdir -p "$folder/home"
@@ -23,6 +25,12 @@ exec unshare --net --mount --pid --fork --kill-child --mount-proc bash -euc '
     mount -t tmpfs -o mode=755 run /run
     ip link set lo up
     cd "$folder" # where conmon leaves a file named oom
-    exec podman --root "$folder/data" --runroot /run/containers/storage system service --time 0 \
-        "unix://$folder/podman.sock" >"$folder/podman.log" 2>&1
+    mkdir -p "$folder/data"
+    [ -z "${DATA_BYTES:-}" ] || mount -t tmpfs -o "size=$DATA_BYTES" data "$folder/data"
+    while true; do
+        rm -f "$folder/podman.sock"
+        podman --root "$folder/data" --runroot /run/containers/storage system service --time 0 \
+            "unix://$folder/podman.sock" >>"$folder/podman.log" 2>&1 || true
+        sleep 0.2
+    done
 '

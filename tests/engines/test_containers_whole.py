@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,9 @@ def test_a_pipeline_runs_in_a_container_and_makes_the_same_bytes_as_a_process(si
     both = {"input": {"pfs": {"repo": "both-in", "name": "in", "glob": "/*"}}}
     site.create("boxed", {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, **both)
     site.create("plain", {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, **both, trunkline={"runner": "process"})
+    words = [site.server.program("pachctl"), "inspect", "pipeline", "boxed"]
+    shown = subprocess.run(words, env=site.server.client_env, capture_output=True, text=True, check=True).stderr
+    assert f'pipeline default/boxed runs in a container of image "{NAME}" (' in shown
     assert site.counts("boxed") == ("success", 2, 0)
     assert site.counts("plain") == ("success", 2, 0)
     assert site.tree("boxed") == site.tree("plain") == {"/a": "AA", "/b": "BB"}

@@ -219,6 +219,8 @@ def test_a_dockerfile_is_built_first_without_what_its_dockerignore_names(
 
 
 def test_what_cannot_be_pushed_changes_nothing(server: PachdProcess, open_registry: str, tmp_path: Path) -> None:
+    import docker
+
     words = ("create", "pipeline", "-p")
     gone = push(server, tmp_path, *words, "-r", open_registry, stdin=spec_of("no", "localhost/nothing:1"))
     assert 'image "localhost/nothing:1" is not in the container engine' in gone.stderr
@@ -228,6 +230,8 @@ def test_what_cannot_be_pushed_changes_nothing(server: PachdProcess, open_regist
     assert "is pinned to a digest already" in pinned.stderr
     away = push(server, tmp_path, *words, "-r", "localhost:1", stdin=spec_of("no"))
     assert "cannot be pushed to localhost:1: " in away.stderr
+    api = docker.APIClient(base_url=engine_url(), version="auto")
+    assert api.images("localhost:1/*") == [], "a name that nobody will know"
     engine = push(
         server, tmp_path, *words, "-r", open_registry, stdin=spec_of("no"), DOCKER_HOST=f"unix://{tmp_path}/no.sock"
     )

@@ -19,7 +19,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
-from trunkline.pps.images.resolving import Rules
+from trunkline.pps.images.resolving import CONTAINER, Rules
 from trunkline.pps.schedules.ticks import run_cron
 from trunkline.pps.specs import requests
 from trunkline.pps.specs.requests import Made, Request, notes_on_fleet
@@ -57,6 +57,8 @@ class PipelineDoor:
         info = self.files.catalog.read(lambda tx: pps_jobs.inspect_pipeline(tx, pipeline, back=ancestry.back))
         if request.details:
             spec = PipelineSpec.from_json(info.effective_spec)
+            if info.runner == CONTAINER:
+                call.notes.append(f"pipeline {info.pipeline} {info.runner_note}")
             call.notes.extend(notes_on_fleet(spec, self.rules, info.runner))
         return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
 

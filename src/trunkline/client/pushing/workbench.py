@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +80,20 @@ class Workbench(Engine):
                     f'image "{image}" is not in the container engine at {self.url}; build it first, with --build or '
                     f"`docker build -t {image} FOLDER`"
                 ) from None
-            told = api.push(target.repository, target.tag, stream=True, auth_config=dict(credentials), decode=True)
             try:
+                told = api.push(target.repository, target.tag, stream=True, auth_config=dict(credentials), decode=True)
                 for line in _lines(told, f'image "{image}" cannot be pushed to {target.host}'):
                     detail = line.get("progressDetail") or {}
                     if line.get("id"):
                         at, total = int(detail.get("current") or 0), int(detail.get("total") or 0)
                         progress(str(line["id"]), str(line.get("status", "")), at, total)
                     digest = str((line.get("aux") or {}).get("Digest") or digest)
-            except EngineFailed as error:
-                raise EngineFailed(f"{error}{_advice(str(error), target.host)}") from None
+            except BaseException as error:
+                with contextlib.suppress(docker.errors.APIError):
+                    api.remove_image(str(target), noprune=True)  # a name that nobody will know
+                if isinstance(error, EngineFailed):
+                    raise EngineFailed(f"{error}{_advice(str(error), target.host)}") from None
+                raise
             if not digest:
                 digest = _known_digest(api.inspect_image(str(target)), target)
         return digest

@@ -37,7 +37,7 @@ class EngineFailed(FailedPrecondition):
 
 
 class EngineAway(Unavailable):
-    """The engine does not answer. It may come back."""
+    """The engine does not answer, or has no room. It may come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Engine:
                 api.start(container.id)
             except docker.errors.APIError as error:
                 container.remove()
-                raise EngineFailed(f'a container of image "{wanted.image}" cannot be started: {_told(error)}') from None
+                raise _failure(f'a container of image "{wanted.image}" cannot be started', error) from None
         return container
 
     def check_gpus(self, digest: str, kind: str, count: int) -> None:
@@ -233,7 +233,7 @@ class Engine:
         except TrunklineError:
             raise
         except docker.errors.APIError as error:
-            raise EngineFailed(f"the container engine at {self.url} refuses: {_told(error)}") from None
+            raise _failure(f"the container engine at {self.url} refuses", error) from None
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             self._client = None
             raise EngineAway(_away(self.url, error)) from None
@@ -312,6 +312,12 @@ def _gpus(count: int) -> list[Any] | None:
     from docker.types import DeviceRequest
 
     return [DeviceRequest(count=count, capabilities=[["gpu"]])]
+
+
+def _failure(what: str, error: Any) -> TrunklineError:
+    """The error for a refusal. A full disk passes, when somebody makes room."""
+    told = _told(error)
+    return EngineAway(f"{what}: {told}") if "no space left" in told.lower() else EngineFailed(f"{what}: {told}")
 
 
 def _is_gone(error: Any) -> bool:
