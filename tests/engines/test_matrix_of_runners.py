@@ -40,8 +40,10 @@ def containers(folder: Path, told_by: str = "DOCKER_HOST") -> Iterator[tuple[Sit
     """A server with an engine, and what its specs say."""
     url = engine_url(told_by)
     make_image(url, NAME, programs=MORE)
-    with PachdProcess(folder, ("--workers", "2", "--containers", url)) as server:
-        yield Site(server), {"transform": {"image": NAME}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", url)  # where `pachctl replay` looks for the image
+        with PachdProcess(folder, ("--workers", "2", "--containers", url)) as server:
+            yield Site(server), {"transform": {"image": NAME}}
     remove_image(url, NAME)
 
 
