@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -117,7 +118,11 @@ def _import(url: str, name: str, archive: bytes, changes: Sequence[str]) -> str:
 
 
 def _package(name: str) -> Path:
-    return Path(next(path for path in sys.path if Path(path, name).exists()), name)
+    """Where the package or module is that code which imports it gets, whatever else of its name lies about."""
+    found = importlib.util.find_spec(name.removesuffix(".py"))
+    assert found is not None, f"{name} is not installed"
+    folders = found.submodule_search_locations
+    return Path(next(iter(folders))) if folders else Path(str(found.origin))
 
 
 def _add_python(archive: tarfile.TarFile, library: Path, more: Sequence[Path]) -> None:
