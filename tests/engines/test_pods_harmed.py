@@ -12,7 +12,7 @@ from harms import HARMS, STORAGE, Story, kubelet, processes
 from pods import FREE, TOOLS, need, pod_site, pods_of, real_cluster, until
 from whole import Site
 
-from trunkline.fleet.kubernetes.api import PODS, HttpCluster
+from trunkline.fleet.kubernetes.api import PODS, SERVICES, HttpCluster
 from trunkline.fleet.kubernetes.troubles import ready
 from trunkline.testing.serving import documents
 
@@ -123,14 +123,14 @@ def test_code_that_takes_more_memory_than_it_may_is_said(site: Site) -> None:
     site.pachctl("delete", "pipeline", "greedy")
 
 
-def test_a_port_of_nodes_that_another_service_has_is_said(site: Site) -> None:
+def test_a_port_of_nodes_that_another_service_has_is_said(site: Site, cluster: HttpCluster) -> None:
     site.pachctl("create", "repo", "ports-in")
     service = {"internal_port": 8080, "external_port": 31_234, "type": "NodePort"}
     code = {"image": TOOLS, "cmd": ["sleep", "600"]}
     for name in ("port", "other"):
         site.create(name, code, service=service, input={"pfs": {"repo": "ports-in", "glob": "/"}}, **FREE)
         if name == "port":
-            until(lambda: state(site, "port")[0] == "PIPELINE_RUNNING")
+            until(lambda: cluster.list(SERVICES, "pipelineName=port").items)
     until(lambda: "31234" in state(site, "other")[1])
     assert state(site, "other")[0] == "PIPELINE_CRASHING"
     site.pachctl("delete", "pipeline", "other")
