@@ -113,6 +113,23 @@ if [ -z "${TRUNKLINE_PODMAN:-}" ]; then
     wanted="$wanted and not podman"
 fi
 
+# Ceph's object gateway: the one that TRUNKLINE_CEPH names, or one of our own. It is a judge besides SeaweedFS: where its
+# packages cannot be had, the other tests are run all the same.
+if [ -z "${TRUNKLINE_CEPH:-}" ] && [ "$(id -u)" = 0 ]; then
+    have ceph-mon ceph-osd radosgw radosgw-admin ceph || { may_install &&
+        { echo "Installing Ceph's object gateway."; install ceph-mon ceph-osd radosgw ceph-common || true; }; }
+    ceph=$(mktemp -d /var/tmp/trunkline-ceph-XXXXXX)
+    setsid tests/engines/ceph.sh "$ceph" </dev/null >"$ceph/starter.log" 2>&1 &
+    starter=$!
+    ends+=("kill -KILL -- -$starter 2>/dev/null; wait $starter 2>/dev/null; sleep 1; rm -rf $ceph")
+    while [ ! -e "$ceph/environment" ] && kill -0 "$starter" 2>/dev/null; do sleep 0.2; done
+    if [ -e "$ceph/environment" ]; then . "$ceph/environment"; else tail -n 5 "$ceph/starter.log" >&2; fi
+fi
+if [ -z "${TRUNKLINE_CEPH:-}" ]; then
+    echo "No Ceph: tests with its gateway are left out. Run this as root where apt has it, or set TRUNKLINE_CEPH." >&2
+    wanted="$wanted and not ceph"
+fi
+
 # A Kubernetes cluster: the one that KUBECONFIG names, which then has the images of tests/engines/archives.py; or one of
 # our own, whose programs are built while the other tests run.
 builder=() cluster=named

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import yaml
 
 from trunkline import api, errors
 from trunkline.api.rpc.services import SERVICES
@@ -132,7 +133,27 @@ def chart_page() -> str:
             about = []
         elif not text:
             about = []
-    return "\n".join([*parts, *rows]) + "\n"
+    return "\n".join([*parts, *rows, *_foreign_values()]) + "\n"
+
+
+def _foreign_values() -> list[str]:
+    """What becomes of values of Pachyderm's chart that have nothing to set here."""
+    table = yaml.safe_load((shipped().folder / "pachyderm.yaml").read_text())
+    rows = [
+        "\n## Values of Pachyderm's chart without effect\n",
+        "They may stay in a file of values. `pachctl render` and Helm's notes name those that were set.\n",
+        "| value | why |",
+        "|---|---|",
+        *(f"| `{one['name']}` | {one['why']} |" for one in table["unused"]),
+        "\n## Values of Pachyderm's chart that are refused\n",
+        "With them the cluster would be another than was asked for.\n",
+        "| value | where it is | |",
+        "|---|---|---|",
+    ]
+    for one in table["refused"]:
+        like = f"like `{one['like']}`".replace("|", "\\|") if "like" in one else "set, and not false"
+        rows.append(f"| `{one['name']}` | {like} | {one['instead']} |")
+    return rows
 
 
 PAGES = {

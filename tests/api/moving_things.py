@@ -13,6 +13,7 @@ from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
 from trunkline.client import Client, connect
 from trunkline.client.moving import bundles
+from trunkline.model.backups.records import Form, records
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.fsck import violations
 from trunkline.testing.calls import add, delete
@@ -149,3 +150,19 @@ def found(site: Site, path: str, repo: pfs.Repo = REPO) -> list[str]:
     start = pfs.Commit(branch=pfs.Branch(repo=repo, name="master"), repo=repo)
     request = pfs.FindCommitsRequest(start=start, file_path=path)
     return [one.found_commit.id for one in site.client.pfs.FindCommits(request) if one.HasField("found_commit")]
+
+
+def flipped(form: Form, whole: bytes) -> Iterator[tuple[str, bytes]]:
+    """A file of records with one bit another: in each region of one record of each kind. Tells where that was."""
+    firsts: dict[int, tuple[str, int, int]] = {}
+    at = len(form.start())
+    for one in records(form, [whole]):
+        firsts.setdefault(one.kind, (one.name, at, one.size))
+        at += 11 + len(one.name.encode()) + one.size + 32
+    places = [("its start", place) for place in (0, 7, 9)]
+    for kind, (name, start, size) in firsts.items():
+        data = start + 11 + len(name.encode())
+        regions = {start, start + 2, start + 3, start + 10, start + 11, data, data + size // 2, data + size}
+        places += [(f"record {kind} {name} + {place - start}", place) for place in sorted(regions)]
+    for told, place in places:
+        yield told, whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]

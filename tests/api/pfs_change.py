@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
 from collections.abc import Callable, Iterable
 
-from pfs_model import At, Branch, Commit, Trigger, World, Write, applied, collides
+from pfs_follows import Follows
+from pfs_model import At, Branch, Commit, Project, Repo, Trigger, World, Write, applied, collides, next_tick
 
 
 class Refused(Exception):
@@ -34,7 +34,7 @@ def finish_next(world: World) -> bool:
         base = world.good(one.parent)
         one.tree = applied(world.commits[base].tree if base is not None else {}, one.writes)
         one.error = one.error or collides(one.tree)
-        one.state = "finished"
+        one.state, one.finished_us = "finished", world.now_us
         change = Change(world)
         if not one.error:
             change.fire(one)
@@ -42,32 +42,44 @@ def finish_next(world: World) -> bool:
     return bool(ready)
 
 
-class Change:
+def pass_time(world: World, seconds: int) -> World:
+    """A world so many seconds later: each schedule that is due has ticked once, the longest due first."""
+    after = copy.deepcopy(world)
+    after.now_us += seconds * 1_000_000
+    due = [(one.due_us, at) for at, one in after.branches.items() if one.due_us is not None]
+    for due_us, at in sorted(due, key=lambda each: each[0]):
+        if due_us <= after.now_us:
+            change = Change(after)
+            change.tick(at)
+            change.close()
+    return after
+
+
+class Change(Follows):
     """One transaction."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        super().__init__(world)
         world.changes += 1
         self.mine: dict[str, int] = {}  # repo -> the commit made in it
-        self.touched: list[At] = []
         self.anew: set[At] = set()
 
     # --- what calls do
 
-    def create_project(self, name: str) -> None:
-        if name in self.world.projects:
+    def create_project(self, name: str, description: str = "", update: bool = False) -> None:
+        if (name in self.world.projects) != update:
             raise Refused
-        self.world.projects.add(name)
+        self.world.projects.setdefault(name, Project()).description = description
 
     def delete_project(self, name: str) -> None:
         if name not in self.world.projects or any(repo.startswith(f"{name}/") for repo in self.world.repos):
             raise Refused
-        self.world.projects.discard(name)
+        del self.world.projects[name]
 
-    def create_repo(self, repo: str, update: bool = False) -> None:
+    def create_repo(self, repo: str, update: bool = False, description: str = "") -> None:
         if repo.split("/", maxsplit=1)[0] not in self.world.projects or (repo in self.world.repos and not update):
             raise Refused
-        self.world.repos.setdefault(repo, {})
+        self.world.repos.setdefault(repo, Repo()).description = description
 
     def delete_repo(self, repo: str, force: bool = False) -> None:
         world = self.world
@@ -85,7 +97,7 @@ class Change:
     def delete_all(self) -> None:
         for repo in list(self.world.repos):
             self.delete_repo(repo, True)
-        self.world.projects = {"default"}
+        self.world.projects = {"default": Project()}
 
     def create_branch(
         self, at: At, head: int | None = None, ups: Iterable[At] = (), trigger: Trigger | None = None
@@ -115,7 +127,9 @@ class Change:
             known.head = head
         known.ups = ups
         self._check_graph(at)
-        known.trigger = trigger or known.trigger
+        if trigger is not None:
+            known.trigger = trigger
+            known.due_us = next_tick(trigger.cron, world.now_us) if trigger.cron else None
         self.touched.append(at)
 
     def delete_branch(self, at: At, force: bool = False) -> None:
@@ -129,7 +143,7 @@ class Change:
         if not force and (followers or any(at in branch.ups for branch in world.branches.values())):
             raise Refused
         for one in followers:
-            world.branches[one].trigger = None
+            world.branches[one].trigger = world.branches[one].due_us = None
         self._forget_branch(at)
 
     def start(self, at: At, parent: int | None = None) -> int:
@@ -231,40 +245,39 @@ class Change:
 
     # --- what follows
 
-    def fire(self, commit: Commit) -> None:
-        """Move the branches that a finished commit sets off."""
-        world = self.world
-        waiting = deque(world.heads_at(commit.number))
-        while waiting:
-            repo, source = waiting.popleft()
-            for at, branch in world.branches.items():
-                trigger = branch.trigger
-                if at[0] != repo or trigger is None or trigger.branch != source or branch.head == commit.number:
-                    continue
-                if self._holds(trigger, commit, world.commits[branch.head]):
-                    branch.head = commit.number
-                    self.touched.append(at)
-                    waiting.append(at)
-
-    def _holds(self, trigger: Trigger, new: Commit, old: Commit) -> bool:
-        told = []
-        if trigger.size:
-            plain = old.state == "finished" and not old.error
-            before = sum(map(len, old.tree.values())) if plain else old.size
-            told.append(sum(map(len, new.tree.values())) - before >= trigger.size)
-        if trigger.commits:
-            count, at = 0, new.number
-            while at is not None and at != old.number:
-                one = self.world.commits[at]
-                root = one.parent is None and not one.user and not one.tree
-                count, at = count + (not root), one.parent
-            told.append(count >= trigger.commits)
-        return all(told) if trigger.all else any(told)
-
     def close(self) -> None:
         """Each branch whose upstream heads are others than those of its head gets a new head, upstream first."""
+        order = self._downstream()
+        for part in self._sets(order) if self.spreads else [order]:
+            self._renew(part)
+            if self.spreads:
+                self.world.changes += 1
+                self.mine = {}
+
+    def _sets(self, order: list[At]) -> list[list[At]]:
+        """Branches of one graph stay together; each graph joins the first set that has none of its repos."""
+        branches, sets = self.world.branches, []
+        left = [at for at in branches if at in order]
+        while left:
+            tied = {left[0]}
+            while more := {at for at in left for other in tied if self._are_tied(at, other)} - tied:
+                tied |= more
+            left = [at for at in left if at not in tied]
+            repos = {at[0] for at in tied if branches[at].ups}
+            room = next((one for one in sets if not one[1] & repos), None)
+            if room is None:
+                sets.append((tied, repos))
+            else:
+                room[0].update(tied)
+                room[1].update(repos)
+        return [[at for at in order if at in one[0]] for one in sets]
+
+    def _are_tied(self, at: At, other: At) -> bool:
+        return at in self.world.branches[other].ups or other in self.world.branches[at].ups
+
+    def _renew(self, order: list[At]) -> None:
         world = self.world
-        for at in self._downstream():
+        for at in order:
             branch = world.branches[at]
             if not branch.ups:
                 continue
@@ -304,7 +317,7 @@ class Change:
         one = self.world.commits.get(mine) if mine is not None else None
         if one is None or one.user or one.parent is not None or one.state != "finished" or one.tree:
             one = self.world.commits[self._new(repo, user=False, parent=None)]
-            one.state = "finished"
+            one.state, one.finished_us = "finished", self.world.now_us
         return one.number
 
     def _take_out(self, numbers: set[int]) -> None:

@@ -14,11 +14,21 @@ At = tuple[str, str]
 """A branch: its repo (as project/name) and its name."""
 
 
+SPANS = {"@hourly": 3600, "*/30 * * * *": 1800}
+"""Schedules, and how many seconds lie between their ticks, which are at whole multiples of that."""
+
+
+def next_tick(schedule: str, after_us: int) -> int:
+    """The first tick later than an instant."""
+    span_us = SPANS[schedule] * 1_000_000
+    return (after_us // span_us + 1) * span_us
+
+
 @dataclass
 class Commit:
     """One commit. number: in order of making. size: of one that is open or bad, as the server says.
 
-    purged: how many purges took something from it.
+    purged: how many purges took something from it. finished_us: when it was finished.
     """
 
     number: int
@@ -36,25 +46,51 @@ class Commit:
     seq: int = 0
     size: int = 0
     set: int = 0  # the number of the change that made it
+    notes: dict[str, str] = field(default_factory=dict)
+    finished_us: int | None = None
 
 
 @dataclass
 class Trigger:
-    """What a branch follows, and when."""
+    """What a branch follows, and when. rate, cron: a name of `SPANS`."""
 
     branch: str
     size: int = 0
     commits: int = 0
     all: bool = False
+    rate: str = ""
+    cron: str = ""
+
+    @property
+    def valid(self) -> bool:
+        others = bool(self.size or self.commits or self.rate)
+        return not (others or self.all) if self.cron else others
 
 
 @dataclass
 class Branch:
-    """One branch; `ups` is its direct provenance."""
+    """One branch; `ups` is its direct provenance. due_us: the next tick of its schedule."""
 
     head: int
     ups: list[At] = field(default_factory=list)
     trigger: Trigger | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+    due_us: int | None = None
+
+
+@dataclass
+class Project:
+    """What a project says of itself."""
+
+    description: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Repo:
+    """What a repo says of itself."""
+
+    description: str = ""
     notes: dict[str, str] = field(default_factory=dict)
 
 
@@ -62,13 +98,15 @@ class Branch:
 class World:
     """Everything. Branches of a repo stand in the order in which they were made."""
 
-    projects: set[str] = field(default_factory=lambda: {"default"})
-    repos: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> metadata
+    projects: dict[str, Project] = field(default_factory=lambda: {"default": Project()})
+    notes: dict[str, str] = field(default_factory=dict)
+    repos: dict[str, Repo] = field(default_factory=dict)
     branches: dict[At, Branch] = field(default_factory=dict)
     commits: dict[int, Commit] = field(default_factory=dict)
     tags: dict[At, int] = field(default_factory=dict)
     made: int = 0
     changes: int = 0
+    now_us: int = 0
 
     def of_repo(self, repo: str) -> list[Commit]:
         """Commits of a repo, oldest first."""

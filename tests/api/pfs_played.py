@@ -11,12 +11,15 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from pfs_change import Change, Refused, finish_next, play
-from pfs_model import Commit, World, collides
+from pfs_change import Change, Refused, finish_next, pass_time, play
+from pfs_model import Commit, Project, Trigger, World, collides
+from pfs_model import Repo as About
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
+from trunkline.catalog import branches as branch_rows
+from trunkline.catalog import metadata
 from trunkline.catalog.engine import Tx
 from trunkline.errors import TrunklineError
 from trunkline.model.infos import CommitState, Origin
@@ -27,9 +30,11 @@ from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, repos, tags
 from trunkline.pfs.lent.leases import MAX_TTL_S, Leases
 from trunkline.pfs.pins import STALE_S
+from trunkline.pfs.ticker import Ticker, TriggerSchedules
 from trunkline.testing.calls import Client
 from trunkline.testing.doors import serving
-from trunkline.wire.gen import metadata_pb2_grpc, transaction_v2_pb2_grpc, trunkline_pb2_grpc
+from trunkline.testing.engines.postgres import DATABASE, schema_of
+from trunkline.wire.gen import metadata_pb2_grpc, storage_pb2_grpc, transaction_v2_pb2_grpc, trunkline_pb2_grpc
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
 
@@ -46,10 +51,11 @@ REFUSALS = {
 
 @contextmanager
 def served() -> Iterator[Server]:
-    """A server on an empty folder."""
-    ambient = SimulatedAmbient(5)
+    """A server on an empty folder; its catalog is where `TRUNKLINE_TEST_DATABASE` says, if that says anything."""
+    ambient, url = SimulatedAmbient(5), os.environ.get(DATABASE, "")
     with tempfile.TemporaryDirectory(dir=QUICK if os.path.isdir(QUICK) else None) as folder:
-        engine = open_engine(Config(data=Path(folder) / "data", workers=0), ambient)
+        database = schema_of(url, folder) if url else ""
+        engine = open_engine(Config(data=Path(folder) / "data", workers=0, database=database), ambient)
         with serving(Path(folder), engine.doors, engine.recorder) as channel:
             yield Server(engine, ambient, channel, Path(folder))
         engine.stop()
@@ -71,6 +77,7 @@ class Server:
         self.purges = trunkline_pb2_grpc.PurgesStub(channel)
         self.space = trunkline_pb2_grpc.SpaceStub(channel)
         self.metadata = metadata_pb2_grpc.APIStub(channel)
+        self.sets = storage_pb2_grpc.FilesetStub(channel)
 
     def must_become_empty(self) -> None:
         """Delete everything; not one byte is left."""
@@ -101,7 +108,8 @@ class Played:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.world = World()
+        # A look at the clock moves it a little: the model's is between two seconds, where that changes nothing.
+        self.world = World(now_us=_second(server.ambient.now_us()) * 1_000_000 + 500_000)
         self.sets: dict[int, str] = {}  # number of a change -> id of its commit set
         self.read: dict[int, tuple[str, int, bool, int]] = {}  # what was compared of each commit's files
         self.compare()
@@ -141,14 +149,25 @@ class Played:
         if finished:
             self.compare()
 
+    def later(self, seconds: int) -> None:
+        """Time goes by, and schedules tick; leases end."""
+        server = self.server
+        server.ambient.advance(seconds)
+        Ticker(server.files, [TriggerSchedules(server.files)]).step()
+        assert not server.files.catalog.read(lambda tx: branch_rows.due_triggers(tx, server.ambient.now_us(), 1))
+        server.leases.tick()
+        self.accept(pass_time(self.world, seconds))
+
     # --- looking
 
     def compare(self) -> None:
         """What the server has is what the model has. Learns ids from it."""
         found = self.server.files.catalog.read(_everything)
         world = self.world
-        assert set(found["projects"]) == world.projects
-        assert {name: info.metadata for name, info in found["repos"].items()} == world.repos
+        assert _second(self.server.ambient.now_us()) == _second(world.now_us)
+        assert found["notes"] == world.notes
+        assert found["projects"] == world.projects
+        assert found["repos"] == world.repos
         for name in world.repos:
             self._compare_commits(name, found["commits"][name])
         numbers = {(one.repo, one.id): one.number for one in world.commits.values()}
@@ -156,9 +175,7 @@ class Played:
             (name, info.branch.name): (
                 numbers[name, info.head.id],
                 {(at_name(up.repo), up.name) for up in info.direct_provenance},
-                (info.trigger.branch, int(info.trigger.size or 0), info.trigger.commits, info.trigger.all)
-                if info.trigger
-                else None,
+                _trigger_of(info.trigger),
                 dict(info.metadata),
             )
             for name, infos in found["branches"].items()
@@ -168,7 +185,7 @@ class Played:
             at: (
                 one.head,
                 set(one.ups),
-                (one.trigger.branch, one.trigger.size, one.trigger.commits, one.trigger.all) if one.trigger else None,
+                one.trigger,
                 one.notes,
             )
             for at, one in world.branches.items()
@@ -191,6 +208,7 @@ class Played:
             ready = all(world.commits[up].state == "finished" for up in one.ups)
             state = {"open": CommitState.READY if ready else CommitState.STARTED, "closed": CommitState.FINISHING}
             told = (info.commit.id, info.parent and info.parent.id, info.state, info.origin, bool(info.error))
+            assert (_second(info.finished_us), info.metadata) == (_second(one.finished_us), one.notes)
             parent = world.commits[one.parent].id if one.parent is not None else None
             origin = Origin.USER if one.user else Origin.AUTO
             wanted = (one.id, parent, state.get(one.state, CommitState.FINISHED), origin, one.error)
@@ -243,11 +261,22 @@ def repo_of(name: str) -> Repo:
     return Repo(*name.split("/"))
 
 
+def _second(at_us: int | None) -> int | None:
+    return None if at_us is None else at_us // 1_000_000
+
+
+def _trigger_of(said: Any) -> Trigger | None:
+    return said and Trigger(
+        said.branch, int(said.size or 0), said.commits, said.all, said.rate_limit_spec, said.cron_spec
+    )
+
+
 def _everything(tx: Tx) -> dict[str, Any]:
     found = {at_name(info.repo): info for info in repos.list_repos(tx, [], "user")}
     return {
-        "projects": [info.name for info in repos.list_projects(tx)],
-        "repos": found,
+        "notes": metadata.cluster_metadata(tx),
+        "projects": {info.name: Project(info.description, info.metadata) for info in repos.list_projects(tx)},
+        "repos": {name: About(info.description, info.metadata) for name, info in found.items()},
         "branches": {name: branches.list_branches(tx, info.repo, oldest_first=True) for name, info in found.items()},
         "commits": {
             name: commits.commit_page(tx, info.repo, oldest_first=True, limit=5000) for name, info in found.items()

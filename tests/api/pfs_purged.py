@@ -114,7 +114,7 @@ class Purges(Calls):
         info = self._purges.InspectPurge(own.InspectPurgeRequest(id=id))
         assert (info.stage, info.trouble) == (own.PURGE_STOPPED if stopped else own.PURGE_GONE, "")
         self._must_have_lost(id, name, losses, stopped)
-        self._forget_ended_leases()
+        self.forget_ended_leases()
         if not stopped and not info.kept_files:
             self._must_be_gone(losses)
 
@@ -159,14 +159,6 @@ class Purges(Calls):
                 one.tree = {path: data for path, data in one.tree.items() if path not in tree}
                 one.purged += 1
         self.played.compare()
-
-    def _forget_ended_leases(self) -> None:
-        left = []
-        for lease, tree in self.lent:
-            request = pfs.RenewFileSetRequest(file_set_id=lease, ttl_seconds=600)
-            if outcome(lambda request=request: self.pfs.RenewFileSet(request))[1] is None:
-                left.append((lease, tree))
-        self.lent[:] = left
 
     def _must_be_gone(self, losses: dict[int, Tree]) -> None:
         """What was nobody else's is in no file."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from pfs_change import Change, Refused, play
-from pfs_model import At, Commit, Tree, Trigger, collides
-from pfs_played import Played, Server, repo_of
+from pfs_model import SPANS, At, Commit, Tree, Trigger, collides
+from pfs_played import Played, Server, outcome, repo_of
 
 from trunkline.pfs import edits
 from trunkline.pfs.edits import Add, Delete, Target
@@ -127,21 +127,22 @@ class Calls:
     # --- projects and repos
 
     def project(self, luck: Luck) -> None:
-        gone = luck.random() < 0.3
-        at = pfs.Project(name="other")
+        gone, update = luck.random() < 0.3, luck.random() < 0.3
+        name, text = luck.choice(["other", "other", "other", "default"]), luck.choice(["", "one", "two"])
+        at = pfs.Project(name=name)
         if gone:
-            call = lambda: self.pfs.DeleteProject(pfs.DeleteProjectRequest(project=at))  # noqa: E731
-            self.played.do(call, lambda change: change.delete_project("other"))
+            request = pfs.DeleteProjectRequest(project=at)
+            self.played.do(lambda: self.pfs.DeleteProject(request), lambda change: change.delete_project(name))
         else:
-            call = lambda: self.pfs.CreateProject(pfs.CreateProjectRequest(project=at))  # noqa: E731
-            self.played.do(call, lambda change: change.create_project("other"))
+            new = pfs.CreateProjectRequest(project=at, description=text, update=update)
+            self.played.do(
+                lambda: self.pfs.CreateProject(new), lambda change: change.create_project(name, text, update)
+            )
 
     def repo(self, luck: Luck) -> None:
-        name, update = luck.choice(NAMES), luck.random() < 0.5
-        self.played.do(
-            lambda: self.pfs.CreateRepo(pfs.CreateRepoRequest(repo=repo_msg(name), update=update)),
-            lambda change: change.create_repo(name, update),
-        )
+        name, update, text = luck.choice(NAMES), luck.random() < 0.5, luck.choice(["", "one", "two"])
+        request = pfs.CreateRepoRequest(repo=repo_msg(name), update=update, description=text)
+        self.played.do(lambda: self.pfs.CreateRepo(request), lambda change: change.create_repo(name, update, text))
 
     def delete_repo(self, luck: Luck) -> None:
         name, force = luck.choice(NAMES), luck.random() < 0.3
@@ -180,16 +181,25 @@ class Calls:
 
     def trigger(self, luck: Luck) -> None:
         at = self.at(luck)
-        conditions = {"size": luck.choice([0, 5, 70_000]), "commits": luck.choice([0, 1, 2])}
+        conditions: dict[str, Any] = {"size": luck.choice([0, 5, 70_000]), "commits": luck.choice([0, 1, 2])}
         near = [name for repo, name in self.world.branches if repo == at[0] and name != at[1]]
         followed = luck.choice(near) if near and luck.random() < 0.8 else luck.choice(BRANCHES)
-        trigger = Trigger(followed, **conditions, all=luck.random() < 0.3)
+        if luck.random() < 0.3:
+            conditions["rate"] = luck.choice(list(SPANS))
+        if luck.random() < 0.3:
+            conditions = {"cron": luck.choice(list(SPANS))} | ({"commits": 1} if luck.random() < 0.1 else {})
+        trigger = Trigger(followed, **conditions, all=luck.random() < 0.3 and "cron" not in conditions)
         said = pfs.Trigger(
-            branch=trigger.branch, size=str(trigger.size or ""), commits=trigger.commits, all=trigger.all
+            branch=trigger.branch,
+            size=str(trigger.size or ""),
+            commits=trigger.commits,
+            all=trigger.all,
+            rate_limit_spec=trigger.rate,
+            cron_spec=trigger.cron,
         )
 
         def step(change: Change):
-            if not trigger.size and not trigger.commits:
+            if not trigger.valid:
                 raise Refused
             change.create_branch(at, trigger=trigger)
 
@@ -200,6 +210,20 @@ class Calls:
         at, force = self.at(luck), luck.random() < 0.3
         request = pfs.DeleteBranchRequest(branch=branch_msg(at), force=force)
         self.played.do(lambda: self.pfs.DeleteBranch(request), lambda change: change.delete_branch(at, force))
+
+    def later(self, luck: Luck) -> None:
+        """Schedules tick, and file sets that nobody has renewed end."""
+        self.played.later(luck.choice([400, 400, 1200, 1800, 3600]))
+        self.forget_ended_leases()
+
+    def forget_ended_leases(self) -> None:
+        """File sets that are gone are lent no more; the others are renewed."""
+        left = []
+        for lease, tree in self.lent:
+            request = pfs.RenewFileSetRequest(file_set_id=lease, ttl_seconds=1800)
+            if outcome(lambda request=request: self.pfs.RenewFileSet(request))[1] is None:
+                left.append((lease, tree))
+        self.lent[:] = left
 
     # --- commits
 

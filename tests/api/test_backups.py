@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,19 +10,21 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
+from moving_things import flipped
 
 from trunkline.ambient import RealAmbient
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
 from trunkline.catalog.engine.catalog import FILE_NAME
 from trunkline.client import Client, backups, connect
-from trunkline.errors import FailedPrecondition, InvalidArgument, TrunklineError
+from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument, TrunklineError
 from trunkline.model import backups as form
 from trunkline.pfs.backups import making, restoring
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.fsck import violations
 from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import trunkline_pb2 as own
 
 REPO = pfs.Repo(name="data", type="user", project=pfs.Project(name="default"))
@@ -61,10 +64,10 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
+def site(folder: Path, key: Path | None = None) -> Iterator[Site]:
     sockets = folder / "s"
     sockets.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(Config(data=folder / "data", workers=0), RealAmbient())
+    engine = open_engine(Config(data=folder / "data", workers=0, key_file=key), RealAmbient())
     with serving(sockets, engine.doors), connect(f"unix:{sockets / 's'}") as client:
         yield Site(engine, client, folder / "data")
     engine.stop()
@@ -204,6 +207,28 @@ def test_a_bad_backup_leaves_an_empty_server(source: Site, tmp_path: Path, damag
         assert target.repos() == ["data"]
 
 
+def test_one_bit_in_any_region_of_any_record(source: Site, tmp_path: Path) -> None:
+    source.put(first=os.urandom(1000))
+    _with_secret(source)
+    source.save(tmp_path / "b", with_keys=True)
+    source.put(second=os.urandom(1000))
+    source.save(tmp_path / "more", tmp_path / "b", with_keys=True)
+    with site(tmp_path / "target") as target:
+        for name, others in (("b", []), ("more", [tmp_path / "b"])):
+            for where, bent in flipped(form.FORM, (tmp_path / name).read_bytes()):
+                (tmp_path / "bent").write_bytes(bent)
+                with pytest.raises((DataLoss, InvalidArgument, FailedPrecondition)) as refused:
+                    target.restore(tmp_path / "bent", *others)
+                assert "backup" in str(refused.value), (name, where, str(refused.value))
+                assert target.repos() == [], where
+        target.engine.space.collector.collect()
+        assert list(target.engine.space.files.store.blobs.names("chunks/")) == []
+        assert not (target.data / "secrets.key").exists()
+        target.restore(tmp_path / "more", tmp_path / "b")
+    with site(tmp_path / "target") as target:
+        assert len(target.get("first")) == len(target.get("second")) == 1000
+
+
 def test_a_server_killed_at_any_step_of_the_exchange_comes_up_whole(
     source: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,3 +314,49 @@ def test_nonsense_is_refused_in_words(source: Site) -> None:
         list(source.client.backups.Backup(iter([own.BackupRequest(start=own.BackupStart(with_keys=True))])))
     with pytest.raises(InvalidArgument):
         list(source.client.backups.Backup(iter([own.BackupRequest(start=own.BackupStart(url="ftp://x/y"))])))
+
+
+def _with_secret(source: Site) -> None:
+    manifest = {"kind": "Secret", "metadata": {"name": "db"}, "stringData": {"word": "hidden"}}
+    source.client.pps.CreateSecret(pps.CreateSecretRequest(file=json.dumps(manifest).encode()))
+    source.put(one=b"1")
+
+
+def test_a_key_that_is_not_there_is_said(source: Site, tmp_path: Path) -> None:
+    source.save(tmp_path / "none")
+    with site(tmp_path / "plain") as target:
+        assert not target.restore(tmp_path / "none").unreadable_secrets  # there are none
+    _with_secret(source)
+    source.save(tmp_path / "b")
+    with site(tmp_path / "target") as target:
+        told = target.restore(tmp_path / "b")
+        assert (list(told.unreadable_secrets), told.key_file) == (["db"], str(target.data / "secrets.key"))
+    (tmp_path / "other").write_text("ab" * 32)
+    with site(tmp_path / "differs", tmp_path / "other") as target:
+        told = target.restore(tmp_path / "b")
+        assert (list(told.unreadable_secrets), told.key_file) == (["db"], str(tmp_path / "other"))
+    with site(tmp_path / "same", source.data / "secrets.key") as target:
+        assert not target.restore(tmp_path / "b").unreadable_secrets
+
+
+def test_a_key_of_the_backup_never_takes_the_place_of_a_given_one(source: Site, tmp_path: Path) -> None:
+    _with_secret(source)
+    source.save(tmp_path / "b", with_keys=True)
+    (tmp_path / "other").write_text("ab" * 32)
+    with site(tmp_path / "target", tmp_path / "other") as target:
+        with pytest.raises(FailedPrecondition, match=rf"started with another, {tmp_path}/other; start it"):
+            target.restore(tmp_path / "b")
+        assert target.repos() == []
+        assert not (target.data / restoring.FOLDER).exists()
+    (tmp_path / "hex").write_text((source.data / "secrets.key").read_bytes().hex() + "\n")
+    with site(tmp_path / "target", tmp_path / "hex") as target:
+        told = target.restore(tmp_path / "b")
+        assert told.keys
+        assert not told.unreadable_secrets
+    with site(tmp_path / "target", tmp_path / "hex") as target:
+        assert target.repos() == ["data"]
+        assert not (target.data / "secrets.key").exists()
+    with site(tmp_path / "plain") as target:
+        assert not target.restore(tmp_path / "b").unreadable_secrets
+    with site(tmp_path / "plain") as target:
+        assert (target.data / "secrets.key").read_bytes() == (source.data / "secrets.key").read_bytes()

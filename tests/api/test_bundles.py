@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moving_things import BIG, CRUSHED, REPO, Site, found, lived_in, repo_named, same, site
+from moving_things import BIG, CRUSHED, REPO, Site, flipped, found, lived_in, repo_named, same, site
 
 from trunkline.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.backups import bundles as form
@@ -161,6 +161,17 @@ def test_damage_is_named_and_leaves_nothing(written: bytes, target: Site, tmp_pa
         target.take(tmp_path / "bent")
     with pytest.raises(InvalidArgument, match="cannot read"):
         target.take(tmp_path / "none")
+
+
+def test_one_bit_in_any_region_of_any_record(written: bytes, target: Site, tmp_path: Path) -> None:
+    for where, bent in flipped(form.FORM, written):
+        (tmp_path / "bent").write_bytes(bent)
+        with pytest.raises((DataLoss, InvalidArgument, FailedPrecondition)) as refused:
+            target.take(tmp_path / "bent")
+        assert "bundle" in str(refused.value), (where, str(refused.value))
+    assert target.has_nothing()
+    (tmp_path / "b").write_bytes(written)
+    assert target.take(tmp_path / "b").commits == 7
 
 
 def rewritten(data: bytes, change: Any) -> bytes:

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
-import pytest
 
-from trunkline.ambient import RealAmbient
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.testing.calls import Client, edits, refused
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
-
-
-@pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
-        yield opened
-    engine.stop()
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def client(channel: grpc.Channel) -> Client:
-    return Client.on(channel)
 
 
 def test_an_open_commit_is_waited_for(client: Client) -> None:
@@ -107,3 +86,77 @@ def test_branches_move(client: Client) -> None:
     assert listed == ["old", "master"]
     client.stub.DeleteBranch(pfs.DeleteBranchRequest(branch=branch))
     assert refused(client.stub.InspectBranch, pfs.InspectBranchRequest(branch=branch))
+
+
+def downstream(client: Client) -> tuple[pfs.Repo, list[pfs.CommitInfo]]:
+    """A repo whose branch depends on another's, and its commits, oldest first: made by itself, twice, and by people."""
+    source, repo = client.repo(), client.repo()
+    ups = [pfs.Branch(repo=source, name="master")]
+    branch = pfs.Branch(repo=repo, name="master")
+    client.put(source, {"/a": b"1"})
+    client.stub.CreateBranch(pfs.CreateBranchRequest(branch=branch, provenance=ups))
+    client.put(source, {"/a": b"2"})
+    client.put(repo, {"/own": b"3"}, branch="own")
+    client.finished(repo, "own")
+    return repo, list(client.stub.ListCommit(pfs.ListCommitRequest(repo=repo, all=True, reverse=True)))
+
+
+def test_commits_are_listed_by_origin_and_by_when_they_began(client: Client) -> None:
+    repo, whole = downstream(client)
+    assert [info.origin.kind for info in whole] == [pfs.AUTO, pfs.AUTO, pfs.USER]
+    ids = [info.commit.id for info in whole]
+
+    def listed(**given: Any) -> list[str]:
+        request = pfs.ListCommitRequest(repo=repo, reverse=True, **given)
+        return [info.commit.id for info in client.stub.ListCommit(request)]
+
+    assert listed() == listed(origin_kind=pfs.USER) == ids[2:]
+    assert listed(origin_kind=pfs.AUTO) == listed(origin_kind=pfs.AUTO, all=True) == ids[:2]
+    assert listed(origin_kind=pfs.FSCK) == []
+    assert listed(origin_kind=pfs.AUTO, number=1) == ids[:1]
+    assert listed(all=True, number=2) == ids[:2]
+    assert listed(all=True, started_time=whole[1].started) == ids[:1]
+    assert listed(all=True, started_time=whole[0].started) == []
+    assert listed(started_time=whole[2].started) == []
+    assert listed(all=True, started_time=whole[2].started, number=1) == ids[:1]
+    assert listed(all=True, **{"from": whole[0].commit}) == ids[1:]
+
+
+def test_a_subscriber_chooses_by_origin_and_where_to_begin(client: Client) -> None:
+    repo, whole = downstream(client)
+    ids = [info.commit.id for info in whole]
+
+    def first(number: int, **given: Any) -> list[str]:
+        answers = client.stub.SubscribeCommit(pfs.SubscribeCommitRequest(repo=repo, **given), timeout=60)
+        found = [next(answers).commit.id for _ in range(number)]
+        answers.cancel()
+        return found
+
+    assert first(3, all=True) == ids
+    assert first(2, origin_kind=pfs.AUTO) == ids[:2]
+    assert first(1) == first(1, origin_kind=pfs.USER) == ids[2:]
+    assert first(2, all=True, **{"from": whole[0].commit}) == ids[1:]
+    assert first(1, **{"from": whole[0].commit}) == ids[2:]
+    assert first(2, all=True, branch="master") == ids[:2]
+    missing = pfs.Commit(repo=repo, id="0" * 32)
+    request = pfs.SubscribeCommitRequest(repo=repo, all=True, **{"from": missing})
+    assert refused(client.stub.SubscribeCommit, request)[0] is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_subscriber_is_told_of_a_commit_when_it_is_far_enough(client: Client) -> None:
+    repo = client.repo()
+    branch = pfs.Branch(repo=repo, name="master")
+    commit = client.stub.StartCommit(pfs.StartCommitRequest(branch=branch))
+
+    def subscribed(state: Any) -> Any:
+        return client.stub.SubscribeCommit(pfs.SubscribeCommitRequest(repo=repo, state=state), timeout=60)
+
+    opened = subscribed(pfs.STARTED)
+    begun = next(opened)
+    assert (begun.commit.id, begun.HasField("finishing")) == (commit.id, False)
+    closed, whole = subscribed(pfs.FINISHING), subscribed(pfs.FINISHED)
+    client.stub.FinishCommit(pfs.FinishCommitRequest(commit=commit))
+    assert next(closed).HasField("finishing")
+    assert next(whole).HasField("finished")
+    for answers in (opened, closed, whole):
+        answers.cancel()

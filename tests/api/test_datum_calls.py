@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any
 
 import grpc
 import pytest
 
-from trunkline.ambient import RealAmbient
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pfs_v2_pb2_grpc, pps_v2_pb2_grpc
 from trunkline.wire.gen import pps_v2_pb2 as pps
@@ -22,22 +17,16 @@ WHOLE = pps.Input(pfs=pps.PFSInput(repo="data", glob="/*"))
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def calls(channel: grpc.Channel) -> Any:
     """The pipeline system's calls, with a repo of 25 files."""
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
-        files = pfs_v2_pb2_grpc.APIStub(channel)
-        files.CreateRepo(pfs.CreateRepoRequest(repo=REPO))
-        where = pfs.Commit(branch=pfs.Branch(repo=REPO, name="master"))
-        puts = [
-            pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{number:02}", raw={"value": b"x"}))
-            for number in range(25)
-        ]
-        files.ModifyFile(iter([pfs.ModifyFileRequest(set_commit=where), *puts]))
-        yield pps_v2_pb2_grpc.APIStub(channel)
-    engine.stop()
-    engine.close()
+    files = pfs_v2_pb2_grpc.APIStub(channel)
+    files.CreateRepo(pfs.CreateRepoRequest(repo=REPO))
+    where = pfs.Commit(branch=pfs.Branch(repo=REPO, name="master"))
+    puts = [
+        pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{number:02}", raw={"value": b"x"})) for number in range(25)
+    ]
+    files.ModifyFile(iter([pfs.ModifyFileRequest(set_commit=where), *puts]))
+    return pps_v2_pb2_grpc.APIStub(channel)
 
 
 def refused(call: Any) -> str:
@@ -56,6 +45,7 @@ def test_a_list_has_pages_order_and_filter(calls: Any) -> None:
     ids = [info.datum.id for info in every]
     assert len(set(ids)) == 25
     assert paths(every) == [f"/{number:02}" for number in range(25)]
+    assert all(info.data[0].committed.seconds and not info.HasField("pfs_state") for info in every)
 
     def page(**more: Any) -> list[str]:
         return [info.datum.id for info in calls.ListDatum(pps.ListDatumRequest(input=WHOLE, **more))]

@@ -12,29 +12,10 @@ from typing import Any
 import grpc
 import pytest
 
-from trunkline.ambient import RealAmbient
 from trunkline.api.files import reads as door
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.testing.calls import Client, add, bulk, delete, on, refused
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
-
-
-@pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
-        yield opened
-    engine.stop()
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def client(channel: grpc.Channel) -> Client:
-    return Client.on(channel)
 
 
 def test_a_repo_lives_and_dies(client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -11,13 +12,18 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from trunkline.ambient import chance
+from trunkline.catalog.engine import Tx
+from trunkline.pfs.graph import repos
 from trunkline.testing.calls import add, edits, on
+from trunkline.testing.catalogs import open_catalog
 from trunkline.testing.fuzzing.calls import WAITING, Fuzzed, fuzzed
+from trunkline.testing.fuzzing.trail import Trail
 from trunkline.testing.fuzzing.valid import NEVER, valid
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import transaction_v2_pb2 as transactions
 
 SEED = int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1)
+CALLS = int(os.environ.get("TRUNKLINE_CALLS") or 20_000)
 # A failing request is told whole, and what exists changes from call to call: nothing is gained by looking for less.
 FUZZ = settings(
     deadline=None, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck), derandomize=False
@@ -60,14 +66,14 @@ def test_anything_sent_is_done_or_refused_in_words(server: Fuzzed) -> None:
 @pytest.mark.timeout(1800)
 def test_anything_sent_for_long(server: Fuzzed, record_property: Callable[[str, object], None]) -> None:
     @seed(SEED)
-    @settings(FUZZ, max_examples=20_000)
+    @settings(FUZZ, max_examples=CALLS)
     @given(st.data())
     def calls(data: st.DataObject) -> None:
         send(server, data)
 
     calls()
     server.must_be_sound()
-    record_property("figures", "20000 calls with anything")
+    record_property("figures", f"{CALLS} calls with anything; {server.refused} refused, which left nothing")
 
 
 def test_there_is_a_request_for_every_call_that_is_done(server: Fuzzed) -> None:
@@ -82,6 +88,18 @@ def test_there_is_a_request_for_every_call_that_is_done(server: Fuzzed) -> None:
             server.fill()
         assert code in done or method.full_name in NEVER, f"{method.full_name}: {code}: {sent}"
     server.must_be_sound()
+
+
+def test_what_requests_name_is_there_again_after_a_call_took_it(server: Fuzzed) -> None:
+    (modify,) = (each for each in server.methods if each.full_name == "pfs_v2.API.ModifyFile")
+    (look,) = (each for each in server.methods if each.full_name == "pfs_v2.API.InspectFile")
+    one = on(pfs.Repo(name="one", type="user", project=pfs.Project(name="default")))
+    gone = pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/a"))
+    assert server.call(modify, [pfs.ModifyFileRequest(set_commit=one), gone]) is grpc.StatusCode.OK
+    named = [pfs.InspectFileRequest(file=pfs.File(commit=one, path="/a"))]
+    assert server.call(look, named) is grpc.StatusCode.NOT_FOUND
+    server.fill()
+    assert server.call(look, named) is grpc.StatusCode.OK
 
 
 def play_mutants(server: Fuzzed, first: int, count: int) -> None:
@@ -99,7 +117,9 @@ def play_mutants(server: Fuzzed, first: int, count: int) -> None:
 
 
 def test_what_was_right_and_was_changed_is_done_or_refused_in_words(server: Fuzzed) -> None:
+    before = server.refused
     play_mutants(server, 1, 300)
+    assert server.refused - before > 100
 
 
 @pytest.mark.soak
@@ -107,8 +127,10 @@ def test_what_was_right_and_was_changed_is_done_or_refused_in_words(server: Fuzz
 def test_what_was_right_and_was_changed_for_long(
     server: Fuzzed, record_property: Callable[[str, object], None]
 ) -> None:
-    play_mutants(server, SEED * 1_000_000, 10_000)
-    record_property("figures", "10000 calls, each with a request that was right and then changed")
+    before = server.refused
+    play_mutants(server, SEED * 1_000_000, CALLS // 2)
+    said = f"{CALLS // 2} calls, each with a request that was right and then changed"
+    record_property("figures", f"{said}; {server.refused - before} refused, which left nothing")
 
 
 def test_bytes_that_are_no_message_are_the_callers_mistake(server: Fuzzed) -> None:
@@ -132,3 +154,22 @@ def test_bytes_in_the_midst_of_a_stream_that_are_no_message(server: Fuzzed) -> N
 def test_finishing_no_transaction_is_refused(server: Fuzzed) -> None:
     (finish,) = (each for each in server.methods if each.full_name == "transaction_v2.API.FinishTransaction")
     assert server.call(finish, [transactions.FinishTransactionRequest()]) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_what_a_refused_call_left_is_told(tmp_path: Path) -> None:
+    """So that the tests above can fail."""
+    deeds: list[Callable[[Tx], object]] = [
+        lambda tx: repos.create_project(tx, "gone"),
+        lambda tx: repos.create_project(tx, "kept"),
+        lambda tx: repos.create_project(tx, "kept", "in other words", update=True),
+        lambda tx: repos.delete_project(tx, "gone"),
+    ]
+    with open_catalog(tmp_path, rehearse=False) as catalog:
+        trail = Trail(catalog)
+        catalog.transact(repos.ensure_default_project)  # which is no call's
+        for deed in deeds:
+            trail.bridge.calls.submit(catalog.transact, deed).result()
+        (left,) = trail.left()
+        assert left.startswith("+ projects: name='kept', description='in other words'")
+        assert trail.begin(1)
+        assert not trail.left()

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import grpc
 import pytest
 
-from trunkline.ambient import RealAmbient
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.testing.calls import Client, on, refused
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import taskapi_pb2 as taskapi
-
-
-@pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
-        yield opened
-    engine.stop()
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def client(channel: grpc.Channel) -> Client:
-    return Client.on(channel)
 
 
 def put(client: Client, repo: pfs.Repo, **files: bytes) -> pfs.CommitInfo:
@@ -71,6 +50,18 @@ def test_squash_and_drop_both_ways(client: Client) -> None:
     assert [info.commit.id for info in left] == [commits[2].id]
     assert b"".join(client.get(repo, "/a")) == b"a"
     assert client.finished(repo).details.size_bytes == 3
+
+
+def test_who_squashes_at_once_waits_for_what_is_being_finished(client: Client) -> None:
+    repo = client.repo()
+    for number in range(12):
+        client.put(repo, {f"/{number}": b"x"})
+        if number % 3 == 2:
+            one, two = list(client.stub.ListCommit(pfs.ListCommitRequest(repo=repo, number=3)))[1:]
+            client.stub.SquashCommit(pfs.SquashCommitRequest(commit=one.commit))
+            client.stub.SquashCommitSet(pfs.SquashCommitSetRequest(commit_set=pfs.CommitSet(id=two.commit.id)))
+    assert len(list(client.stub.ListCommit(pfs.ListCommitRequest(repo=repo)))) == 4
+    assert len(list(client.stub.ListFile(pfs.ListFileRequest(file=pfs.File(commit=on(repo), path="/"))))) == 12
 
 
 def test_what_is_refused_is_the_callers_mistake(client: Client) -> None:

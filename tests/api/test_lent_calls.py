@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -12,30 +11,11 @@ import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
-from trunkline.ambient import RealAmbient
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.model.names import LENT_REPO
 from trunkline.testing.calls import Client, add, delete, on, refused
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import storage_pb2 as storage
 from trunkline.wire.gen import storage_pb2_grpc
-
-
-@pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as opened:
-        yield opened
-    engine.stop()
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def client(channel: grpc.Channel) -> Client:
-    return Client.on(channel)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,7 @@ import grpc
 import pytest
 from transaction_things import Rooms
 
-from trunkline.ambient import RealAmbient
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.testing.calls import on
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -23,6 +19,7 @@ from trunkline.wire.gen import trunkline_pb2_grpc as own_grpc
 
 COUNT = 5
 DATA = pfs.Repo(name="data", type="user")
+CLEANED = pfs.Repo(name="cleaned", type="user")
 TOP = pfs.File(commit=on(DATA), path="/")
 EDGES = pps.Pipeline(name="edges")
 
@@ -33,18 +30,20 @@ class World:
 
     rooms: Rooms
     tags: Any
+    images: Any
+    purges: Any
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
-        made = World(Rooms(channel), own_grpc.VersionsStub(channel))
-        fill(made)
-        yield made
-    engine.stop()
-    engine.close()
+def world(channel: grpc.Channel) -> World:
+    made = World(
+        Rooms(channel),
+        own_grpc.VersionsStub(channel),
+        own_grpc.ImagesStub(channel),
+        own_grpc.PurgesStub(channel),
+    )
+    fill(made)
+    return made
 
 
 def fill(world: World) -> None:
@@ -63,6 +62,22 @@ def fill(world: World) -> None:
         branch = pfs.Branch(repo=DATA, name=f"b{number}")
         rooms.pfs.CreateBranch(pfs.CreateBranchRequest(branch=branch, head=head))
         world.tags.CreateTag(own.CreateTagRequest(tag=own.Tag(repo=DATA, name=f"t{number}"), commit=head))
+        image = own.CreateImageRequest(image=own.ImageSpec(name=f"i{number}", env={"N": str(number)}))
+        world.images.CreateImage(iter([image]))
+    purge(world)
+
+
+def purge(world: World) -> None:
+    """A repo with five commits, which all lose five paths, one after the other."""
+    rooms = world.rooms
+    rooms.pfs.CreateRepo(pfs.CreateRepoRequest(repo=CLEANED))
+    rooms.client.put(CLEANED, {f"/gone{number}": b"%d" % number for number in range(COUNT)})
+    for number in range(1, COUNT):
+        rooms.client.put(CLEANED, {f"/kept{number}": b"%d" % number})
+    for number in range(COUNT):
+        request = own.PurgePathRequest(repo=CLEANED, path=f"/gone{number}")
+        id = next(iter(world.purges.PurgePath(request))).purge.id
+        world.purges.InspectPurge(own.InspectPurgeRequest(id=id, wait=True))
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,10 @@ def marked(path: str | None) -> pfs.File | None:
 
 def commit_ids(world: World, number: int, reverse: bool, **more: Any) -> Iterator[pfs.CommitInfo]:
     return world.rooms.pfs.ListCommit(pfs.ListCommitRequest(repo=DATA, number=number, reverse=reverse, **more))
+
+
+def a_purge(world: World) -> str:
+    return str(next(iter(world.purges.ListPurge(own.ListPurgeRequest(repo=CLEANED, number=1)))).id)
 
 
 LISTS: dict[str, Listing] = {
@@ -139,6 +158,34 @@ LISTS: dict[str, Listing] = {
         ),
         lambda info: info.tag.name,
         lambda info: info.tag,
+    ),
+    "ListImage": Listing(
+        lambda world, number, marker, reverse: world.images.ListImage(
+            own.ListImageRequest(number=number, marker=marker, reverse=reverse)
+        ),
+        lambda info: info.spec.name,
+        lambda info: info.spec.name,
+    ),
+    "ListPurge": Listing(
+        lambda world, number, marker, reverse: world.purges.ListPurge(
+            own.ListPurgeRequest(repo=CLEANED, number=number, marker=marker, reverse=reverse)
+        ),
+        lambda info: info.id,
+        lambda info: info.id,
+    ),
+    "ListPurgedCommit": Listing(
+        lambda world, number, marker, reverse: world.purges.ListPurgedCommit(
+            own.ListPurgedCommitRequest(purge=a_purge(world), number=number, marker=marker, reverse=reverse)
+        ),
+        lambda info: info.commit.id,
+        lambda info: info,
+    ),
+    "ListPurgedCommit of a commit": Listing(
+        lambda world, number, marker, reverse: world.purges.ListPurgedCommit(
+            own.ListPurgedCommitRequest(commit=on(CLEANED), number=number, marker=marker, reverse=reverse)
+        ),
+        lambda info: info.purge,
+        lambda info: info,
     ),
     "ListJob": Listing(
         lambda world, number, marker, reverse: world.rooms.pps.ListJob(
@@ -203,9 +250,9 @@ def test_pages_of_repos_and_of_pipelines_are_the_whole_list(world: World, size: 
     rooms = world.rooms
     repos = sorted(info.repo.name for info in rooms.pfs.ListRepo(pfs.ListRepoRequest(type="user")))
     pipelines = sorted(info.pipeline.name for info in rooms.pps.ListPipeline(pps.ListPipelineRequest()))
-    assert (len(repos), len(pipelines)) == (COUNT + 1, COUNT)
+    assert (len(repos), len(pipelines)) == (COUNT + 2, COUNT)
     found: tuple[list[str], list[str]] = [], []
-    for index in range(COUNT + 2):
+    for index in range(COUNT + 3):
         repo_page = pfs.RepoPage(page_size=size, page_index=index)
         asked = rooms.pfs.ListRepo(pfs.ListRepoRequest(type="user", page=repo_page))
         found[0].extend(info.repo.name for info in asked)

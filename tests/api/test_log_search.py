@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -11,16 +11,12 @@ import grpc
 import pyarrow as pa
 import pytest
 
-from trunkline.ambient import RealAmbient
 from trunkline.api.work.logs import LogDoor
 from trunkline.api.work.search import LEVELS, parsed
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.errors import InvalidArgument
 from trunkline.model.infos_pps import LogLine
 from trunkline.model.names import Pipeline
 from trunkline.pps.logs import LogPage, LogQuery, Pattern
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import logs_pb2 as wire
 from trunkline.wire.gen import logs_pb2_grpc, pfs_v2_pb2_grpc, pps_v2_pb2_grpc
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -44,29 +40,24 @@ class Calls:
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
+def calls(channel: grpc.Channel) -> Calls:
     """A pipeline whose only job was stopped, so that the log says so."""
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
-        repo = pfs.Repo(name="data", type="user")
-        pfs_v2_pb2_grpc.APIStub(channel).CreateRepo(pfs.CreateRepoRequest(repo=repo))
-        where = pfs.Commit(branch=pfs.Branch(repo=repo, name="master"))
-        put = pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/a", raw={"value": b"x"}))
-        pfs_v2_pb2_grpc.APIStub(channel).ModifyFile(iter([pfs.ModifyFileRequest(set_commit=where), put]))
-        made = Calls(channel)
-        spec = pps.CreatePipelineRequest(pipeline=EDGES, transform=pps.Transform(cmd=["true"]))
-        spec.input.pfs.repo, spec.input.pfs.glob = "data", "/*"
-        made.pps.CreatePipeline(spec)
-        job = next(iter(made.pps.ListJob(pps.ListJobRequest(pipeline=EDGES)))).job
-        made.pps.StopJob(pps.StopJobRequest(job=job, reason="enough of it"))
-        whole = wire.UserLogQuery(pipeline_job=wire.PipelineJobLogQuery(pipeline=ABOUT, job=job.id))
-        followed = made.logs.GetLogs(wire.GetLogsRequest(query=wire.LogQuery(user=whole), tail=True))
-        assert list(followed)  # which ends when the job has
-        made.job = job.id  # type: ignore[attr-defined]
-        yield made
-    engine.stop()
-    engine.close()
+    repo = pfs.Repo(name="data", type="user")
+    pfs_v2_pb2_grpc.APIStub(channel).CreateRepo(pfs.CreateRepoRequest(repo=repo))
+    where = pfs.Commit(branch=pfs.Branch(repo=repo, name="master"))
+    put = pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/a", raw={"value": b"x"}))
+    pfs_v2_pb2_grpc.APIStub(channel).ModifyFile(iter([pfs.ModifyFileRequest(set_commit=where), put]))
+    made = Calls(channel)
+    spec = pps.CreatePipelineRequest(pipeline=EDGES, transform=pps.Transform(cmd=["true"]))
+    spec.input.pfs.repo, spec.input.pfs.glob = "data", "/*"
+    made.pps.CreatePipeline(spec)
+    job = next(iter(made.pps.ListJob(pps.ListJobRequest(pipeline=EDGES)))).job
+    made.pps.StopJob(pps.StopJobRequest(job=job, reason="enough of it"))
+    whole = wire.UserLogQuery(pipeline_job=wire.PipelineJobLogQuery(pipeline=ABOUT, job=job.id))
+    followed = made.logs.GetLogs(wire.GetLogsRequest(query=wire.LogQuery(user=whole), tail=True))
+    assert list(followed)  # which ends when the job has
+    made.job = job.id  # type: ignore[attr-defined]
+    return made
 
 
 def test_lines_of_a_pipeline_a_project_and_a_job(calls: Calls) -> None:
@@ -168,7 +159,7 @@ class Counted(LogDoor):
     def _query(self, request: pps.GetLogsRequest) -> LogQuery:
         return LogQuery()
 
-    def _page(self, query: LogQuery, after: int) -> LogPage:
+    def _page(self, query: LogQuery, filters: tuple[str, ...], after: int) -> LogPage:
         lines = tuple(LogLine(Pipeline("default", "p"), 1, text) for text in self.pages[after])
         return LogPage(lines, after + 1, after + 1 < len(self.pages), ended=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -11,23 +10,9 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from trunkline.ambient import RealAmbient
-from trunkline.app.config import Config
-from trunkline.app.engine import open_engine
 from trunkline.storage.objects import places
 from trunkline.testing.calls import Client, on, refused
-from trunkline.testing.doors import serving
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    engine = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
-    engine.start(("127.0.0.1", 0))
-    with serving(tmp_path_factory.mktemp("s"), engine.doors) as channel:
-        yield Client.on(channel)
-    engine.stop()
-    engine.close()
 
 
 @pytest.fixture
@@ -95,6 +80,11 @@ def test_rows_go_into_a_database(client: Client, tmp_path: Path) -> None:
     request.sql_database.CopyFrom(database)
     code, details = refused(client.stub.Egress, request)
     assert (code, "/days/a, line 1" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    request.sql_database.file_format.type = -1  # type: ignore[assignment]
+    code, details = refused(client.stub.Egress, request)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "rows are read from CSV, JSON, PARQUET, not from -1" in details
+    request.sql_database.CopyFrom(database)
     request.sql_database.secret.name = "nobody"
     assert refused(client.stub.Egress, request)[0] is grpc.StatusCode.NOT_FOUND
 

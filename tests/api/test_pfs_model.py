@@ -6,27 +6,22 @@ import os
 from collections.abc import Callable, Sequence
 
 import pytest
-from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from pfs_change import Change, Refused, play
+from pfs_lent import outside
 from pfs_model import At
 from pfs_played import outcome, served
-from pfs_purged import Purges
 from pfs_rules import (
     BRANCHES,
     NAMES,
-    PATHS,
     Luck,
     branch_msg,
-    data_of,
     head_msg,
     repo_msg,
-    repo_picker,
-    sent,
 )
+from pfs_told import Told
 
 from trunkline.ambient import chance
-from trunkline.wire.gen import metadata_pb2 as notes
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import transaction_v2_pb2 as wire
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -34,9 +29,24 @@ from trunkline.wire.gen import trunkline_pb2 as own
 Step = Callable[[Change], object]
 
 TAGS = ("v1", "v2", "side")
-VALUE = Any(type_url="type.googleapis.com/google.protobuf.Empty")
-KINDS = {"start": 4, "finish": 3, "head": 3, "ups": 2, "unbranch": 1, "repo": 1, "unrepo": 0.3}
+KINDS = {"start": 4, "finish": 3, "head": 3, "ups": 2, "unbranch": 1, "repo": 1, "unrepo": 0.3, "squash": 2}
 """What is asked for in a transaction, and how often."""
+
+
+class Unsure(Exception):
+    """The model cannot tell whether this is to be refused."""
+
+
+def squash_set(change: Change, id: str) -> None:
+    """Take out a commit set that was there before the transaction."""
+    world = change.world
+    chosen = {one.number for one in world.commits.values() if one.id == id}
+    ends = any(not world.children(number) or world.heads_at(number) for number in chosen)
+    if not chosen or ends or world.below(chosen) or chosen & set(world.tags.values()):
+        raise Refused
+    if any(one.state != "finished" or one.error or one.forgotten for one in world.commits.values()):
+        raise Unsure
+    change.squash(chosen)
 
 
 def steps_of(what: str, at: At, more):
@@ -72,6 +82,9 @@ def steps_of(what: str, at: At, more):
         case "repo":
             request = pfs.CreateRepoRequest(repo=repo_msg(at[0]), update=more)
             return "create_repo", request, lambda change: change.create_repo(at[0], more)
+        case "squash":
+            request = pfs.SquashCommitSetRequest(commit_set=pfs.CommitSet(id=more))
+            return "squash_commit_set", request, lambda change: squash_set(change, more)
         case _:
             request = pfs.DeleteRepoRequest(repo=repo_msg(at[0]), force=more)
             return "delete_repo", request, lambda change: change.delete_repo(at[0], more)
@@ -84,11 +97,12 @@ CALL_OF = {
     "delete_branch": "DeleteBranch",
     "create_repo": "CreateRepo",
     "delete_repo": "DeleteRepo",
+    "squash_commit_set": "SquashCommitSet",
 }
 
 
-class Whole(Purges):
-    """With purges, tags, merges, file sets, metadata, transactions and collection in the mix."""
+class Whole(Told):
+    """With tags, merges, transactions and collection in the mix of all the others."""
 
     def tag(self, luck: Luck) -> None:
         one = self.picked(luck)
@@ -141,78 +155,6 @@ class Whole(Purges):
         tree |= {path: data for path, data in theirs.tree.items() if before.get(path) != data}
         self.played.accept(play(world, lambda change: change.write(at, [lambda _: tree])))
 
-    # --- file sets
-
-    def lend(self, luck: Luck) -> None:
-        files = {luck.choice(PATHS): data_of(luck) for _ in range(luck.randint(1, 3))}
-        said = [message for path, data in files.items() for message in sent([("put", path, data)])]
-        answer = self.pfs.CreateFileSet(iter(said))
-        self.lent.append((answer.file_set_id, files))
-
-    def compose(self, luck: Luck) -> None:
-        if self.lent:
-            below, above, compact = luck.choice(self.lent), luck.choice(self.lent), luck.random() < 0.5
-            request = pfs.ComposeFileSetRequest(file_set_ids=[below[0], above[0]], ttl_seconds=600, compact=compact)
-            self.lent.append((self.pfs.ComposeFileSet(request).file_set_id, below[1] | above[1]))
-
-    def lay(self, luck: Luck) -> None:
-        """A file set on an open commit; now and then on another."""
-        known = [one for one in self.world.commits.values() if one.state == "open" and not one.ups]
-        one = luck.choice(known) if known else self.picked(luck)
-        if one is not None and self.lent:
-            lease, files = luck.choice(self.lent)
-            request = pfs.AddFileSetRequest(commit=self.named(one.number), file_set_id=lease)
-            self.played.do(
-                lambda: self.pfs.AddFileSet(request),
-                lambda change: change.write_to(one.number, [lambda tree: tree | files]),
-            )
-
-    def cache(self, luck: Luck) -> None:
-        """A file set that a key of the cache holds, or the cache emptied: commits do not change."""
-        if self.lent and luck.random() < 0.7:
-            key, (lease, _) = luck.choice(["k1", "k2"]), luck.choice(self.lent)
-            self.pfs.PutCache(pfs.PutCacheRequest(key=key, value=VALUE, file_set_ids=[lease], tag="t"))
-        else:
-            self.pfs.ClearCache(pfs.ClearCacheRequest(tag_prefix="t"))
-
-    # --- metadata
-
-    def note(self, luck: Luck) -> None:
-        at, of_branch, key = self.at(luck), luck.random() < 0.5, luck.choice(["k", "l"])
-        what = luck.choice(["add", "edit", "delete", "replace"])
-        edit = notes.Edit()
-        if of_branch:
-            name = pfs.BranchPicker.BranchName(repo=repo_picker(at[0]), name=at[1])
-            edit.branch.name.CopyFrom(name)
-        else:
-            edit.repo.CopyFrom(repo_picker(at[0]))
-        match what:
-            case "add":
-                edit.add_key.key, edit.add_key.value = key, "1"
-            case "edit":
-                edit.edit_key.key, edit.edit_key.value = key, "2"
-            case "delete":
-                edit.delete_key.key = key
-            case _:
-                edit.replace.replacement[key] = "3"
-
-        def step(change: Change) -> None:
-            world = change.world
-            if at[0] not in world.repos or (of_branch and at not in world.branches):
-                raise Refused
-            texts = world.branches[at].notes if of_branch else world.repos[at[0]]
-            if what == "add" and key in texts:
-                raise Refused
-            if what == "delete":
-                texts.pop(key, None)
-            elif what == "replace":
-                texts.clear()
-                texts[key] = "3"
-            else:
-                texts[key] = "1" if what == "add" else "2"
-
-        self.played.do(lambda: self.server.metadata.EditMetadata(notes.EditMetadataRequest(edits=[edit])), step)
-
     # --- transactions
 
     def recorded(self, luck: Luck) -> None:
@@ -220,7 +162,7 @@ class Whole(Purges):
         id = self.server.transactions.StartTransaction(wire.StartTransactionRequest()).id
         kept = []
         for name, request, step in self._asked(luck):
-            if self._added(id, name, request, [*kept, step]):
+            if self._is_sure(*kept, step) and self._added(id, name, request, [*kept, step]):
                 kept.append(step)
         self.played.compare()  # nothing has happened
         transaction = wire.Transaction(id=id)
@@ -232,6 +174,15 @@ class Whole(Purges):
         self.played.do(lambda: self.server.transactions.FinishTransaction(request), *kept)
         made = [one for one in self.world.commits.values() if one.number > before and one.set == change]
         assert all(one.id == id for one in made)
+
+    def _is_sure(self, *steps: Step) -> bool:
+        try:
+            play(self.world, *steps)
+        except Unsure:
+            return False
+        except Refused:
+            pass
+        return True
 
     def _added(self, id: str, name: str, request: Message, steps: Sequence[Step]) -> bool:
         """Whether the last of some steps could be added, on both sides."""
@@ -250,18 +201,47 @@ class Whole(Purges):
             more = luck.random() < 0.5
             if what == "ups":
                 more = [self.at(luck) for _ in range(luck.randrange(3))]
+            if what == "squash":
+                if not self.world.commits:
+                    continue
+                inner = [one for one in self.world.commits.values() if self.world.children(one.number)]
+                more = luck.choice(inner).id if inner and luck.random() < 0.8 else self.picked(luck).id
             yield steps_of(what, self.at(luck), luck.choice(BRANCHES) if what == "head" else more)
 
     def batch(self, luck: Luck) -> None:
         """The same in one call: all of them or none."""
         made = list(self._asked(luck))
+        if not self._is_sure(*[step for _, _, step in made]):
+            return
         requests = [wire.TransactionRequest(**{name: request}) for name, request, _ in made]
         self.played.do(
             lambda: self.server.transactions.BatchTransaction(wire.BatchTransactionRequest(requests=requests)),
             *[step for _, _, step in made],
         )
 
+    def abandoned(self, luck: Luck) -> None:
+        """Transactions that are open are deleted together; nothing has happened."""
+        id = self.server.transactions.StartTransaction(wire.StartTransactionRequest()).id
+        for name, request, step in self._asked(luck):
+            if self._is_sure(step):
+                self._added(id, name, request, [step])
+                break
+        self.server.transactions.DeleteAll(wire.DeleteAllRequest())
+        _, why = outcome(
+            lambda: self.server.transactions.FinishTransaction(
+                wire.FinishTransactionRequest(transaction=wire.Transaction(id=id))
+            )
+        )
+        assert why is not None
+        self.played.compare()
+
     # --- collection
+
+    def check(self, luck: Luck) -> None:
+        """A check with repairs finds nothing, and repairs nothing."""
+        zombies = pfs.FsckRequest(fix=luck.random() < 0.5, zombie_all=luck.random() < 0.5)
+        assert not [each for each in self.pfs.Fsck(zombies) if each.error or each.fix]
+        self.played.compare()
 
     def collect(self, luck: Luck) -> None:
         """What is needed stays."""
@@ -272,15 +252,21 @@ class Whole(Purges):
 OFTEN = {
     "put": 10, "put_into": 3, "put_output": 7, "put_both": 1, "copy": 4, "start": 7, "finish": 7, "clear": 1,
     "branch": 3, "provenance": 4, "trigger": 3, "delete_branch": 1, "remove": 8, "forget": 3, "merge": 5,
-    "tag": 2, "untag": 1, "lend": 2, "compose": 1, "lay": 3, "cache": 1, "note": 2, "recorded": 4, "batch": 3,
+    "tag": 2, "untag": 1, "lend": 2, "compose": 1, "lay": 3, "cache": 1, "note": 4, "recorded": 4, "batch": 3,
+    "abandoned": 0.5, "renew": 1, "fetch": 2, "later": 4, "check": 0.5,
     "purge": 2, "lend_commit": 1, "collect": 1, "project": 1, "repo": 2, "delete_repo": 0.3, "delete_many": 0.1,
 }  # fmt: skip
 """Every call, and how often it is made."""
 
 
+LONG, PARTS = 100, 4
+"""Histories of `make soak`, and in how many parts, which may be played beside each other."""
+
+
 def history(seeds: Sequence[int]) -> None:
     """A step for each seed, which decides everything in it, on an empty server that is empty again in the end."""
-    with served() as server:
+    with pytest.MonkeyPatch.context() as patch, served() as server:
+        outside(patch)
         whole = Whole(server)
         for seed in seeds:
             luck = chance(seed)
@@ -328,6 +314,10 @@ def test_every_call_does_what_the_model_does() -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-def test_every_call_does_what_the_model_does_for_long(record_property: Callable[[str, object], None]) -> None:
-    play_all(int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1) * 1000, 100, 100)
-    record_property("figures", "100 histories of 100 calls")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_call_does_what_the_model_does_for_long(
+    part: int, record_property: Callable[[str, object], None]
+) -> None:
+    first = int(os.environ.get("TRUNKLINE_SOAK_SEED") or 1) * 1000
+    play_all(first + part * LONG // PARTS, LONG // PARTS, 100)
+    record_property("figures", f"{LONG // PARTS} histories of 100 calls")

@@ -13,6 +13,7 @@ from trunkline.pps.images.resolving import Rules
 from trunkline.testing.calls import on
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
 
 Ask = Callable[[Rooms, pfs.Repo], tuple[Callable[..., Any], Any]]
 
@@ -79,3 +80,31 @@ def test_what_would_be_refused_is_refused_when_it_is_added(rooms: Rooms, member:
 
 def test_every_kind_of_request_that_is_held_is_tried_above() -> None:
     assert {member.name for member in members(Rules())} == REFUSED.keys()
+
+
+@pytest.mark.parametrize(
+    ("kept", "request_"),
+    [
+        (
+            "1a2c120762792068616e641a210a170a04646174611204757365721a090a0764656661756c7412066d6173746572",
+            {
+                "start_commit": pfs.StartCommitRequest(
+                    branch=pfs.Branch(repo=named("data"), name="master"), description="by hand"
+                )
+            },
+        ),
+        (
+            "5a240a070a030a0170300112197b22706970656c696e65223a7b226e616d65223a2270227d7d",
+            {
+                "create_pipeline_v2": pps.CreatePipelineTransaction(
+                    user_json='{"pipeline":{"name":"p"}}',
+                    create_pipeline_request=pps.CreatePipelineRequest(pipeline=pps.Pipeline(name="p"), update=True),
+                )
+            },
+        ),
+    ],
+)
+def test_a_request_that_was_kept_once_is_read_for_ever(kept: str, request_: dict[str, Any]) -> None:
+    assert transactions.TransactionRequest.FromString(bytes.fromhex(kept)) == transactions.TransactionRequest(
+        **request_
+    )

@@ -90,6 +90,24 @@ def test_a_pipeline_that_is_only_tried_is_not_kept(rooms: Rooms) -> None:
     rooms.finish(id)
 
 
+def test_a_batch_makes_no_pipeline_that_is_only_to_be_tried(rooms: Rooms) -> None:
+    source = rooms.client.repo()
+    newer = pps.CreatePipelineTransaction(user_json=spec("tried-in-batch", source.name, dryRun=True))
+    older = pipeline_request("tried-in-batch", source.name, dry_run=True)
+    for request in (
+        wire.TransactionRequest(create_pipeline_v2=newer),
+        wire.TransactionRequest(create_pipeline_v2=pps.CreatePipelineTransaction(create_pipeline_request=older)),
+        wire.TransactionRequest(create_pipeline=older),
+    ):
+        batch = wire.BatchTransactionRequest(requests=[request])
+        said = refused(lambda batch=batch: rooms.api.BatchTransaction(batch))
+        assert said.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "dry run" in said.details
+    name = pps.Pipeline(name="tried-in-batch")
+    missing = refused(lambda: rooms.pps.InspectPipeline(pps.InspectPipelineRequest(pipeline=name)))
+    assert missing.code is grpc.StatusCode.NOT_FOUND
+
+
 def test_each_request_sees_those_before_it(rooms: Rooms) -> None:
     repo, id = rooms.client.repo(), rooms.start()
     rooms.client.put(repo, {"/a": b"1"})

@@ -128,3 +128,10 @@ def test_a_path_is_purged(channel: grpc.Channel) -> None:
             list(purges.ListPurgedCommit(wrong_list))
     with pytest.raises(grpc.RpcError, match=r"0 \(all\) or more"):
         list(purges.ListPurge(own.ListPurgeRequest(number=-1)))
+    with pytest.raises(grpc.RpcError, match=r"0 \(all\) or more"):
+        list(purges.ListPurgedCommit(own.ListPurgedCommitRequest(purge=id, number=-1)))
+    with pytest.raises(grpc.RpcError, match="not found"):
+        list(purges.ListPurge(own.ListPurgeRequest(marker="0" * 32)))
+    other = own.PurgedCommit(commit=pfs.Commit(repo=REPO, id="0" * 32))
+    with pytest.raises(grpc.RpcError, match="took nothing from"):
+        list(purges.ListPurgedCommit(own.ListPurgedCommitRequest(purge=id, marker=other)))

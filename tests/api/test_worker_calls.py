@@ -17,7 +17,7 @@ from google.protobuf.empty_pb2 import Empty
 from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.api.rpc.call import call_of
 from trunkline.api.rpc.tokens import WorkerTokens
-from trunkline.api.work.handout import datums_of
+from trunkline.api.workers.handout import datums_of
 from trunkline.app.config import Config
 from trunkline.app.engine import Engine, open_engine
 from trunkline.client.address import parse
@@ -37,7 +37,7 @@ from trunkline.wire.work import DATUMS, WorkStep, table_from_bytes
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    opened = open_engine(Config(data=tmp_path_factory.mktemp("data")), RealAmbient())
+    opened = open_engine(Config(data=tmp_path_factory.mktemp("data"), workers=1), RealAmbient())
     opened.start(("127.0.0.1", 0))
     yield opened
     opened.stop()
@@ -239,6 +239,21 @@ def test_a_claim_says_all_and_is_called_back(channel: grpc.Channel, workers: Any
         wire.RenewRequest(worker="w", gen=gen, claims=[wire.Renewal(claim=claim.id, fence=claim.fence, row=-1)])
     )
     assert kept.commands[0].cancel.claim == claim.id
+    pipelines.CreatePipeline(
+        pps.CreatePipelineRequest(
+            pipeline=pps.Pipeline(name="p"),
+            transform=pps.Transform(cmd=["sh", "-c", "echo"]),
+            input=pps.Input(pfs=pps.PFSInput(repo="data", glob="/*", name="in")),
+            update=True,
+        )
+    )
+    order = next(order for order in orders if order.WhichOneof("command") not in ("wake", "cancel"))
+    assert order.retire.pipeline.name == "p"
+    pipelines.StopPipeline(pps.StopPipelineRequest(pipeline=pps.Pipeline(name="p")))
+    order = next(order for order in orders if order.WhichOneof("command") not in ("wake", "cancel"))
+    assert (order.retire.pipeline.project.name, order.retire.pipeline.name) == ("default", "p")
+    pipelines.DeletePipeline(pps.DeletePipelineRequest(pipeline=pps.Pipeline(name="p")))
+    assert next(order for order in orders if order.WhichOneof("command") != "wake").retire.pipeline.name == "p"
     orders.cancel()
 
 

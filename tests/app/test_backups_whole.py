@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +81,32 @@ def _killed_in_the_middle(target: Site, whole: bytes) -> None:
     ):
         client.backups.Restore(messages())
     assert killed.wait(60)
+
+
+def test_what_needs_a_secret_says_so_until_its_key_is_back(source: Site, tmp_path: Path, flags: list[str]) -> None:
+    form = {"kind": "Secret", "metadata": {"name": "db"}, "stringData": {"word": "hidden"}}
+    source.pachctl("create", "secret", "-f", "-", stdin=json.dumps(form).encode())
+    source.pachctl("create", "repo", "told-in")
+    code = {
+        "cmd": ["sh", "-c", 'for f in $(ls /pfs/in); do echo "$WORD" > /pfs/out/$f; done'],
+        "secrets": [{"name": "db", "env_var": "WORD", "key": "word"}],
+    }
+    source.create("told", code)
+    source.pachctl("backup", str(tmp_path / "b"))
+    with PachdProcess(tmp_path / "target", flags) as server:
+        target = Site(server)
+        words = [server.program("pachctl"), "restore", str(tmp_path / "b")]
+        shown = subprocess.run(words, env=server.client_env, capture_output=True, text=True, check=True).stderr
+        key = server.data / "secrets.key"
+        assert "the server has not the key of secret db: put the secrets.key of the server" in shown
+        assert f"in the place of its {key} and start it again" in shown
+        target.put("told-in", a="x")
+        job = target.job("told")
+        assert job["state"] == "JOB_FAILURE"
+        assert job["reason"] == f"the key of all secrets, {key}, is gone; put it back from a backup"
+        server.stop()
+        key.write_bytes((source.server.data / "secrets.key").read_bytes())
+        server.start(fresh=False)
+        target.put("told-in", b="y")
+        assert target.counts("told") == ("success", 2, 0)
+        assert target.tree("told") == {"/a": "hidden\n", "/b": "hidden\n"}

@@ -83,6 +83,41 @@ def test_a_process_gets_as_many_datums_as_the_spec_says(site: Site) -> None:
     assert starts == [1, 1, 2, 2, 3]
 
 
+SOCKET = """
+import os, socket
+here = socket.socket(socket.AF_UNIX)
+here.connect(os.environ["PPS_WORKER_SOCKET"])
+wrong = b""
+while True:
+    here.sendall(wrong + bytes(1))
+    block = b""
+    while not block.endswith(bytes(2)):
+        block += here.recv(65536)
+    told = dict(line.split("=", 1) for line in block[:-2].decode().split(chr(0)))
+    name = os.path.basename(told["in"])
+    env = open("/pfs/.env").read()
+    text = open(told["in"]).read()
+    open("/pfs/out/" + name, "w").write(f"{text} {told['PACH_DATUM_ID'] in env} {os.getpid()}")
+    wrong = b"no-good" if name == "bad" else b""
+"""
+
+
+def test_code_asks_at_a_socket_without_any_library(site: Site) -> None:
+    """Across the ranges that the worker takes; what it says of a datum fails that one alone."""
+    site.pachctl("create", "repo", "plain-in")
+    site.put("plain-in", bad="x", **{f"f{n}": f"content {n}" for n in range(2 * SMALLEST_LEASE)})
+    site.create("plain", {"cmd": [sys.executable, "-c", SOCKET], "datum_batching": True}, datum_tries=1)
+    job = site.job("plain")
+    assert (job["state"], job["data_processed"], job["data_failed"]) == ("JOB_FAILURE", "32", "1"), job
+    assert "the code says: no-good" in job["reason"]
+    site.pachctl("delete", "file", "plain-in@master:/bad")
+    assert site.counts("plain") == ("success", 0, 32)
+    tree = {path: text.rsplit(" ", 1) for path, text in site.tree("plain").items()}
+    assert {path: text for path, (text, _) in tree.items()} == {
+        f"/f{n}": f"content {n} True" for n in range(2 * SMALLEST_LEASE)
+    }
+
+
 CANCEL = """
 import os, time
 from pathlib import Path

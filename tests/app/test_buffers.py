@@ -47,3 +47,32 @@ def test_buffers_of_messages_are_used_again_and_given_back() -> None:
     left_alone, _ = run(kept=False)
     assert faults < left_alone / 20
     assert back > 10_000, "pages of 4 KiB"
+
+
+COLUMNS = """
+from trunkline.app.memory import columns_from_jemalloc
+columns_from_jemalloc()
+import numpy as np
+import pyarrow as pa
+
+def held():
+    with open("/proc/self/statm") as figures:
+        return int(figures.read().split()[1])
+
+def columns():
+    made = [pa.allocate_buffer(3 << 20) for _ in range(30)] + [pa.allocate_buffer(64 << 10) for _ in range(300)]
+    for one in made:
+        np.frombuffer(one, np.uint8)[:] = 1
+    return held()
+
+columns()
+before = held()
+print(columns() - before, held() - before)
+"""
+
+
+def test_columns_are_given_back_as_they_are_freed() -> None:
+    done = subprocess.run([sys.executable, "-c", COLUMNS], check=True, capture_output=True, text=True)
+    took, left = map(int, done.stdout.split())
+    assert took > 20_000, "pages of 4 KiB"
+    assert left < took / 10

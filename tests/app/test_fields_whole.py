@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +22,18 @@ COPY = {"cmd": ["sh"], "stdin": ["cp -rL $(ls -d /pfs/*/* | grep -v ^/pfs/out) /
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with PachdProcess(tmp_path_factory.mktemp("pachd"), ("--workers", "1")) as server:
+    with PachdProcess(tmp_path_factory.mktemp("pachd"), ("--workers", "1", "--gpus", "0")) as server:
         yield Site(server)
 
 
 def jobs(site: Site, pipeline: str) -> int:
     return len(list(documents(site.pachctl("list", "job", "-p", pipeline, "--raw"))))
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def test_an_input_may_read_another_branch(site: Site) -> None:
@@ -80,10 +88,6 @@ def test_what_has_no_effect_here_is_kept_and_shown(site: Site) -> None:
     }
     assert json.loads(info["user_spec_json"])["input"]["pfs"]["reference"] is True
     assert "copies" in site.pachctl("list", "pipeline")
-    service = {"internalPort": 8080, "type": "ClusterIP", "ip": "10.0.0.1"}
-    whole = {"pfs": {"repo": "plain", "glob": "/"}}
-    spec = {"pipeline": {"name": "served"}, "transform": COPY, "service": service, "input": whole}
-    assert "10.0.0.1" in site.pachctl("create", "pipeline", "--dry-run", stdin=json.dumps(spec).encode())
 
 
 def test_rows_reach_a_database_as_the_spec_says(site: Site, tmp_path: Path) -> None:
@@ -120,4 +124,162 @@ def test_what_code_writes_lies_in_memory_where_the_spec_says_so(site: Site) -> N
         site.create(name, code | where, input=whole, resource_limits={"memory": "64Mi"})
         assert site.counts(name) == ("success", 1, 0)
     assert site.tree("memory")["/kind"].strip() == "tmpfs"
-    assert "not used" not in site.pachctl("inspect", "pipeline", "memory")
+    assert "not used" not in site.notes("inspect", "pipeline", "memory")
+
+
+def sent(site: Site, command: str, spec: dict[str, Any]) -> str:
+    """What `pachctl create pipeline` and its like print about a document."""
+    return site.pachctl(*command.split(), "pipeline", "-f", "-", stdin=json.dumps(spec).encode())
+
+
+def of_input(name: str, repo: str, **more: Any) -> dict[str, Any]:
+    return {"pipeline": {"name": name}, "transform": COPY, "input": {"pfs": {"repo": repo, "glob": "/*"}}, **more}
+
+
+def test_the_same_salt_runs_nothing_again_and_another_one_everything(site: Site) -> None:
+    site.pachctl("create", "repo", "salted-in")
+    site.put("salted-in", a="1", b="2")
+    sent(site, "create", of_input("salted", "salted-in", salt="sea"))
+    assert site.counts("salted") == ("success", 2, 0)
+    for salt, counts in (("sea", (0, 2)), ("rock", (2, 0)), ("rock", (0, 2)), ("sea", (2, 0))):
+        sent(site, "update", of_input("salted", "salted-in", salt=salt))
+        assert site.counts("salted") == ("success", *counts), salt
+    (info,) = documents(site.pachctl("inspect", "pipeline", "salted", "--raw"))
+    assert info["details"]["salt"] == "sea"
+    sent(site, "update", of_input("salted", "salted-in"))
+    assert site.counts("salted") == ("success", 0, 2), "an update keeps the salt"
+
+
+def test_a_document_that_says_update_replaces_a_pipeline_and_one_that_says_reprocess_runs_all_again(
+    site: Site,
+) -> None:
+    site.pachctl("create", "repo", "replaced-in")
+    site.put("replaced-in", a="1")
+    spec = of_input("replaced", "replaced-in")
+    sent(site, "create", spec | {"update": True})
+    assert site.counts("replaced") == ("success", 1, 0), "what is not there is made"
+    assert "already exists" in site.refused("create", "pipeline", "-f", "-", stdin=json.dumps(spec).encode())
+    shown = sent(site, "create", spec | {"update": True, "dry_run": True, "description": "only looked at"})
+    assert "only looked at" in shown
+    three = [of_input(name, "replaced-in", dry_run=name == "dry") for name in ("one", "dry", "two")]
+    shown = site.pachctl("create", "pipeline", "-f", "-", stdin=json.dumps(three).encode())
+    assert '"dry"' in shown
+    listed = site.pachctl("list", "pipeline").split()
+    assert {"one", "two"} <= {*listed}
+    assert not {"dry", "only"} & {*listed}, "a dry run changes nothing, also beside others"
+    sent(site, "create", spec | {"update": True, "description": "newer"})
+    assert site.counts("replaced") == ("success", 0, 1)
+    sent(site, "create", spec | {"update": True, "reprocess": True})
+    assert site.counts("replaced") == ("success", 1, 0)
+    sent(site, "update", spec)
+    assert site.counts("replaced") == ("success", 0, 1), "reprocess was about one call and is not kept"
+    (info,) = documents(site.pachctl("inspect", "pipeline", "replaced", "--raw"))
+    assert int(info["version"]) == 4
+
+
+def test_ticks_lie_in_the_project_that_the_cron_input_names(site: Site) -> None:
+    site.pachctl("create", "project", "clocks")
+    ticks = {"cron": {"name": "tick", "spec": "@yearly", "project": "clocks"}}
+    site.create("ticking", {"cmd": ["sh"], "stdin": ["ls /pfs/tick > /pfs/out/ticks"]}, input=ticks)
+    site.pachctl("run", "cron", "ticking")
+    (tick,) = documents(site.pachctl("list", "file", "ticking_tick@master", "--project", "clocks", "--raw"))
+    assert site.counts("ticking") == ("success", 1, 0)
+    assert site.tree("ticking") == {"/ticks": tick["file"]["path"].removeprefix("/") + "\n"}
+    assert "ticking_tick" not in site.pachctl("list", "repo")
+    assert "ticking_tick" in site.pachctl("list", "repo", "--project", "clocks")
+    site.pachctl("delete", "pipeline", "ticking")
+    assert "ticking_tick" not in site.pachctl("list", "repo", "--project", "clocks")
+
+
+def test_an_input_with_all_waits_for_each_condition_of_its_trigger(site: Site) -> None:
+    site.pachctl("create", "repo", "slow")
+    for name, every in (("any", False), ("each", True)):
+        trigger = {"size": "1KB", "commits": 2, "all": every}
+        site.create(name, COPY, input={"pfs": {"repo": "slow", "glob": "/*", "trigger": trigger}})
+    site.put("slow", big="x" * 2000)
+    assert (jobs(site, "any"), jobs(site, "each")) == (2, 1)
+    site.put("slow", small="y")
+    assert (jobs(site, "any"), jobs(site, "each")) == (2, 2)
+    assert site.counts("each") == ("success", 2, 0)
+    assert "Size(1KB) and Commits(2)" in site.pachctl("inspect", "branch", "slow@each-trigger-1")
+
+
+def test_an_input_runs_not_more_often_than_its_rate_limit_spec(site: Site) -> None:
+    site.pachctl("create", "repo", "often")
+    for name, limit in (("soon", "@every 1s"), ("late", "@yearly")):
+        trigger = {"rate_limit_spec": limit}
+        site.create(name, COPY, input={"pfs": {"repo": "often", "glob": "/*", "trigger": trigger}})
+    for number in range(100):  # each takes a while, so that a second is over soon
+        site.put("often", a=str(number))
+        if jobs(site, "soon") > 1:
+            break
+    assert (jobs(site, "soon"), jobs(site, "late")) == (2, 1)
+    assert site.tree("soon") == {"/a": str(number)}
+    assert "Rate Limit(@yearly)" in site.pachctl("inspect", "branch", "often@late-trigger-1")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize(
+    ("user", "ids"),
+    [("daemon:nogroup", "1:65534"), ("1:sys", "1:3"), ("12345", "12345:12345"), ("12345:54", "12345:54")],
+)
+def test_code_runs_as_the_user_and_the_group_that_the_spec_names(site: Site, user: str, ids: str) -> None:
+    name = f"user-{ids.replace(':', '-')}"
+    repo = f"{name}-in"
+    site.pachctl("create", "repo", repo)
+    site.put(repo, a="1")
+    code = {"cmd": ["sh"], "stdin": ["umask 077; echo $(id -u):$(id -g) > /pfs/out/who; cp /pfs/in/a /pfs/out"]}
+    site.create(name, code | {"user": user})
+    assert site.counts(name) == ("success", 1, 0)
+    assert site.tree(name) == {"/a": "1", "/who": f"{ids}\n"}
+
+
+def test_a_user_that_is_not_there_is_the_reason(site: Site) -> None:
+    site.pachctl("create", "repo", "nobody-in")
+    site.put("nobody-in", a="1")
+    site.create("nobody", COPY | {"user": "daemon:nosuchgroup"}, datum_tries=1)
+    job = site.job("nobody")
+    assert job["state"] == "JOB_FAILURE"
+    assert 'no group "nosuchgroup"' in job["reason"]
+
+
+def test_the_address_and_the_kind_of_a_service_are_kept_and_said_to_be_for_kubernetes(site: Site) -> None:
+    site.pachctl("create", "repo", "served-in")
+    site.put("served-in", a="1")
+    whole = {"pfs": {"repo": "served-in", "glob": "/"}}
+    idle = {"cmd": ["sleep", "1000"]}
+    for name, given, kind, said in (
+        ("plain-port", {}, "NodePort", ()),
+        ("own-address", {"ip": "10.0.0.7", "type": "ClusterIP"}, "ClusterIP", ("service.ip",)),
+        ("balanced", {"ip": "10.0.0.8", "type": "LoadBalancer"}, "LoadBalancer", ("service.ip", "service.type")),
+    ):
+        site.create(name, idle, input=whole, service={"internal_port": free_port(), **given})
+        (info,) = documents(site.pachctl("inspect", "pipeline", name, "--raw"))
+        shown = info["details"]["service"]
+        assert (shown["type"], shown.get("ip")) == (kind, given.get("ip"))
+        told = site.notes("inspect", "pipeline", name)
+        assert [one for one in ("service.ip", "service.type") if one in told] == list(said)
+        site.pachctl("delete", "pipeline", name)
+    wrong = {"pipeline": {"name": "no"}, "transform": idle, "input": whole}
+    wrong["service"] = {"internal_port": 8080, "type": "Balanced"}
+    told = site.refused("create", "pipeline", "-f", "-", stdin=json.dumps(wrong).encode())
+    assert "service.type" in told
+    assert "expected one of ClusterIP, NodePort, LoadBalancer" in told
+
+
+def test_a_spec_commit_changes_nothing(site: Site) -> None:
+    """It is what an old dump of another server says about a version; each server names its versions itself."""
+    site.pachctl("create", "repo", "dumped-in")
+    site.put("dumped-in", a="1")
+    project = {"name": "default"}
+    repo = {"name": "dumped", "type": "spec", "project": project}
+    branch = {"repo": repo, "name": "master"}
+    given = {"repo": repo, "branch": branch, "id": "0123456789abcdef0123456789abcdef"}
+    for verb, version in (("create", 1), ("update", 2)):
+        site.create("dumped", COPY, input={"pfs": {"repo": "dumped-in", "glob": "/*"}}, spec_commit=given, verb=verb)
+        (info,) = documents(site.pachctl("inspect", "pipeline", "dumped", "--raw"))
+        assert int(info["version"]) == version
+        assert info["spec_commit"]["id"] != given["id"]
+        assert "specCommit" not in info["effective_spec_json"]
+        site.pachctl("inspect", "commit", f"dumped.spec@{info['spec_commit']['id']}")
+    assert site.counts("dumped") == ("success", 0, 1)

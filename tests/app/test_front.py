@@ -5,50 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import uvloop
+from fronts import HTTP, Handler, front
 
 from trunkline.app.front import Front
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def echo(label: bytes) -> Handler:
-    """Says its label, then what it hears; ends when the client has ended."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(label)
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    return answer
-
-
-@asynccontextmanager
-async def front(folder: Path, grpc: Handler, http: Handler) -> AsyncIterator[tuple[Front, int]]:
-    made = Front(folder / "grpc", folder / "http")
-    servers = [
-        await asyncio.start_unix_server(grpc, folder / "grpc"),
-        await asyncio.start_unix_server(http, folder / "http"),
-    ]
-    _, port = await made.open("127.0.0.1", 0)
-    try:
-        yield made, port
-    finally:
-        made.close()
-        for server in servers:
-            server.close()
 
 
 def run(folder: Path, client: Callable[[Front, int], Awaitable[None]], http: Handler | None = None) -> None:
     async def all_of_it() -> None:
-        async with front(folder, echo(b"grpc:"), http or echo(b"http:")) as (made, port):
+        async with front(folder, http=http or HTTP) as (made, port):
             await client(made, port)
 
     uvloop.run(all_of_it())

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from whole import Site
 
 from trunkline.ambient import chance
 from trunkline.testing.serving import PachdProcess
 
 SIZE = 32 << 20
-LOOP = "mkfs.ext4 -q -F disk && mount -o loop disk small"
-TMPFS = f"mount -t tmpfs -o size={SIZE} tmpfs small"
+SCRATCH = 360 << 20
+LOOP = "mkfs.ext4 -q -m 0 -F disk && mount -o loop disk {folder}"
+TMPFS = "mount -t tmpfs -o size={size} tmpfs {folder}"
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of its own, or in memory where there are no loop devices."""
-    folder = tmp_path / "small"
-    folder.mkdir()
+    yield from mounted(tmp_path, tmp_path / "small", SIZE)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A server whose one worker has its scratch on a disk of its own, on which little more fits than a worker needs."""
+    server = PachdProcess(tmp_path / "server", ("--workers", "1"))
+    for _ in mounted(tmp_path, server.data / "workers" / "scratch", SCRATCH):
+        server.start(fresh=False)
+        try:
+            yield Site(server)
+        finally:
+            server.stop()
+
+
+def mounted(tmp_path: Path, folder: Path, size: int) -> Iterator[Path]:
+    folder.mkdir(parents=True)
     with (tmp_path / "disk").open("wb") as disk:
-        disk.truncate(SIZE)
-    done = subprocess.run(f"{LOOP} || {TMPFS}", shell=True, cwd=tmp_path, capture_output=True, check=False)
+        disk.truncate(size)
+    mount = f"{LOOP} || {TMPFS}".format(folder=folder, size=size)
+    done = subprocess.run(mount, shell=True, cwd=tmp_path, capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
     yield folder
@@ -71,3 +90,46 @@ def test_a_full_disk_refuses_writes_in_words_and_nothing_else(small: Path, tmp_p
         assert ("/kept" in listed, "/more" in listed, "/after" in listed) == (True, False, True)
         assert server.pachctl("fsck").strip() == "No errors found."
         assert "Traceback" not in server.log.read_text()
+
+
+def free(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+def test_code_that_fills_the_disk_fails_by_that_reason_and_the_next_datum_finds_room(site: Site) -> None:
+    scratch = site.server.data / "workers" / "scratch"
+    before = free(scratch)
+    silent = "dd if=/dev/zero of=/pfs/out/x bs=4M 2> /dev/null; exit 3"
+    site.pachctl("create", "repo", "fills-in")
+    site.put("fills-in", a="fill", b="fine")
+    site.create("fills", {"cmd": ["sh"], "stdin": [f"if grep fill $in; then {silent}; fi; cp $in /pfs/out"]})
+    job = site.job("fills")
+    assert (job["state"], job["data_processed"], job["data_failed"]) == ("JOB_FAILURE", "1", "1")
+    assert "exit 3 after 3 tries; no space left on device: the disk that holds" in job["reason"]
+    assert before - free(scratch) < 1 << 20
+    site.put("fills-in", a="mended")
+    assert site.counts("fills") == ("success", 1, 1)
+    assert "died" not in site.server.log.read_text()
+
+
+def test_inputs_that_do_not_fit_wait_for_room_in_words_and_no_datum_fails(site: Site, tmp_path: Path) -> None:
+    scratch = site.server.data / "workers" / "scratch"
+    large = tmp_path / "large"
+    large.write_bytes(chance(5).randbytes(72 << 20))
+    site.pachctl("create", "repo", "large-in")
+    site.pachctl("put", "file", "large-in@master:/large", "-f", str(large))
+    ballast = scratch / "ballast"
+    with ballast.open("wb") as out:
+        os.posix_fallocate(out.fileno(), 0, free(scratch) - (68 << 20))
+    site.create("large", {"cmd": ["sh"], "stdin": ["stat -L -c %s $in > /pfs/out/size"]}, datum_tries=1)
+    told = "do not fit; make room there"
+    said = ""
+    for _ in range(100):
+        if told in (said := site.pachctl("logs", "-p", "large", "--raw")):
+            break
+    assert f"a datum's inputs, {72 << 20:,} bytes, {told}" in said
+    assert "running" in site.pachctl("list", "job", "-p", "large")
+    ballast.unlink()
+    assert site.counts("large") == ("success", 1, 0)
+    assert site.tree("large") == {"/size": f"{72 << 20}\n"}

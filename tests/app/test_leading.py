@@ -41,3 +41,27 @@ def test_a_term_that_could_not_begin_is_not_kept(tmp_path: Path) -> None:
         assert (found and found.epoch, began) == (2, ["", ""])
         server.stop()
         assert began[-1] == "ended"
+
+
+def test_a_leader_that_was_killed_leads_again_as_soon_as_it_is_back(tmp_path: Path) -> None:
+    """Only for another server the lease must have run out."""
+
+    def term_of(name: str, catalog: Catalog) -> Leading:
+        files: Any = SimpleNamespace(catalog=catalog, keep=lambda: None)
+        server = Leading(files, name, lambda _: lambda: None)
+        server._look()
+        return server
+
+    with open_catalog(tmp_path, SimulatedAmbient(1), rehearse=False) as catalog:
+        killed = term_of("here", catalog)
+        other = term_of("there", catalog)
+        assert (killed._epoch, other._epoch) == (1, None)
+        back = term_of("here", catalog)
+        assert back._epoch == 2
+        other._look()
+        killed._look()
+        assert (other._epoch, killed._epoch) == (None, None)
+        back._look()
+        found = catalog.read(leader_rows.get_leader)
+        assert found
+        assert (found.epoch, found.holder) == (2, "here")

@@ -52,8 +52,9 @@ def get(address: str, path: str) -> tuple[int, bytes]:
 def test_grpc_and_http_share_the_address(pachd: PachdProcess, channel: grpc.Channel) -> None:
     assert get(pachd.address, "/healthz") == (200, b"ok\n")
     assert get(pachd.address, "/readyz") == (200, b"ok\n")
-    status, schema = get(pachd.address, "/schemas/pipeline.json")
-    assert (status, schema.decode()) == (200, pachd.pachctl("inspect", "schema"))
+    for path in ("/schemas/pipeline.json", "/jsonschema/pps_v2/CreatePipelineRequest.schema.json"):
+        status, schema = get(pachd.address, path)
+        assert (status, schema.decode()) == (200, pachd.pachctl("inspect", "schema"))
     version = versionpb_v2_pb2_grpc.APIStub(channel).GetVersion(Empty())
     assert (version.major, version.minor) == (2, 12)
     status, text = get(pachd.address, "/metrics")

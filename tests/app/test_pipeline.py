@@ -111,6 +111,15 @@ def test_datums_and_logs_of_a_job(client: Client) -> None:
     assert lines(pipeline=pps.Pipeline(name="logger"), tail=1000) == ["saw /pfs/in/x", "saw /pfs/in/y"]
     assert lines(job=info.job, follow=True) == ["saw /pfs/in/x", "saw /pfs/in/y"]  # ends, since the job has ended
     assert lines(job=info.job, data_filters=["/y"]) == ["saw /pfs/in/y"]
+    of_all = pps.Pipeline(name="logger")
+    assert lines(pipeline=of_all, data_filters=["/y"]) == ["saw /pfs/in/y"]
+    hashed = one.data[0].hash.hex()
+    assert lines(pipeline=of_all, data_filters=[hashed]) == [f"saw /pfs/in{one.data[0].file.path}"]
+    assert lines(pipeline=of_all, datum=pps.Datum(id=one.datum.id)) == [f"saw /pfs/in{one.data[0].file.path}"]
+    told = client.pipelines.GetLogs(pps.GetLogsRequest(datum=one.datum))
+    assert [(each.path, each.hash) for line in told for each in line.data] == [
+        (one.data[0].file.path, one.data[0].hash)
+    ]
     assert lines(job=info.job, datum=one.datum) == [f"saw /pfs/in{one.data[0].file.path}"]
     wanted = pps.Input(pfs=pps.PFSInput(repo="logged", glob="/*", name="in"))
     preview = list(client.pipelines.ListDatum(pps.ListDatumRequest(input=wanted)))

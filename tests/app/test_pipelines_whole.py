@@ -193,7 +193,14 @@ def test_a_job_is_stopped_at_once(site: Site) -> None:
     site.create("slow", {"cmd": ["sleep", "100"]})
     newest = next(documents(site.pachctl("list", "job", "-p", "slow", "--raw")))["job"]["id"]
     site.pachctl("stop", "job", f"slow@{newest}")
-    assert site.job("slow")["state"] == "JOB_KILLED"
+    job = site.job("slow")
+    assert (job["state"], job["reason"]) == ("JOB_KILLED", "job stopped")
+    # By the id of the set all its jobs are killed; one after the other, the second would be unrunnable.
+    site.create("slower", {"cmd": ["sleep", "100"]}, input={"pfs": {"repo": "slow", "glob": "/*"}})
+    site.put("slow-in", a="b")
+    newest = next(documents(site.pachctl("list", "job", "-p", "slower", "--raw")))["job"]["id"]
+    site.pachctl("stop", "job", newest)
+    assert [site.job(name)["state"] for name in ("slow", "slower")] == ["JOB_KILLED", "JOB_KILLED"]
 
 
 def test_deleting_a_pipeline_takes_its_repo_with_it(site: Site) -> None:

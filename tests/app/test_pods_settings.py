@@ -14,7 +14,7 @@ from trunkline.app.pods.main import settings_of
 from trunkline.app.pods.settings import PodConfig
 from trunkline.app.pods.side import store_keys
 from trunkline.app.worker import Only, Standing
-from trunkline.errors import InvalidArgument
+from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.kubernetes.objects.pods import pod_spec
 from trunkline.fleet.kubernetes.wanted import House, Wanted
@@ -54,7 +54,8 @@ def test_what_pods_ask_for_and_how_their_image_is_pulled() -> None:
     ("flags", "why"),
     [
         ([*FLEET, "--storage", "s3://b/x"], "need an image of Trunkline; name it with --worker-image"),
-        ([*FLEET, "--worker-image", "w:1"], "keep bytes in an object store"),
+        ([*FLEET, "--worker-image", "w:1"], "keep bytes in an object store.*or say by --storage-claim"),
+        ([*PODS, "--storage-claim", "data-pachd-0"], "give --storage or --storage-claim"),
         ([*PODS, "--worker-address", "nowhere"], "HOST:PORT"),
         ([*PODS, "--worker-pull-policy", "sometimes"], "choose one of Always, IfNotPresent, Never"),
         ([*PODS, "--pipeline-requests", "cpu=fast"], 'pipeline-requests "cpu=fast" is invalid'),
@@ -100,10 +101,42 @@ def test_what_the_init_container_does(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_workers_get_the_keys_of_the_store_and_nothing_else() -> None:
-    assert store_keys({"AWS_ACCESS_KEY_ID": "a", "HOME": "/h", "GOOGLE_X": "b"}) == {
+    assert store_keys({"AWS_ACCESS_KEY_ID": "a", "HOME": "/h", "GOOGLE_X": "b"}, "s3://b") == {
         "AWS_ACCESS_KEY_ID": "a",
         "GOOGLE_X": "b",
     }
+
+
+RIGHTS = [
+    ("s3://b", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID"),
+    ("gcs://b", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    ("abfss://b", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_STORAGE_ACCOUNT_KEY"),
+]
+
+
+@pytest.mark.parametrize(("blobs", "file", "key"), RIGHTS)
+def test_a_right_that_lies_in_a_file_is_no_right_of_workers(blobs: str, file: str, key: str) -> None:
+    environ = {file: "/var/run/token", "AWS_REGION": "eu"}
+    with pytest.raises(FailedPrecondition, match=rf"by the file of {file}, which pods do not have: give {key}, or"):
+        store_keys(environ, blobs)
+    assert store_keys(environ, blobs, "workers") == {"AWS_REGION": "eu"}
+    assert store_keys({**environ, key: "k"}, blobs) == {"AWS_REGION": "eu", key: "k"}
+    assert store_keys(environ, "/data/blobs") == {"AWS_REGION": "eu"}
+
+
+def test_a_worker_finds_the_bytes_in_the_volume_of_its_server() -> None:
+    told = parse([*FLEET, "--worker-image", "w:1", "--storage-claim", "data-pachd-0", "--worker-account", "w"], {}).pods
+    assert told is not None
+    assert (told.claim, told.account) == ("data-pachd-0", "w")
+    house = House("s" * 32, "data", "trunkline:1", "198.18.2.1:30650", "/data/blobs", claim="data-pachd-0")
+    spec = PipelineSpec.from_dict({"pipeline": {"name": "edges"}, "transform": {"image": "edges:1", "cmd": ["x"]}})
+    pod = pod_spec(Wanted(Pipeline("default", "edges"), 3, spec), house)
+    worker = pod["containers"][1]
+    environ = {one["name"]: one.get("value", "x") for one in worker["env"]}
+    (mount,) = [one for one in worker["volumeMounts"] if one["mountPath"] == settings_of(environ).blobs]
+    assert mount == {"name": "stored", "mountPath": "/stored", "subPath": "blobs"}
+    assert {"name": "stored", "persistentVolumeClaim": {"claimName": "data-pachd-0"}} in pod["volumes"]
+    assert "stored" not in str(pod["containers"][0]) + str(pod["initContainers"])
 
 
 def test_events_of_the_cluster_are_kept_as_they_are_named() -> None:

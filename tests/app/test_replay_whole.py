@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,3 +74,25 @@ def test_a_datum_that_fails_fails_here_too(site: Site) -> None:
     told = failing(site, "replay", job, datums["/a"])
     assert told.splitlines()[0].startswith("failed: exit 3")
     assert "in the job it ended as failed: exit 3" in told
+
+
+def test_a_shell_finds_the_datum_around_it(site: Site) -> None:
+    job, datums = start(site, "looked-at", "cp $in /pfs/out/")
+    typed = "cat $in; echo; ls /pfs; echo $GREETING-$PWD-$((40 + 2)) | tee /pfs/out/own; false; exit\n"
+    ours, theirs = os.openpty()
+    program = [site.server.program("pachctl"), "replay", job, datums["/b"], "--shell"]
+    with subprocess.Popen(
+        program, stdin=theirs, stdout=theirs, stderr=theirs, env=site.server.client_env, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # what a terminal says when nobody holds its other end
+            while some := os.read(ours, 65536):
+                shown += some
+        assert process.wait(60) == 0
+    os.close(ours)
+    text = shown.decode()
+    assert "bb" in text
+    assert "in\r\n" in text
+    assert "hello-/tmp-42\r\n" in text

@@ -25,6 +25,13 @@ class Site:
         except subprocess.CalledProcessError as error:
             raise AssertionError(f"pachctl {' '.join(words)}: {error.stderr.decode()}") from None
 
+    def notes(self, *words: str, stdin: bytes = b"") -> str:
+        """What a command that succeeds adds for the person who reads."""
+        line = [self.server.program("pachctl"), *words]
+        done = subprocess.run(line, env=self.server.client_env, input=stdin, capture_output=True, check=True)
+        told: bytes = done.stderr
+        return told.decode()
+
     def refused(self, *words: str, stdin: bytes = b"") -> str:
         with pytest.raises(subprocess.CalledProcessError) as caught:
             self.server.pachctl(*words, stdin=stdin)

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from trunkline.app.config import parse
 from trunkline.cli.chart.rendered import Cluster, shipped
 from trunkline.cli.chart.values import from_file, load, over, settle
 from trunkline.errors import InvalidArgument
+from trunkline.fleet.kubernetes.names import labels_of
+from trunkline.model.names import Pipeline
 
 CHART = shipped()
 KEY = "0f" * 32
@@ -39,6 +42,7 @@ STORES: dict[str, dict[str, Any]] = {
     },
     "own": {"pachd": {"storage": {"storageURL": "gs://b", "storageSecretName": "mine"}}},
 }
+LOCAL: dict[str, Any] = {"deployTarget": "LOCAL"}
 DATABASES: dict[str, dict[str, Any]] = {
     "file": {},
     "parts": {
@@ -88,6 +92,14 @@ REST: dict[str, dict[str, Any]] = {
         },
         "proxy": {"enabled": False},
     },
+    "tls": {"pachd": {"tls": {"enabled": True, "newSecret": {"create": True, "crt": "CERTIFICATE\n", "key": "KEY\n"}}}},
+    "cert-manager": {
+        "pachd": {
+            "tls": {"enabled": True, "secretName": "pachd-cert"},
+            "workerAddress": "$(PACHD_PEER_SERVICE_HOST):30653",
+        },
+        "proxy": {"service": {"type": "NodePort", "httpsPort": 8443, "httpsNodePort": 30443}},
+    },
 }
 
 
@@ -130,7 +142,7 @@ def environ(values: dict[str, Any]) -> dict[str, str]:
 def test_whatever_is_chosen_pachd_understands_it_and_may_do_nothing_else(name: str, values: dict[str, Any]) -> None:
     found = objects(values)
     assert all(each["metadata"]["namespace"] == "data" for each in found)
-    groups = {"v1", "apps/v1", "rbac.authorization.k8s.io/v1", "policy/v1"}
+    groups = {"v1", "apps/v1", "rbac.authorization.k8s.io/v1", "policy/v1", "networking.k8s.io/v1"}
     assert {each["apiVersion"] for each in found} <= groups
     told = pod(values)
     assert told["securityContext"]["runAsNonRoot"] is True
@@ -152,6 +164,7 @@ def test_whatever_is_chosen_pachd_understands_it_and_may_do_nothing_else(name: s
     assert config.pods is not None
     assert config.storage.partition("://")[0] in ("s3", "gs", "az")
     assert bool(config.database) == ("file" not in name.split("-")[1])
+    assert bool(config.tls) == (name.split("-")[2] in ("tls", "cert"))
     assert str(config.data) == "/data"
 
 
@@ -172,6 +185,46 @@ def test_where_bytes_lie_and_with_which_keys() -> None:
     assert pod(STORES["own"])["containers"][0]["envFrom"] == [{"secretRef": {"name": "mine"}}]
 
 
+@pytest.mark.parametrize("database", ["file", "secret"])
+def test_bytes_lie_on_the_volume_of_the_only_pachd(database: str) -> None:
+    values = over(over(DATABASES[database], LOCAL), {"pachd": {"replicas": 1}})
+    told = environ(values)
+    config = parse([], told)
+    assert config.pods is not None
+    assert (config.pods.claim, config.storage, config.blobs) == ("data-pachd-0", "", "/data/blobs")
+    found = one(values, "StatefulSet")["spec"]
+    (claim,) = found["volumeClaimTemplates"]
+    assert (claim["metadata"]["name"], claim["spec"]["accessModes"]) == ("data", ["ReadWriteOnce"])
+    assert [each["name"] for each in pod(values)["volumes"] if each["name"] == "data"] == []
+    assert pod(values)["securityContext"]["runAsUser"] == 1000  # as workers do, who share it
+    assert "strategy" not in found
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (DATABASES["secret"], "pachd.replicas is 2, and with LOCAL the bytes of files lie on the volume of one pachd"),
+        ({"global": {"securityContexts": {"enabled": False}}}, "with LOCAL workers have to be the user that pachd is"),
+    ],
+)
+def test_a_volume_that_workers_could_not_share_is_refused(more: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        objects(over(LOCAL, more))
+    assert objects(over(over(LOCAL, more), STORES["url"]))
+
+
+def test_workers_have_an_account_where_a_cloud_gives_rights_by_it() -> None:
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}
+    account = {"create": True, "additionalAnnotations": role}
+    made = over(STORES["url"], {"pachd": {"worker": {"serviceAccount": account}}})
+    assert one(made, "ServiceAccount", "pachyderm-worker")["metadata"]["annotations"] == role
+    assert environ(made)["TRUNKLINE_WORKER_ACCOUNT"] == "pachyderm-worker"
+    mine = over(STORES["url"], {"pachd": {"worker": {"serviceAccount": {"name": "mine"}}}})
+    assert environ(mine)["TRUNKLINE_WORKER_ACCOUNT"] == "mine"
+    assert [each["metadata"]["name"] for each in objects(mine) if each["kind"] == "ServiceAccount"] == ["pachd"]
+    assert "TRUNKLINE_WORKER_ACCOUNT" not in environ(STORES["url"])
+
+
 def test_rows_lie_in_postgresql_or_on_a_volume() -> None:
     values = over(STORES["url"], DATABASES["parts"])
     told = environ(values)
@@ -183,6 +236,81 @@ def test_rows_lie_in_postgresql_or_on_a_volume() -> None:
     assert kept["volumeClaimTemplates"][0]["spec"]["resources"] == {"requests": {"storage": "10Gi"}}
     assert "TRUNKLINE_DATABASE" not in environ(STORES["url"])
     assert "geheim" not in json.dumps(pod(values))
+
+
+def test_tls_is_for_clients_and_plaintext_for_workers_alone() -> None:
+    values = over(STORES["url"], REST["tls"])
+    config = parse([], environ(values))
+    assert config.pods is not None
+    assert (config.tls, config.peer, config.pods.address) == (
+        (Path("/pachd-tls-cert/tls.crt"), Path("/pachd-tls-cert/tls.key")),
+        ("0.0.0.0", 30653),
+        "pachd-peer.data.svc:30653",
+    )
+    secret = one(values, "Secret", "pachd-tls")
+    assert secret["type"] == "kubernetes.io/tls"
+    assert {name: base64.b64decode(each) for name, each in secret["data"].items()} == {
+        "tls.crt": b"CERTIFICATE\n",
+        "tls.key": b"KEY\n",
+    }
+    (container,) = pod(values)["containers"]
+    probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
+    assert [(each["port"], each["scheme"]) for each in probes] == [("api", "HTTPS")] * 3
+    services = {each["metadata"]["name"]: each["spec"] for each in objects(values) if each["kind"] == "Service"}
+    assert services["pachd-peer"]["type"] == "ClusterIP"
+    ports = {(name, each["targetPort"]) for name, spec in services.items() for each in spec["ports"]}
+    assert ports == {("pachd", "api"), ("pachd", "s3"), ("pachyderm-proxy", "api"), ("pachd-peer", "peer")}
+    assert [(each["name"], each["port"]) for each in services["pachyderm-proxy"]["ports"]] == [("https-port", 443)]
+    assert not [each for each in objects(values) if each["kind"] == "NetworkPolicy"]
+
+
+def test_a_policy_that_is_asked_for_keeps_others_from_the_port_of_workers() -> None:
+    values = over(over(STORES["url"], REST["tls"]), {"pachd": {"tls": {"networkPolicy": True}}})
+    everybody, workers = one(values, "NetworkPolicy")["spec"]["ingress"]
+    assert "from" not in everybody
+    assert [each["port"] for each in everybody["ports"]] == ["api", "s3"]
+    told = labels_of("s", Pipeline("default", "p"), 1)
+    (allowed,) = workers["from"]
+    assert allowed["podSelector"]["matchLabels"].items() <= told.items()
+    assert [each["port"] for each in workers["ports"]] == ["peer"]
+
+
+def test_a_secret_of_ones_own_has_the_certificate_of_postgresql() -> None:
+    given = {"global": {"postgresql": {"postgresqlSSLCACert": "CERTIFICATE", "postgresqlSSLSecret": "mine"}}}
+    values = over(over(STORES["url"], DATABASES["parts"]), given)
+    (told,) = [each for each in pod(values)["volumes"] if each["name"] == "postgres-ca"]
+    assert (told["secret"]["secretName"], told["secret"]["items"][0]["key"]) == ("mine", "root.crt")
+    assert environ(values)["PGSSLROOTCERT"] == "/postgres-ca/root.crt"
+    assert "root.crt" not in one(values, "Secret", "postgres")["data"]
+
+
+def test_a_secret_of_ones_own_has_the_certificate() -> None:
+    values = over(STORES["url"], REST["cert-manager"])
+    assert "pachd-tls" not in [each["metadata"]["name"] for each in objects(values)]
+    (told,) = [each for each in pod(values)["volumes"] if each["name"] == "tls"]
+    assert told["secret"]["secretName"] == "pachd-cert"
+    (port,) = one(values, "Service", "pachyderm-proxy")["spec"]["ports"]
+    assert (port["port"], port["nodePort"]) == (8443, 30443)
+
+
+def test_without_tls_nothing_of_it_is_there() -> None:
+    found = objects(STORES["url"])
+    assert not {"NetworkPolicy"} & {each["kind"] for each in found}
+    assert "tls" not in json.dumps(found)
+    assert "peer" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("tls", "why"),
+    [
+        ({}, "pachd.tls.enabled or proxy.tls.enabled is true, and there is no certificate: name a Secret"),
+        ({"newSecret": {"create": True, "key": "k"}}, "pachd.tls.newSecret.crt is missing"),
+        ({"newSecret": {"create": True, "crt": "c"}}, "pachd.tls.newSecret.key is missing"),
+    ],
+)
+def test_tls_needs_a_certificate(tls: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        objects(over(STORES["url"], {"pachd": {"tls": {"enabled": True, **tls}}}))
 
 
 @pytest.mark.parametrize(("said", "cpu"), [("0", "0"), ("", "1"), ("500m", "500m"), ("null", "1"), ("2", "2")])
@@ -208,12 +336,11 @@ def test_budgets_are_there_for_several_where_the_cluster_has_them() -> None:
     ("setting", "why"),
     [
         ("pachd.replica=2", "the value pachd.replica is not known; did you mean pachd.replicas?"),
-        ("etcd.storageSize=1", "the value etcd is not known; docs/chart.md lists all values"),
+        ("mongo.size=1", "the value mongo is not known; docs/chart.md lists all values"),
         ("pachd.replicas=two", 'the value pachd.replicas is "two", and has to be of type integer'),
         ("pachd.replicas=-1", "the value pachd.replicas is -1, and has to be at least 0"),
         ("pachd.replicas=true", "the value pachd.replicas is true, and has to be of type integer"),
         ("pachd.logLevel=loud", 'is "loud", and has to be one of debug, info, warning, error'),
-        ("deployTarget=LOCAL", "deployTarget LOCAL cannot be had: workers are pods of their own"),
         ("pachd.replicas=2", "pachd.replicas is 2, and one pachd only can keep its rows in a file"),
         ("global.postgresql.postgresqlHost=db", "pachd.secretsKey is missing"),
         ("pachd.secretsKey=abc", "pachd.secretsKey is something else, and has to be 64 hexadecimal digits"),
@@ -267,19 +394,6 @@ def test_settings_are_written_as_for_helm() -> None:
 def test_files_that_are_no_values_are_refused(text: str, why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         from_file("v.yaml", text)
-
-
-def test_every_value_has_a_type_and_every_type_a_value() -> None:
-    def names(values: Any, schema: Any, at: str) -> Iterator[str]:
-        if "properties" in schema and at != "pachd.resources.":
-            assert schema["additionalProperties"] is False
-            assert values.keys() == schema["properties"].keys(), at
-            for name, each in values.items():
-                yield from names(each, schema["properties"][name], f"{at}{name}.")
-        else:
-            yield at
-
-    assert len(list(names(CHART.defaults, CHART.schema, ""))) > 60
 
 
 def test_the_chart_is_of_this_release() -> None:

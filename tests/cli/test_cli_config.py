@@ -31,6 +31,17 @@ def test_connect_makes_a_context_named_after_the_address(pachctl, config):
     assert len(document["user_id"]) == 32
 
 
+def test_connect_takes_whom_to_trust(pachctl, config, tmp_path):
+    (tmp_path / "ca.pem").write_bytes(PEM)
+    assert pachctl("connect", "grpcs://a.example", "--alias", "a", "--server-cas", tmp_path / "ca.pem").status == 0
+    (one,) = json.loads(config.read_text())["v2"]["contexts"].values()
+    assert base64.b64decode(one["server_cas"]) == PEM
+    (tmp_path / "ca.pem").write_bytes(b"nothing")
+    done = pachctl("connect", "grpcs://b.example", "--server-cas", tmp_path / "ca.pem")
+    assert (done.status, "holds no PEM certificate" in done.err) == (1, True)
+    assert "b.example" not in config.read_text()
+
+
 def test_the_file_is_for_its_owner_only(pachctl, config):
     pachctl("connect", "localhost", "--alias", "home")
     assert stat.S_IMODE(config.stat().st_mode) == 0o600

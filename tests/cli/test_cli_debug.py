@@ -26,6 +26,12 @@ def test_dump(pachctl, server, context, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(("dump", "other"))) == ["dump.tgz"]
 
 
+def test_the_program_is_written_to_a_file(pachctl, server, context, tmp_path):
+    server.script["debug.Binary"] = [BytesValue(value=b"ab"), BytesValue(value=b"c")]
+    assert pachctl("debug", "binary", tmp_path / "p.tar.gz").out == f"{tmp_path / 'p.tar.gz'}: 3B\n"
+    assert server.only("debug.Binary").request == debug.BinaryRequest()
+
+
 def test_a_template_is_printed_edited_and_sent(pachctl, server, context, tmp_path):
     request = debug.DumpV2Request(system=debug.System(version=True), input_repos=True)
     server.script["debug.GetDumpV2Template"] = debug.GetDumpV2TemplateResponse(request=request)

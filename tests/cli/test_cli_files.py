@@ -173,6 +173,7 @@ def test_put_a_list_of_sources(pachctl, server, context, tmp_path):
         (["images", "-f", "x"], "repo@branch"),
         (["images@master:/a/../b", "-f", "x"], ".."),
         (["images@master:/x", "-r", "-f", "-"], "standard input"),
+        (["images@master:/x", "--untar"], "standard input has none"),
         (["images@master", "-i", "nowhere"], "cannot read nowhere"),
         (["images@master", "--full-path", "-f", "../x"], "leads above"),
     ],

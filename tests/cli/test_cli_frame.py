@@ -20,7 +20,7 @@ from trunkline.cli.table import COMMANDS, CONFIG_HELP, SYNONYMS, UNLISTED, VERB_
 from trunkline.errors import Internal, Kind, NotFound, TrunklineError
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
-HEAVY = ("grpc", "google.protobuf", "rich", "yaml", "pyarrow")
+HEAVY = ("grpc", "google.protobuf", "rich", "yaml", "pyarrow", "asyncio", "decimal", "trunkline.model.specs")
 
 
 def leaves(tree: Tree, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

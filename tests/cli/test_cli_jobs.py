@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
 from trunkline.wire.gen import trunkline_pb2 as own
 
 JOBS = [
@@ -120,9 +121,13 @@ def test_wait_and_stop_jobs(pachctl, server, context):
     server.script["pps.InspectJobSet"] = [JOBS[0], JOBS[4]]
     assert len(pachctl("wait", "job", ID).out.splitlines()) == 3
     assert server.calls[-1].request.wait
-    server.script["pps.StopJob"] = Empty()
+    server.script["transactions.BatchTransaction"] = transactions.TransactionInfo()
     assert pachctl("stop", "job", ID).status == 0
-    assert server.only("pps.StopJob").request.job == JOBS[4].job
+    (member,) = server.only("transactions.BatchTransaction").request.requests
+    assert member.stop_job == pps.StopJobRequest(job=JOBS[4].job)
+    server.script["pps.StopJob"] = Empty()
+    assert pachctl("stop", "job", f"edges@{ID}").status == 0
+    assert server.only("pps.StopJob").request.reason == ""
     server.script["pps.InspectJobSet"] = [JOBS[0]]
     assert "no job of this set" in pachctl("stop", "job", ID).err
 
@@ -227,6 +232,10 @@ def test_logs_of_a_job_and_a_datum(pachctl, server, context):
     request = server.calls[-1].request
     assert (request.job.id, request.datum.id, list(request.data_filters)) == (ID, "d1", ["/a", "/b"])
     assert (request.follow, request.tail, request.HasField("since")) == (True, 5, False)
+    pachctl("logs", "-p", "edges", "--datum", "d1", "--inputs", "/a")
+    request = server.calls[-1].request
+    assert (request.pipeline.name, request.datum.id, list(request.data_filters)) == ("edges", "d1", ["/a"])
+    assert not request.datum.job.id
     pachctl("logs", "-j", f"edges@{ID}", "--since", "1h30m0.5s")
     assert server.calls[-1].request.since == Duration(seconds=5400, nanos=500_000_000)
 
@@ -236,7 +245,6 @@ def test_logs_of_a_job_and_a_datum(pachctl, server, context):
     [
         "logs",
         f"logs -p a -j a@{ID}",
-        "logs -p a --datum d",
         "logs -p a --since yesterday",
         "logs -j a",
         "logs -p a -t 0",

@@ -6,9 +6,13 @@ import pytest
 
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
+from trunkline.wire.gen import trunkline_pb2 as own
 
 MANY = ["one", "two", "three"]
 ID = "0" * 31 + "a"
+IDS = [letter * 32 for letter in "abc"]
+PLACES = [("default", "user"), ("sea", "meta"), ("sea", "user")]
 
 
 def repo(name: str) -> pfs.Repo:
@@ -40,6 +44,54 @@ def test_so_many_of_a_list(pachctl, server, context, what, args):
     assert [name for line in lines for name in MANY if name in line.split()] == ["one", "two"]
     assert len(pachctl("list", what, *args).out.splitlines()) == 4
     assert "not in the range x>=1" in pachctl("list", what, *args, "-n", "0").err
+
+
+@pytest.mark.parametrize(
+    ("what", "call", "answer", "names"),
+    [
+        ("project", "pfs.ListProject", [pfs.ProjectInfo(project=pfs.Project(name=name)) for name in MANY], MANY),
+        (
+            "transaction", "transactions.ListTransaction",
+            transactions.TransactionInfos(transaction_info=[
+                transactions.TransactionInfo(transaction=transactions.Transaction(id=id)) for id in IDS
+            ]), IDS,
+        ),
+        (
+            "secret", "pps.ListSecret",
+            pps.SecretInfos(secret_info=[pps.SecretInfo(secret=pps.Secret(name=name)) for name in MANY]), MANY,
+        ),
+        ("image", "images.ListImage", [own.ImageInfo(spec=own.ImageSpec(name=name)) for name in MANY], MANY),
+        ("branch r", *ANSWERS["branch"], MANY),
+        ("repo", *ANSWERS["repo"], MANY),
+    ],
+    ids=["project", "transaction", "secret", "image", "branch", "repo"],
+)  # fmt: skip
+def test_pages_of_a_list(pachctl, server, context, what, call, answer, names):
+    server.script[call] = answer
+
+    def shown(*args):
+        done = pachctl("list", *what.split(), *args)
+        return [name for line in done.out.splitlines() for name in names if name in line.split()] or done.err
+
+    assert shown() == names
+    assert shown("-n", "2") == names[:2]
+    assert shown("--after", names[0]) == names[1:]
+    assert shown("--after", names[0], "-n", "1") == names[1:2]
+    assert pachctl("list", *what.split(), "--after", names[2], "--raw").out == ""
+    assert "begin again without --after" in shown("--after", "nothing")
+
+
+def test_repos_of_one_name_in_two_projects(pachctl, server, context):
+    places = [pfs.Repo(name="r", type=kind, project=pfs.Project(name=project)) for project, kind in PLACES]
+    server.script["pfs.ListRepo"] = [pfs.RepoInfo(repo=place) for place in places]
+
+    def after(mark):
+        done = pachctl("list", "repo", "-A", "--all", "--after", mark)
+        return [line.split()[:2] for line in done.out.splitlines()[1:]]
+
+    assert after("r") == [["sea", "r.meta"], ["sea", "r"]]
+    assert after("sea/r.meta") == [["sea", "r"]]
+    assert after("sea/r") == []
 
 
 def test_sets_of_jobs(pachctl, server, context):

@@ -11,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import pps_v2_pb2 as pps
+from trunkline.wire.gen import transaction_v2_pb2 as transactions
 
 REPOS = [
     pfs.RepoInfo(
@@ -101,9 +102,25 @@ def test_delete_repo(pachctl, server, context):
     assert pachctl("delete", "repo", "b").err == "No repo deleted.\n"
     assert [call.request.force for call in server.calls] == [True, False]
     server.script["pfs.DeleteRepos"] = pfs.DeleteReposResponse(repos=[repo()])
-    assert pachctl("delete", "repo", "--all").err == "1 repos deleted.\n"
+    assert pachctl("delete", "repo", "--all").err == "Repo deleted.\n"
+    server.script["pfs.DeleteRepos"] = pfs.DeleteReposResponse(repos=[repo(), repo("b")])
+    assert pachctl("delete", "repo", "--all", "-A").err == "2 repos deleted.\n"
+    server.script["pfs.DeleteRepos"] = pfs.DeleteReposResponse()
+    assert pachctl("delete", "repo", "--all").err == "No repo deleted.\n"
     assert pachctl("delete", "repo").status == 1
     assert pachctl("delete", "repo", "a", "--all").status == 1
+
+
+def test_delete_all_repos_of_a_type_deletes_no_others(pachctl, server, context):
+    found = [repo("a", "meta"), repo("b", "meta")]
+    server.script["pfs.ListRepo"] = lambda request: [pfs.RepoInfo(repo=one) for one in found if request.type == "meta"]
+    server.script["transactions.BatchTransaction"] = transactions.TransactionInfo()
+    assert pachctl("delete", "repo", "--all", "--type", "meta", "-f").err == "2 repos deleted.\n"
+    sent = server.only("transactions.BatchTransaction").request.requests
+    assert [one.delete_repo for one in sent] == [pfs.DeleteRepoRequest(repo=one, force=True) for one in found]
+    assert pachctl("delete", "repo", "--all", "--type", "spec").err == "No repo deleted.\n"
+    assert not server.named("pfs.DeleteRepos")
+    assert len(server.named("transactions.BatchTransaction")) == 1
 
 
 def test_projects(pachctl, server, context):
@@ -269,6 +286,22 @@ def test_wait_subscribe_and_find(pachctl, server, context):
     ]
     found = pachctl("find", "commit", "images@master:/a")
     assert (found.out, "searched 7 commits" in found.err) == (f"images@{ID}\n", True)
+
+
+@pytest.mark.parametrize("span", ["30s", "1m30s", "0.5h", "250000ms", "90", "2.5e2"])
+def test_a_time_to_wait_is_a_span_or_seconds(pachctl, server, context, span):
+    server.script["pfs.FindCommits"] = [pfs.FindCommitsResponse(found_commit=commit())]
+    assert pachctl("find", "commit", "images@master:/a", "--timeout", span).status == 0
+    assert server.calls
+
+
+@pytest.mark.parametrize("span", ["", "s", "5x", "0", "-1", "-5s", "nan", "inf", "1e99"])
+def test_what_is_no_time_to_wait(pachctl, server, context, span):
+    for line in (["find", "commit", "images@master:/a"], ["version"]):
+        done = pachctl(*line, "--timeout", span)
+        assert done.status == 1
+        assert "write for example 30s or 1m30s" in done.err
+    assert not server.calls
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_a_file_is_purged_from_history_and_from_what_was_made_of_it(typed):
     assert typed("list file r@master") + typed("list file copy@master") == "SIZE NAME\n9B   /b\n" * 2
     assert f"Purged: {typed.project}/r:/a, " in typed("inspect commit r@master")
     assert [one["id"] for one in typed.raw("list purge r")] == [id]
+    assert typed.raw(f"list purge r --reverse --after {id}") == []
     shown = typed.pachctl("inspect", "purge", id, "--commits").out
     for line in ("Stage: gone", "Files: 2 (9B)", "Reason: mine", "Commits: 3", f"Logs: {logs}"):
         assert line in shown
@@ -350,7 +351,8 @@ LINES = {
     "create branch": "a@b", "create image": "x /nowhere", "create pipeline": "-f nowhere", "create project": "a.b",
     "create repo": "a.b", "update pipeline": "-f nowhere", "update project": "nowhere", "update repo": "nowhere",
     "edit metadata": "repo nowhere add a=b",
-    "debug dump": "/nowhere/d", "debug log-level": "info", "debug profile": "cpu /nowhere/p", "debug template": "",
+    "debug binary": "/nowhere/b", "debug dump": "/nowhere/d",
+    "debug log-level": "info", "debug profile": "cpu /nowhere/p", "debug template": "",
     "run pfs-load-test": "/nowhere/spec", "run pps-load-test": "/nowhere/spec",
     "edit pipeline": "nowhere", "inspect branch": "a@b", "inspect cluster": "", "inspect commit": "a@b",
     "inspect datum": f"a@{ID} d", "inspect file": "a@b:/c", "inspect image": "nowhere", "inspect job": f"a@{ID}",
@@ -386,7 +388,7 @@ def leaves(tree: Tree, words: str = "") -> Iterator[str]:
 
 
 def test_help_lists_what_pachd_can_do_and_nothing_else(pachctl):
-    here = {"connect", "completion", "inspect schema", "render"}
+    here = {"connect", "completion", "inspect schema", "render", "buildinfo", "exit", "shell"}
     asking = {one for one in leaves(COMMANDS) if not one.startswith("config ")} - here
     assert asking == set(LINES)
     lacking = set()

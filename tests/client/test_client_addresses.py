@@ -134,7 +134,6 @@ def test_a_note_beside_an_answer_is_told():
     [
         ("failed to connect to all addresses; last error: refused", "cannot reach pachd at h:1; start one"),
         ("errors resolving h:1: [lookup failed]", r"h:1 \(the name cannot be resolved\)"),
-        ("failed to connect: CERTIFICATE_VERIFY_FAILED", r"h:1 \(its certificate is not trusted\)"),
         ("failed to connect: Ssl handshake failed", r"h:1 \(the TLS handshake failed\)"),
         ("Socket closed", "pachd at h:1 went away in the middle"),
         ("Cancelling all calls", "pachd at h:1 went away in the middle"),

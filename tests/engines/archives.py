@@ -18,7 +18,7 @@ from trunkline.worker.shim.program import SOURCES, program
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LEFT_OUT = ("mypy", "mypyc", "PIL", "pillow", "boto", "hypothesis", "ruff", "pytest", "_pytest", "grpc_tools", "pip")
-_NOT_NEEDED = ("test", "idlelib", "tkinter", "ensurepip", "site-packages", "__pycache__", "tests")
+_NOT_NEEDED = ("test", "idlelib", "tkinter", "ensurepip", "site-packages", "tests")
 HOME = "/opt/python"
 PROGRAMS_OF_OURS = "/opt/trunkline/bin"
 VARIABLES = (

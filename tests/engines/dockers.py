@@ -149,6 +149,7 @@ def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         "ensurepip",
         "dist-packages",
         "site-packages",
+        "EXTERNALLY-MANAGED",  # what Debian says of its own Python, and not of one in an image
     }
     return None if os.path.basename(entry.name) in left else entry
 

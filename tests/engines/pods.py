@@ -68,6 +68,19 @@ def pod_site(folder: Path, *flags: str) -> Iterator[Site]:
             until(lambda: everything(cluster) == before)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> HttpCluster:
+    """That cluster, for a module's tests, which name this fixture in their module."""
+    return real_cluster()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server of its own for a module's tests, likewise."""
+    with pod_site(tmp_path_factory.mktemp("pods")) as made:
+        yield made
+
+
 def everything(cluster: HttpCluster) -> set[tuple[str, str, str]]:
     """All objects of the namespace but events, which the cluster itself forgets: kind, name and identity."""
     found = ((kind, one["metadata"]) for kind in (*KINDS, *OTHERS) for one in cluster.list(kind).items)

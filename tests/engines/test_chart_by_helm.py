@@ -21,6 +21,7 @@ from trunkline.errors import InvalidArgument
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 import test_chart as cases
+import test_chart_pachyderm as foreign
 
 pytestmark = pytest.mark.engines
 CHART = shipped()
@@ -61,6 +62,11 @@ def objects(texts: list[str]) -> dict[tuple[str, str], Any]:
 
 def test_helm_makes_the_same_objects_of_all_values() -> None:
     values = combinations()
+    account = {"pachd": {"worker": {"serviceAccount": {"create": True, "additionalAnnotations": {"a": "b"}}}}}
+    values += [cases.LOCAL, over(over(cases.LOCAL, cases.DATABASES["url"]), account)]
+    values.append(over(load(foreign.ON_AMAZON), {"pachd": {"secretsKey": cases.KEY}}))
+    values += [foreign.with_settings(*settings) for settings in foreign.UNUSED.values()]
+    values += [over(cases.LOCAL, {"global": {"imagePullSecrets": ["one", {"name": "two"}]}})]
     values[0] = over(values[0], {"pachd": {"resources": {"limits": {"cpu": 0.5, "memory": "1Gi"}}}})
     for told, theirs in zip(values, helm(RENDER, values), strict=True):
         assert isinstance(theirs, dict), theirs
@@ -74,13 +80,18 @@ def test_helm_makes_the_same_objects_of_all_values() -> None:
 def test_helm_refuses_what_we_refuse() -> None:
     bad: list[dict[str, Any]] = [
         {},
-        {"deployTarget": "LOCAL"},
+        {"deployTarget": "LOCAL", "pachd": {"replicas": 2}},
+        {"deployTarget": "LOCAL", "global": {"securityContexts": {"enabled": False}}},
         {"deployTarget": "MICROSOFT", "pachd": {"storage": {"microsoft": {"container": "c"}}}},
         over(cases.STORES["url"], {"pachd": {"replicas": 2}}),
         over(cases.STORES["url"], {"pachd": {"replicas": "two"}}),
         over(cases.STORES["url"], {"pachd": {"replica": 2}}),
         over(cases.STORES["url"], {"global": {"postgresql": {"postgresqlHost": "db"}}}),
         over(cases.STORES["url"], {"pachd": {"secretsKey": "short"}}),
+        over(cases.STORES["url"], {"pachd": {"tls": {"enabled": True}}}),
+        over(cases.STORES["url"], {"pachd": {"tls": {"enabled": True, "newSecret": {"create": True, "crt": "c"}}}}),
+        *(foreign.with_settings(setting) for setting in foreign.REFUSED),
+        foreign.with_settings("pachd.activateAuht=false"),
     ]
     for told, theirs in zip(bad, helm(RENDER, bad), strict=True):
         assert isinstance(theirs, str), told
@@ -88,6 +99,15 @@ def test_helm_refuses_what_we_refuse() -> None:
             CHART.manifests(told, "trunkline", "data")
         if "has to be" not in str(refusal.value) and "not known" not in str(refusal.value):  # the schema's own words
             assert str(refusal.value) in theirs
+
+
+def test_helms_notes_name_what_has_no_effect() -> None:
+    values = over(load(foreign.ON_AMAZON), {"pachd": {"secretsKey": cases.KEY}})
+    (theirs,) = helm(RENDER, [values])
+    (notes,) = [text for name, text in theirs.items() if name.endswith("NOTES.txt")] or [""]
+    told = cases.CHART.unused(values)
+    assert len(told) > 10
+    assert "\n".join(told) in notes
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:

@@ -30,9 +30,19 @@ from trunkline.testing.engines.postgres import PASSWORD, Postgres
 from trunkline.testing.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from trunkline.testing.serving import PachdProcess
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from whole import Site
+
 pytestmark = [pytest.mark.engines, pytest.mark.containers, pytest.mark.kubernetes, pytest.mark.timeout(900)]
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "trunkline"
 PORT = 5008
+PACHD: dict[str, Any] = {
+    "image": {"repository": "localhost/trunkline", "tag": "test", "pullPolicy": "Never"},
+    "resources": {"requests": {"cpu": "50m"}},
+    "workerAddress": "$(PACHD_SERVICE_HOST):30650",
+    "defaultPipelineCPURequest": "0",
+    "defaultSidecarCPURequest": "0",
+}
 PLACES = {
     "": ("namespaces", "pods", "services", "secrets", "configmaps", "serviceaccounts", "persistentvolumeclaims"),
     "apps/v1": ("deployments", "statefulsets", "replicasets"),
@@ -109,13 +119,9 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
                 }
             },
             "pachd": {
+                **PACHD,
                 "replicas": 2,
-                "image": {"repository": "localhost/trunkline", "tag": "test", "pullPolicy": "Never"},
-                "resources": {"requests": {"cpu": "50m"}},
                 "secretsKey": "0f" * 32,
-                "workerAddress": "$(PACHD_SERVICE_HOST):30650",
-                "defaultPipelineCPURequest": "0",
-                "defaultSidecarCPURequest": "0",
                 "storage": {"minio": {**minio, "bucket": "chart/here"}},
             },
         }
@@ -144,9 +150,9 @@ def eventually(true: Callable[[], bool], within_s: float = 180.0, why: Callable[
         ambient.sleep(0.3)
 
 
-def ready(cluster: Whole, name: str, count: int) -> str:
+def ready(cluster: Whole, name: str, count: int, kind: str = "deployments") -> str:
     """The address of the Service, once so many pachd are behind it."""
-    path = f"apis/apps/v1/namespaces/{name}/deployments/pachd"
+    path = f"apis/apps/v1/namespaces/{name}/{kind}/pachd"
 
     def words() -> str:
         pods = cluster.ask("GET", f"api/v1/namespaces/{name}/pods")["items"]
@@ -158,6 +164,27 @@ def ready(cluster: Whole, name: str, count: int) -> str:
     eventually(there, why=words)
     service = cluster.ask("GET", f"api/v1/namespaces/{name}/services/pachyderm-proxy")
     return f"{service['spec']['clusterIP']}:80"
+
+
+@contextmanager
+def volume(cluster: Whole, folder: Path, name: str) -> Iterator[None]:
+    """A folder of the node, for the claim that asks for this storage class."""
+    folder.mkdir()
+    folder.chmod(0o777)
+    (node,) = cluster.ask("GET", "api/v1/nodes")["items"]
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node["metadata"]["name"]]}
+    spec = {
+        "capacity": {"storage": "10Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": name,
+        "local": {"path": str(folder)},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+    }
+    cluster.ask("POST", "api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": spec})
+    try:
+        yield
+    finally:
+        cluster.ask("DELETE", f"api/v1/persistentvolumes/{name}")
 
 
 def remove(cluster: Whole, name: str, objects: list[dict[str, Any]]) -> None:
@@ -198,6 +225,37 @@ def test_the_example_in_a_cluster_gives_the_hashes_of_processes(
         eventually(lambda: not [each for each in cluster.everything() if f" {name}/default-" in each and "-v" in each])
         remove(cluster, name, objects)
     assert found == opencv.as_processes(tmp_path / "plain", example)
+
+
+def test_without_an_object_store_pods_share_the_volume_of_pachd(cluster: Whole, tmp_path: Path) -> None:
+    """Nor is there a database, and what was written outlives the pod."""
+    name = f"local-{os.getpid()}"
+    with volume(cluster, tmp_path / "disk", name), namespace(cluster, name):
+        told = {"deployTarget": "LOCAL", "pachd": {**PACHD, "persistence": {"storageClass": name}}}
+        objects = rendered(tmp_path, told, name)
+        for one in objects:
+            cluster.apply(one)
+        server = Inside(tmp_path / "inside")
+        server.reach(ready(cluster, name, 1, "statefulsets"))
+        site = Site(server)
+        site.pachctl("create", "repo", "own-in")
+        site.put("own-in", a="a" * 100_000)
+        site.create("own", {"image": "localhost/tools:1", "cmd": ["sh", "-c", "cp /pfs/in/* /pfs/out/"]})
+        assert site.counts("own") == ("success", 1, 0)
+        pod = f"api/v1/namespaces/{name}/pods/pachd-0"
+        former = cluster.ask("GET", pod)["metadata"]["uid"]
+        cluster.ask("DELETE", pod)
+        eventually(lambda: former not in str(cluster.ask("GET", f"api/v1/namespaces/{name}/pods")["items"]))
+        ready(cluster, name, 1, "statefulsets")
+        site.put("own-in", b="b")
+        assert site.counts("own") == ("success", 1, 1)
+        assert site.tree("own") == {"/a": "a" * 100_000, "/b": "b"}
+        assert "No errors" in site.pachctl("fsck")
+        site.pachctl("delete", "pipeline", "--all", "--force")
+        eventually(lambda: not [each for each in cluster.everything() if f" {name}/default-" in each and "-v" in each])
+        remove(cluster, name, objects)
+        cluster.ask("DELETE", f"api/v1/namespaces/{name}/persistentvolumeclaims/data-pachd-0")
+        eventually(lambda: not any("persistentvolumeclaims" in each and name in each for each in cluster.everything()))
 
 
 def test_it_is_installed_and_removed_by_helm(cluster: Whole, values: dict[str, Any], tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from trunkline.testing.contracts.runners import ENV, Housed, Output, RunnerContr
 from trunkline.worker.containers.engine import Engine, EngineAway, EngineFailed, Wanted
 from trunkline.worker.containers.housing import WARM_S, Containers
 from trunkline.worker.containers.leftovers import remove_leftovers
-from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Scratch
+from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, AgentLost, Scratch
 from trunkline.worker.ports import Image, Limits, SecretFolder, Step
-from trunkline.worker.runner import AgentLost, Command
+from trunkline.worker.runner import Command
 
 pytestmark = [pytest.mark.engines, pytest.mark.containers]
 SERVER = "tests"
@@ -142,6 +142,34 @@ def test_a_container_goes_when_its_worker_has_had_nothing_to_do_for_long(
     assert containers.runner(step, print) is not first
 
 
+def test_a_container_goes_with_the_last_pipeline_that_it_ran_code_of(
+    engine: Engine, open_containers: Open, step: Step
+) -> None:
+    containers = open_containers()
+    first = containers.runner(step, print, "default/a")
+    assert containers.runner(step, print, "default/b") is first
+    other = containers.runner(replace(step, limits=Limits(cpu=1.0)), print, "default/c")
+    containers.retire("default/d")
+    containers.retire("default/a")
+    assert first.alive
+    containers.retire("default/b")
+    assert not first.alive
+    assert other.alive
+    containers.retire("default/c")
+    assert engine.leftovers(SERVER, "own-0") == []
+    assert containers.runner(step, print, "default/a").alive
+
+
+def test_a_container_of_an_earlier_version_goes_when_the_next_one_runs(
+    engine: Engine, open_containers: Open, step: Step
+) -> None:
+    containers = open_containers()
+    first = containers.runner(step, print, "default/a")
+    second = containers.runner(replace(step, limits=Limits(cpu=1.0)), print, "default/a")
+    assert (first.alive, second.alive) == (False, True)
+    assert len(engine.leftovers(SERVER, "own-0")) == 1
+
+
 def test_a_memory_limit_is_named_whoever_is_killed(open_containers: Open, step: Step) -> None:
     limited = replace(step, limits=Limits(memory_bytes=32 << 20, memory="32Mi"))
     containers = open_containers()
@@ -149,6 +177,39 @@ def test_a_memory_limit_is_named_whoever_is_killed(open_containers: Open, step: 
     ended = containers.runner(limited, print).run(greedy, print)
     assert ended.over_memory
     assert run(containers, limited, "echo next") == (0, "next\n")
+
+
+def test_a_cpu_limit_is_in_force(engine: Engine, open_containers: Open, step: Step) -> None:
+    containers = open_containers()
+    limited = replace(step, limits=Limits(cpu=0.2))
+    cat = "cd /sys/fs/cgroup; cat cpu.max 2>/dev/null || echo $(cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us)"
+    code, told = run(containers, limited, cat)
+    quota, period = map(int, told.split())
+    assert (code, quota / period) == (0, 0.2)
+    (container,) = engine.leftovers(SERVER, "own-0")
+    with engine._api() as api:
+        assert api.inspect_container(container.id)["HostConfig"]["NanoCpus"] == 200_000_000
+    throttled = "$(cat cpu.stat cpu/cpu.stat 2>/dev/null | grep nr_throttled)"
+    spin = f'cd /sys/fs/cgroup; until test "${{n:-0}}" -gt 3; do n={throttled}; n=${{n##* }}; done'
+    assert run(containers, limited, spin) == (0, "")
+
+
+@pytest.mark.parametrize("engine_at", ["DOCKER_HOST"], indirect=True, ids=str.lower)
+def test_gpus_are_asked_for(engine: Engine, step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By request for devices, as Docker has it; whether there are any is another question."""
+    with engine._api() as api:
+        heard: list[object] = []
+
+        def start(key: str) -> None:
+            heard.append(api.inspect_container(key)["HostConfig"]["DeviceRequests"])
+
+        monkeypatch.setattr(api, "start", start)
+        for gpus in (0, 2):
+            image = step.image
+            engine.begin(Wanted(image.name, image.digest, ["sleep", "1"], [], gpus=gpus), SERVER, "own-0").remove()
+    ((one,),) = heard[1:]  # type: ignore[misc]
+    assert not heard[0]
+    assert (one["Count"], one["Capabilities"]) == (2, [["gpu"]])
 
 
 def test_secrets_are_files_in_memory_that_go_with_the_container(open_containers: Open, step: Step) -> None:
@@ -191,15 +252,22 @@ def test_a_container_that_is_killed_is_told_and_another_begins(
     engine: Engine, open_containers: Open, step: Step
 ) -> None:
     containers = open_containers()
-    runner = containers.runner(step, print)
 
-    def kill(stream: int, data: bytes) -> None:
+    def remove(stream: int, data: bytes) -> None:
         for container in engine.leftovers(SERVER, "own-0"):
             container.remove()
 
-    with pytest.raises(AgentLost):
-        runner.run(Command(["sh", "-c", "echo up; sleep 20"], ENV), kill)
-    assert run(containers, step, "echo again") == (0, "again\n")
+    def kill(stream: int, data: bytes) -> None:
+        """As the kernel does where the memory of the whole machine is full."""
+        for container in engine.leftovers(SERVER, "own-0"):
+            with engine._api() as api:
+                api.kill(container.id, "SIGKILL")
+
+    for harm, told in ((remove, "is gone"), (kill, r"was killed by signal 9 \(SIGKILL\)")):
+        runner = containers.runner(step, print)
+        with pytest.raises(AgentLost, match=f"the agent was lost: its container {told}"):
+            runner.run(Command(["sh", "-c", "echo up; sleep 20"], ENV), harm)
+        assert run(containers, step, "echo again") == (0, "again\n")
 
 
 def test_one_that_nobody_asks_about_goes_when_its_worker_does(

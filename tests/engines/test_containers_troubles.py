@@ -100,6 +100,20 @@ def test_gpus_of_an_engine_that_has_none(site: Site, engine: Engine, digest: str
     assert site.counts("gpu") == ("success", 1, 0)
 
 
+@pytest.mark.parametrize("engine_at", ["DOCKER_HOST"], indirect=True, ids=str.lower)
+@pytest.mark.parametrize(("limits", "words"), [({"cpu": 5000}, "CPUs"), ({"memory": "1Mi"}, "memory limit")])
+def test_resources_that_no_container_can_have(site: Site, limits: dict[str, object], words: str) -> None:
+    """The engine says so, and so does the job."""
+    name = "huge" if "cpu" in limits else "tiny"
+    site.pachctl("create", "repo", f"{name}-in")
+    site.put(f"{name}-in", a="x")
+    site.create(name, COPY, resource_limits=limits)
+    job = site.job(name)
+    assert job["state"] == "JOB_FAILURE"
+    assert "refuses: " in job["reason"]
+    assert words in job["reason"]
+
+
 def test_an_engine_that_comes_later(engine: Engine, digest: str, tmp_path: Path) -> None:
     before = ours(engine)
     socket = tmp_path / "engine.sock"

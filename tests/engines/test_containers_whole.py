@@ -17,6 +17,7 @@ from dockers import make_image, remove_image
 from trunkline.ambient import RealAmbient
 from trunkline.testing.serving import PachdProcess, documents
 from trunkline.worker.containers.engine import OURS, WORKER, Engine
+from trunkline.worker.containers.housing import WARM_S
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from whole import Site
@@ -130,6 +131,30 @@ def test_an_image_that_nobody_has_is_said_within_seconds(site: Site) -> None:
     assert site.counts("gone") == ("success", 1, 0)
 
 
+def test_a_container_that_is_killed_is_said_within_seconds(site: Site, engine: Engine) -> None:
+    """As the kernel kills it where the machine's memory is full."""
+    site.pachctl("create", "repo", "dies-in")
+    site.put("dies-in", a="x")
+    before = set(ours(engine))
+    code = {"image": NAME, "cmd": ["sh", "-c", "echo up; sleep 600"], "env": {"A": "dies"}}
+    site.create("dies", code, datum_tries=1, resource_limits={"memory": "48Mi"})
+    while "up" not in site.pachctl("logs", "-p", "dies"):
+        site.server.pause(0.1)
+    (key,) = set(ours(engine)) - before
+    with engine._api() as api:
+        api.kill(key, "SIGKILL")
+    for _ in range(50):
+        (job,) = documents(site.pachctl("list", "job", "-p", "dies", "--raw"))
+        if job["state"] == "JOB_FAILURE":
+            break
+        site.server.pause(0.1)
+    words = (
+        "the worker died while running this datum (the agent was lost: its container was killed by signal 9 (SIGKILL))"
+    )
+    assert words in job["reason"]
+    site.pachctl("delete", "pipeline", "dies")
+
+
 def test_a_killed_worker_leaves_nothing_while_the_server_lives(site: Site, engine: Engine) -> None:
     site.pachctl("create", "repo", "slow-in")
     site.put("slow-in", a="x")
@@ -168,3 +193,23 @@ def test_a_killed_server_leaves_containers_that_the_next_one_removes(
         server.start(fresh=False)
         assert site.counts("long") == ("success", 1, 0)
         assert site.tree("long") == {"/a": "x"}
+
+
+@pytest.mark.parametrize("verb", ["stop", "update", "delete"])
+def test_containers_go_with_their_pipeline(site: Site, engine: Engine, verb: str) -> None:
+    before = set(ours(engine))
+    site.pachctl("create", "repo", f"{verb}-in")
+    site.put(f"{verb}-in", a="aa")
+    site.create(verb, {"image": NAME, "cmd": ["sh"], "stdin": [UPPER], "env": {"A": verb}}, resource_limits={"cpu": 1})
+    assert site.counts(verb) == ("success", 1, 0)
+    begun = set(ours(engine)) - before
+    assert begun
+    ambient = RealAmbient()
+    end_s = ambient.ticks_s() + WARM_S / 2
+    if verb == "update":  # no worker has anything to do for the new version: all datums were done before
+        site.create(verb, {"image": NAME, "cmd": ["sh"], "stdin": [UPPER]}, verb="update", resource_limits={"cpu": 2})
+    else:
+        site.pachctl(verb, "pipeline", verb)
+    while set(ours(engine)) & begun:
+        assert ambient.ticks_s() < end_s
+        ambient.sleep(0.1)

@@ -18,8 +18,10 @@ from pods import FREE, TOOLS, pod_site
 from trunkline.testing.serving import PachdProcess, documents
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+import test_fields_whole
 import test_inputs_whole
 import test_pipelines_whole
+import test_secrets_whole
 from whole import Site
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -29,6 +31,14 @@ ELSEWHERE = {
     "test_a_datum_with_lazy_inputs_is_replayed": "here where its image is, see below",
 }
 
+FIELDS = (
+    test_fields_whole.test_an_input_may_read_another_branch,
+    test_fields_whole.test_an_input_that_starts_no_job_is_seen_by_the_next,
+    test_secrets_whole.test_code_is_given_its_secrets_and_nothing_else_shows_them,
+)
+"""Of the fields of a spec those that the runner of the code has a hand in."""
+
+globals().update({test.__name__: test for test in FIELDS})
 for module in (test_pipelines_whole, test_inputs_whole):
     globals().update(
         {name: test for name, test in vars(module).items() if name.startswith("test_") and name not in ELSEWHERE}

@@ -9,12 +9,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
+import obstore
 import pytest
 
 from trunkline.ambient import RealAmbient
-from trunkline.errors import FailedPrecondition, PermissionDenied
+from trunkline.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from trunkline.storage.blobs import BlobStore, open_blobs
 from trunkline.storage.objects import fetch, listed, open_place, write
 from trunkline.testing.contracts.blobs import BlobStoreContract
@@ -34,13 +39,45 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
         yield server
 
 
+@pytest.fixture(scope="module", params=["seaweed", pytest.param("ceph", marks=pytest.mark.ceph)])
+def variables(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The variables that lead to each kind of server: SeaweedFS, and Ceph's gateway, which takes less for granted."""
+    if request.param == "seaweed":
+        server: Seaweed = request.getfixturevalue("seaweed")
+        return server.environment
+    return ceph_gateway()
+
+
+def ceph_gateway() -> dict[str, str]:
+    """Variables that lead to Ceph's gateway, which has nothing of an earlier run."""
+    url = os.environ.get("TRUNKLINE_CEPH")
+    if not url:
+        pytest.skip("TRUNKLINE_CEPH is not set: make test-engines starts tests/engines/ceph.sh")
+    parts = urlsplit(url)
+    variables = {
+        "AWS_ACCESS_KEY_ID": parts.username or "",
+        "AWS_SECRET_ACCESS_KEY": parts.password or "",
+        "AWS_ENDPOINT_URL": f"http://{parts.hostname}:{parts.port}",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        for bucket in BUCKETS:  # which only who asks for one gets, other than with SeaweedFS
+            store: Any = open_place(f"s3://{bucket}").store
+            made = Request(obstore.sign(store, "PUT", "", timedelta(minutes=1)), method="PUT")
+            with urlopen(made):
+                store.delete([one["path"] for page in store.list() for one in page])
+    return variables
+
+
 @pytest.fixture
-def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> None:
+def s3(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every s3:// URL leads to the server."""
-    for name, value in seaweed.environment.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
 
+BUCKETS = ("blobs", "claimed", "odd", "server", "backups", "restored")
 _PLACES = itertools.count()
 
 
@@ -65,6 +102,24 @@ def test_wrong_keys_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(PermissionDenied, match="give pachd keys that may"):
         open_blobs("s3://claimed/here", "one")
+
+
+@pytest.mark.ceph
+def test_a_bucket_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ceph_gateway().items():
+        monkeypatch.setenv(name, value)
+    ambient, words = RealAmbient(), "there is no such bucket; make it"
+    with pytest.raises(FailedPrecondition, match=words):
+        open_blobs("s3://nowhere/x", "one")
+    blobs = open_blobs("s3://nowhere/x")
+    for ask in (lambda: blobs.get("a"), lambda: blobs.delete("a"), lambda: list(blobs.names())):
+        with pytest.raises(FailedPrecondition, match=words):
+            ask()
+    for read in (lambda: b"".join(fetch("s3://nowhere/x", ambient)), lambda: list(listed("s3://nowhere/x"))):
+        with pytest.raises(NotFound, match=words):
+            read()
+    with pytest.raises(NotFound, match=words):
+        write(open_place("s3://nowhere/x"), lambda: b"data", ambient)
 
 
 @pytest.mark.usefixtures("s3")
@@ -105,6 +160,12 @@ def test_a_whole_server_on_an_object_store(tmp_path: Path) -> None:
         pachd.pachctl("put", "file", "data@master:/back", "-r", "-f", "s3://server/sent")
         assert pachd.pachctl("get", "file", "data@master:/back/d/small") == "small"
         assert "No errors found" in pachd.pachctl("fsck")
+        assert sum(one.size_bytes for one in listed("s3://server/data/chunks")) > len(big)
+        pachd.pachctl("delete", "pipeline", "copy")
+        pachd.pachctl("delete", "repo", "data")
+        pachd.pachctl("run", "collection")
+        with pytest.raises(NotFound, match="nothing lies at"):
+            list(listed("s3://server/data/chunks"))
     other = PachdProcess(tmp_path / "other", flags)
     with pytest.raises(Exception, match="belongs to another server"):
         other.start()
@@ -160,3 +221,13 @@ def test_a_store_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pyte
     )
     assert done.returncode == 1
     assert "cannot read blob s3://no/x/owner" in done.stderr
+
+
+def test_a_second_server_starts_beside_the_first(seaweed: Seaweed, tmp_path: Path) -> None:
+    with Seaweed(os.environ["TRUNKLINE_WEED"], tmp_path / "weed") as other:
+        assert other.endpoint != seaweed.endpoint
+
+
+def test_a_server_that_ends_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="SeaweedFS ended with 1"), Seaweed("false", tmp_path / "weed"):
+        pass

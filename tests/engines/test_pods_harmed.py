@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import platform
 import signal
-from collections.abc import Iterator
+import tarfile
 from typing import Any
 
+import pods
 import pytest
+from foreign import image_for, registry_of
 from harms import HARMS, STORAGE, Story, kubelet, processes
-from pods import FREE, TOOLS, need, pod_site, pods_of, real_cluster, until
+from pods import FREE, TOOLS, need, pods_of, until
 from whole import Site
 
 from trunkline.fleet.kubernetes.api import PODS, SERVICES, HttpCluster
 from trunkline.fleet.kubernetes.troubles import ready
 from trunkline.testing.serving import documents
+from trunkline.worker.shim.program import program
 
+cluster, site = pods.cluster, pods.site
 pytestmark = [pytest.mark.engines, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 SOON_S = 5.0
 CODE = {"image": TOOLS, "cmd": ["sh", "-c", "cp /pfs/in/* /pfs/out/"]}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> HttpCluster:
-    return real_cluster()
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with pod_site(tmp_path_factory.mktemp("pods")) as site:
-        yield site
 
 
 def test_jobs_end_well_whatever_happens_to_their_pods(site: Site, cluster: HttpCluster) -> None:
@@ -79,7 +75,7 @@ def state(site: Site, name: str) -> tuple[str, str]:
             "its image cannot be pulled",
         ),
         ("huge", {"resource_requests": {"cpu": 500}}, "Unschedulable", "no node can take it"),
-        ("placed", {"scheduling_spec": {"node_selector": {"a": "b"}}}, "Unschedulable", "no node can take it"),
+        ("placed", {"scheduling_spec": {"node_selector": {"disk": "fast"}}}, "Unschedulable", "disk=fast"),
     ],
 )
 def test_a_stuck_pod_says_why_as_soon_as_the_cluster_does(
@@ -92,6 +88,55 @@ def test_a_stuck_pod_says_why_as_soon_as_the_cluster_does(
     site.create(name, CODE, verb="update", **FREE)
     until(lambda: state(site, name)[0] == "PIPELINE_RUNNING")
     site.pachctl("delete", "pipeline", name)
+
+
+def test_an_image_for_another_kind_of_machine_is_said(site: Site) -> None:
+    """Of a list that has nothing for its node the cluster says so; an image that is nothing else it runs, and we say it
+    of the program.
+    """
+    need("TRUNKLINE_NODE")
+    machine, elf = ("amd64", "x86_64") if platform.machine() == "aarch64" else ("arm64", "aarch64")
+    held = image_for(machine, layer_of("bin/true", program(elf).read_bytes()))
+    words = {
+        "many": "it is made for other kinds of machine than its node is",
+        "one": f'command "/bin/true" is made for another kind of machine: this one is {platform.machine()}',
+    }
+    code = {"cmd": ["true"], "image": "localhost:5000/foreign:many"}
+    with registry_of(held, need("TRUNKLINE_PODS_HOST"), 5000):
+        site.pachctl("create", "repo", "foreign-in")
+        site.put("foreign-in", a="x")
+        site.create("foreign", code, **FREE)
+        until(lambda: words["many"] in state(site, "foreign")[1])
+        assert state(site, "foreign")[0] == "PIPELINE_CRASHING"
+        site.create("foreign", code | {"image": "localhost:5000/foreign:one"}, verb="update", **FREE, datum_tries=1)
+        assert site.job("foreign")["state"] == "JOB_FAILURE"
+        assert words["one"] in site.job("foreign")["reason"]
+        site.pachctl("delete", "pipeline", "foreign")
+
+
+def layer_of(path: str, data: bytes) -> bytes:
+    """A layer of one program."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.size, entry.mode = len(data), 0o755
+        archive.addfile(entry, io.BytesIO(data))
+    return layer.getvalue()
+
+
+def test_a_volume_that_is_not_there_is_said(site: Site) -> None:
+    patch = [
+        {"op": "add", "path": "/volumes/-", "value": {"name": "mine", "secret": {"secretName": "nowhere"}}},
+        {"op": "add", "path": "/containers/0/volumeMounts/-", "value": {"name": "mine", "mountPath": "/mine"}},
+    ]
+    site.pachctl("create", "repo", "volume-in")
+    site.create("volume", CODE, **FREE, pod_patch=json.dumps(patch))
+    until(lambda: state(site, "volume")[0] == "PIPELINE_CRASHING")
+    assert "a volume of it cannot be mounted: " in state(site, "volume")[1]
+    assert 'secret "nowhere" not found' in state(site, "volume")[1]
+    site.create("volume", CODE, verb="update", **FREE)
+    until(lambda: state(site, "volume") == ("PIPELINE_RUNNING", ""))
+    site.pachctl("delete", "pipeline", "volume")
 
 
 def test_a_worker_that_dies_again_and_again_is_said(site: Site, cluster: HttpCluster) -> None:
@@ -121,6 +166,17 @@ def test_code_that_takes_more_memory_than_it_may_is_said(site: Site) -> None:
     assert job["state"] == "JOB_FAILURE"
     assert "memory" in job["reason"]
     site.pachctl("delete", "pipeline", "greedy")
+
+
+def test_a_worker_that_takes_more_memory_than_it_may_is_said(site: Site, cluster: HttpCluster) -> None:
+    site.pachctl("create", "repo", "tight-in")
+    site.create("tight", CODE, **FREE, sidecar_resource_limits={"memory": "16Mi"})
+    until(lambda: "OOMKilled" in str(pods_of(cluster, "tight")))
+    words = "the worker ended and is started again: its memory limit was exceeded, and the kernel killed the container"
+    until(lambda: state(site, "tight")[0] == "PIPELINE_CRASHING" and words in state(site, "tight")[1], SOON_S)
+    site.create("tight", CODE, verb="update", **FREE)
+    until(lambda: state(site, "tight")[0] == "PIPELINE_RUNNING")
+    site.pachctl("delete", "pipeline", "tight")
 
 
 def test_a_port_of_nodes_that_another_service_has_is_said(site: Site, cluster: HttpCluster) -> None:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
+import pods
 import pytest
-from pods import FREE, TOOLS, pod_site, pods_of, real_cluster, until
+from pods import FREE, TOOLS, pods_of, until
 from whole import Site
 
 from trunkline.fleet.kubernetes.api import PODS, HttpCluster
 from trunkline.fleet.kubernetes.troubles import ready
 from trunkline.testing.serving import PachdProcess, documents
 
+cluster, site = pods.cluster, pods.site
 pytestmark = [pytest.mark.engines, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 UPPER = "for f in $(ls /pfs/in); do tr a-z A-Z < /pfs/in/$f > /pfs/out/$f; done"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> HttpCluster:
-    return real_cluster()
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with pod_site(tmp_path_factory.mktemp("pods")) as site:
-        yield site
 
 
 def reason(site: Site, name: str, words: str) -> None:

@@ -86,7 +86,7 @@ def work_on(catalog: Catalog, place: Path, ambient: SimulatedAmbient) -> list[ob
         lambda change: branches.create_branch(change, Branch(derived, "master"), provenance=[Branch(data, "master")])
     )
     seen: list[object] = []
-    for number in range(8):
+    for number in range(12):
         modify(files, Target(data, branch="master"), [Add(f"/{number}", b"%d" % number), Delete(f"/{number - 3}")])
         with contextlib.suppress(NotFound):
             files.change(lambda change: commits.start_commit(change, Branch(Repo("default", "none"), "master")))

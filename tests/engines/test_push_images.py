@@ -145,6 +145,35 @@ def test_a_registry_that_wants_a_password_has_it_from_docker_login(
     assert "wrong word" not in refused.stderr + server.log.read_text()
 
 
+def test_a_secret_that_the_spec_names_opens_a_registry(
+    server: PachdProcess, locked_registry: str, tmp_path: Path
+) -> None:
+    own = NAME.replace(":1", "-secret:1")
+    make_image(engine_url(), own, files={"etc/motd": "opened\n"})
+    log_in(tmp_path, locked_registry)
+    idle = spec_of("closed", own).replace('"/*"', '"/none*"')
+    done = push(server, tmp_path, "create", "pipeline", "-p", "-r", locked_registry, stdin=idle)
+    assert done.returncode == 0, done.stderr
+    pinned = image_of(server, "closed")
+    remove_all(f"*{own.partition(':')[0]}*")
+    script = "cp /etc/motd /pfs/out"
+    server.pachctl("create", "pipeline", "-f", "-", stdin=spec_of("opened", pinned, script).encode())
+    for _ in range(50):
+        found = next(documents(server.pachctl("inspect", "pipeline", "opened", "--raw")))
+        if found["state"] == "PIPELINE_CRASHING":
+            break
+        server.pause(0.1)
+    assert f'image "{pinned}" cannot be pulled: ' in found["reason"]
+    login = (tmp_path / ".docker/config.json").read_text()
+    secret = {"kind": "Secret", "metadata": {"name": "login"}, "type": "kubernetes.io/dockerconfigjson"}
+    secret["stringData"] = {".dockerconfigjson": login}
+    server.pachctl("create", "secret", "-f", "-", stdin=json.dumps(secret).encode())
+    more = spec_of("opened", pinned, script, image_pull_secrets=["login"])
+    server.pachctl("update", "pipeline", "-f", "-", stdin=more.encode())
+    assert result_of(server, "opened", "/motd") == "opened\n"
+    assert PASSWORD not in server.log.read_text()
+
+
 def test_a_credential_helper_is_asked(server: PachdProcess, locked_registry: str, tmp_path: Path) -> None:
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text(json.dumps({"credHelpers": {locked_registry: "safe"}}))

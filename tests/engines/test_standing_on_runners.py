@@ -1,4 +1,4 @@
-"""Services, spouts, buckets and volumes in memory, in containers and in pods."""
+"""Services, spouts, buckets, volumes in memory and code that asks for its datums, in containers and in pods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from whole import Site
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 NAME = f"localhost/trunkline-standing:{os.getpid()}"
-PUT = "python3 -c 'from trunkline.cli import main; main()' put file $PPS_PIPELINE_NAME@master:/$n -f /tmp/data"
+PACHCTL = "python3 -c 'from trunkline.cli import main; main()'"
+PUT = f"{PACHCTL} put file $PPS_PIPELINE_NAME@master:/$n -f /tmp/data"
 BUCKET = (
     "curl -sSf --aws-sigv4 aws:amz:us-east-1:s3 -H x-amz-content-sha256:UNSIGNED-PAYLOAD "
     '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" $S3_ENDPOINT'
@@ -205,3 +206,34 @@ def test_what_code_writes_lies_in_memory_where_the_spec_says_so(runner: Runner, 
     other = transform | {"user": "daemon"}
     site.create("light", other, "--reprocess", verb="update", **reads("soft"), **runner.told)
     assert site.counts("light") == ("success", 2, 0), site.job("light")
+
+
+HIDDEN = "s3cr3t-of-ours"
+BATCH = f"""
+echo started >> /tmp/starts; echo "logging in with $WORD"
+while {PACHCTL} next datum; do
+    . /pfs/.env
+    n=${{in##*/}}
+    {{ cat /keys/word; echo " $WORD"; cat $in; wc -l < /tmp/starts; grep -c $WORD /pfs/.env; }} > /pfs/out/$n
+done
+"""
+
+
+def test_code_that_asks_for_its_datums_has_its_secrets_with_each(runner: Runner, site: Site) -> None:
+    secret = {"kind": "Secret", "metadata": {"name": "key"}, "stringData": {"word": HIDDEN}}
+    site.pachctl("create", "secret", "-f", "-", stdin=json.dumps(secret).encode())
+    site.pachctl("create", "repo", "asked")
+    site.put("asked", **{f"f{number}": f"{number}\n" for number in range(5)})
+    mounts = [{"name": "key", "mount_path": "/keys"}, {"name": "key", "env_var": "WORD", "key": "word"}]
+    code = {"image": runner.image, "cmd": ["sh", "-c", BATCH], "datum_batching": True, "secrets": mounts}
+    site.create("asks", code, **reads("asked"), **runner.told)
+    assert site.counts("asks") == ("success", 5, 0), site.job("asks")
+    found = site.tree("asks")
+    assert found == {f"/f{number}": f"{HIDDEN} {HIDDEN}\n{number}\n1\n0\n" for number in range(5)}
+    told = site.pachctl("logs", "--pipeline", "asks")
+    assert "logging in with ***" in told
+    assert HIDDEN not in told
+    site.put("asked", f5="5\n")
+    assert site.counts("asks") == ("success", 1, 5)
+    site.pachctl("delete", "pipeline", "asks")
+    assert HIDDEN not in site.server.log.read_text(errors="replace")

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from trunkline.model.specs.canonical import camel
-from trunkline.model.specs.reference.fields import MESSAGES
+from trunkline.model.specs.reference.fields import MESSAGES, name_of
 
 TESTS = Path(__file__).parent.parent
 KEPT = "test_every_field_that_only_kubernetes_acts_on_is_kept_and_said"
 SILENT = "test_what_has_no_effect_here_is_kept_and_shown"
 CHECKED = "test_complaints"
-READ = "test_values_arrive_where_they_belong"
 SECRETS = "test_code_is_given_its_secrets_and_nothing_else_shows_them"
 SERVED = "test_a_service_answers_on_its_port_and_starts_again_with_newer_data"
 FOUND = "test_what_code_finds_around_it"
 PLACE = "test_a_spec_names_the_place_in_either_way"
 ROWS = "test_rows_reach_a_database_as_the_spec_says"
+DOCUMENT = "test_a_document_that_says_update_replaces_a_pipeline_and_one_that_says_reprocess_runs_all_again"
+ADDRESS = "test_the_address_and_the_kind_of_a_service_are_kept_and_said_to_be_for_kubernetes"
+COMMIT = "test_a_spec_commit_changes_nothing"
 
 TESTED: dict[str, dict[str, str]] = {
     "spec": {
-        "pipeline": "test_a_pipeline_is_made_with_its_repos_and_branches",
+        "pipeline": DOCUMENT,
         "tf_job": CHECKED,
-        "transform": FOUND,
+        "transform": DOCUMENT,
         "parallelism_spec": "test_pipelines_take_turns_and_keep_to_their_bound",
         "egress": "test_the_whole_output_is_sent_by_each_job_before_it_ends",
-        "update": "test_what_is_about_the_call_is_not_kept",
+        "update": DOCUMENT,
         "output_branch": "test_another_output_branch_takes_over",
         "s3_out": "test_with_s3_out_every_datum_runs_in_every_job_and_nothing_of_the_last_one_stays",
         "resource_requests": KEPT,
@@ -37,24 +41,24 @@ TESTED: dict[str, dict[str, str]] = {
         "sidecar_resource_limits": KEPT,
         "input": "test_a_cross_of_a_join_a_union_and_another_project",
         "description": SILENT,
-        "reprocess": "test_an_update_runs_nothing_again_and_reprocess_everything",
+        "reprocess": DOCUMENT,
         "service": SERVED,
         "spout": "test_a_spout_makes_commits_that_pipelines_behind_it_process",
         "datum_set_spec": "test_a_worker_takes_as_many_datums_as_the_spec_says",
         "datum_timeout": "test_code_that_fails_says_why",
         "job_timeout": "test_a_job_that_takes_too_long_is_killed",
-        "salt": "test_a_salt_in_the_spec_does_not_hinder_reprocessing",
+        "salt": "test_the_same_salt_runs_nothing_again_and_another_one_everything",
         "datum_tries": "test_a_failed_datum_is_tried_again_and_the_good_ones_are_not",
         "scheduling_spec": KEPT,
         "pod_spec": KEPT,
         "pod_patch": KEPT,
-        "spec_commit": "test_every_example_can_be_read",
+        "spec_commit": COMMIT,
         "metadata": KEPT,
         "reprocess_spec": "test_every_job_never_skips",
         "autoscaling": "test_a_pipeline_that_scales_stands_by_while_there_is_nothing_to_do",
         "tolerations": KEPT,
         "sidecar_resource_requests": KEPT,
-        "dry_run": "test_a_dry_run_prints_what_would_run",
+        "dry_run": DOCUMENT,
         "determined": KEPT,
         "maximum_expected_uptime": "test_too_long_at_work_is_an_alert",
         "trunkline": "test_our_own_fields_also_come_in_annotations",
@@ -73,7 +77,7 @@ TESTED: dict[str, dict[str, str]] = {
         "err_stdin": "test_err_cmd_makes_some_good",
         "accept_return_code": "test_how_a_datum_ends",
         "debug": SILENT,
-        "user": "test_code_of_another_user_writes_what_only_it_may_read",
+        "user": "test_code_runs_as_the_user_and_the_group_that_the_spec_names",
         "working_dir": FOUND,
         "dockerfile": SILENT,
         "memory_volume": "test_what_code_writes_lies_in_memory_where_the_spec_says_so",
@@ -94,12 +98,12 @@ TESTED: dict[str, dict[str, str]] = {
     },
     "gpu": dict.fromkeys(("type", "number"), SILENT),
     "input": {
-        "pfs": "test_only_what_is_new_runs",
+        "pfs": "test_an_input_may_read_another_branch",
         "join": "test_joins_inner_and_outer",
         "group": "test_a_group_by_store_and_in_it_a_join",
         "cross": "test_a_cross_and_a_union",
         "union": "test_a_cross_and_a_union",
-        "cron": "test_a_tick_is_an_empty_file_named_by_its_hour",
+        "cron": "test_ticks_lie_in_the_project_that_the_cron_input_names",
     },
     "pfs": {
         "name": "test_members_of_a_union_may_share_a_name",
@@ -126,12 +130,12 @@ TESTED: dict[str, dict[str, str]] = {
         "spec": "test_a_tick_is_an_empty_file_named_by_its_hour",
         "overwrite": "test_overwrite_keeps_the_newest_tick_only",
         "start": "test_a_start_in_the_past_is_made_up_for",
-        "project": READ,
+        "project": "test_ticks_lie_in_the_project_that_the_cron_input_names",
     },
     "trigger": {
         "branch": "test_so_many_commits_move_a_branch_to_the_last_of_them",
-        "all": "test_any_condition_is_enough_unless_all_are_wanted",
-        "rate_limit_spec": "test_not_more_often_than_a_schedule_allows",
+        "all": "test_an_input_with_all_waits_for_each_condition_of_its_trigger",
+        "rate_limit_spec": "test_an_input_runs_not_more_often_than_its_rate_limit_spec",
         "size": "test_so_much_more_content_moves_a_branch",
         "commits": "test_so_many_commits_move_a_branch_to_the_last_of_them",
         "cron_spec": "test_a_schedule_moves_a_branch_once_a_tick",
@@ -140,17 +144,17 @@ TESTED: dict[str, dict[str, str]] = {
     "service": {
         "internal_port": SERVED,
         "external_port": SERVED,
-        "ip": SILENT,
-        "type": SERVED,
+        "ip": ADDRESS,
+        "type": ADDRESS,
     },
     "spout": {"service": "test_a_spout_may_serve_a_port"},
     "datum_set_spec": dict.fromkeys(
         ("number", "size_bytes", "per_worker"), "test_a_worker_takes_as_many_datums_as_the_spec_says"
     ),
     "scheduling_spec": dict.fromkeys(("node_selector", "priority_class_name"), KEPT),
-    "spec_commit": dict.fromkeys(("repo", "branch", "id"), "test_every_example_can_be_read"),
-    "repo": dict.fromkeys(("name", "type", "project"), "test_every_example_can_be_read"),
-    "branch": dict.fromkeys(("repo", "name"), "test_every_example_can_be_read"),
+    "spec_commit": dict.fromkeys(("repo", "branch", "id"), COMMIT),
+    "repo": dict.fromkeys(("name", "type", "project"), COMMIT),
+    "branch": dict.fromkeys(("repo", "name"), COMMIT),
     "metadata": dict.fromkeys(("annotations", "labels"), KEPT),
     "toleration": dict.fromkeys(("key", "operator", "value", "effect", "toleration_seconds"), KEPT),
     "determined": {"workspaces": KEPT},
@@ -163,15 +167,93 @@ TESTED: dict[str, dict[str, str]] = {
 }
 
 
-@cache
-def sources() -> dict[str, str]:
-    """The module of each test function, as text."""
-    found: dict[str, str] = {}
-    for path in TESTS.rglob("test_*.py"):
-        text = path.read_text()
-        if path != Path(__file__):
-            found |= dict.fromkeys(re.findall(r"^(?:async )?def (test_\w+)", text, re.M), text)
+ALIASES = {
+    "reprocess_spec": "every_job",
+    "parallelism_spec": "parallelism",
+    "constant": "parallelism",
+    "resource_limits": "limits",
+    "job_timeout": "job_timeout_us",
+    "maximum_expected_uptime": "maximum_expected_uptime_us",
+    "start": "start_us",
+    "trunkline": "own",
+}
+"""What tests below the reader of specs call a field."""
+
+GENERATED = {KEPT}
+"""Tests that walk the reference, so that they name no field."""
+
+PLAIN = {"name", "key", "type", "repo", "branch", "project", "commit", "url", "number", "limit", "all", "start", "spec"}
+"""Fields whose names many other things have too: their tests speak of what they are fields of as well."""
+
+KEY = re.compile(r"""["']?([A-Za-z_]\w*)["']?\s*[:=]""")
+
+
+def said(code: ast.AST) -> Iterator[str]:
+    """What code gives or takes by name: keywords and arguments, names of what it calls, strings, keys in strings."""
+    for node in ast.walk(code):
+        if isinstance(node, ast.keyword | ast.arg) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+            yield from KEY.findall(node.value)
+
+
+def defined(module: ast.Module) -> dict[str, ast.stmt]:
+    """Functions and constants of a module, by their names."""
+    found: dict[str, ast.stmt] = {}
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign):
+            found |= {one.id: node for one in node.targets if isinstance(one, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = node
     return found
+
+
+def whole(name: str, known: Mapping[str, ast.stmt]) -> set[str]:
+    """What a test says, with the functions and tables of its own module that it uses."""
+    seen, waiting = {name}, [name]
+    words: set[str] = set()
+    while waiting:
+        node = known[waiting.pop()]
+        words.update(said(node))
+        used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and one.id in known} - seen
+        more = {one for one in used if not one.startswith("test_")}
+        seen |= more
+        waiting += more
+    return words
+
+
+@cache
+def spoken() -> dict[str, list[set[str]]]:
+    """The words of each test function of that name."""
+    found: dict[str, list[set[str]]] = {}
+    wanted = {test for tests in TESTED.values() for test in tests.values()}
+    for path in TESTS.rglob("test_*.py"):
+        if path == Path(__file__) or not any(test in path.read_text() for test in wanted):
+            continue
+        known = defined(ast.parse(path.read_text()))
+        for name in wanted & known.keys():
+            found.setdefault(name, []).append(whole(name, known))
+    return found
+
+
+@cache
+def holders() -> dict[str, set[str]]:
+    """By message the fields that hold one."""
+    found: dict[str, set[str]] = {}
+    for one in MESSAGES.values():
+        for field, kind in one.kind.fields.items():
+            found.setdefault(name_of(kind), set()).add(field)
+    return found
+
+
+def words(fields: Iterable[str]) -> set[str]:
+    """All that a field may be called by."""
+    return {word for field in fields for word in (field, camel(field), ALIASES.get(field, field))}
 
 
 def test_no_field_is_without_its_test() -> None:
@@ -180,16 +262,23 @@ def test_no_field_is_without_its_test() -> None:
     }
 
 
-ALIASES = {"reprocess_spec": "every_job", "parallelism_spec": "parallelism=", "constant": "parallelism="}
-"""What tests below the reader of specs call a field."""
-
-GENERATED = {KEPT, SILENT, "test_every_example_can_be_read"}
-"""Tests that walk the reference, so that they name no field."""
-
-
 @pytest.mark.parametrize("name", TESTED)
 def test_the_tests_exist_and_speak_of_their_fields(name: str) -> None:
     for field, test in TESTED[name].items():
-        assert test in sources(), f"{name}.{field}: there is no {test}"
-        said = test in GENERATED or re.search(f"{ALIASES.get(field, field)}|{camel(field)}", sources()[test])
-        assert said, f"{name}.{field}: the module of {test} does not speak of it"
+        assert test in spoken(), f"{name}.{field}: there is no {test}"
+        if test in GENERATED:
+            continue
+        assert any(words([field]) & one for one in spoken()[test]), f"{name}.{field}: {test} does not speak of it"
+        if field in PLAIN and name != "spec":
+            around = words(holders()[name])
+            assert any(around & one for one in spoken()[test]), f"{name}.{field}: {test} speaks of no {name}"
+
+
+def test_what_another_test_of_the_module_says_does_not_count() -> None:
+    module = ast.parse(
+        "TABLE = [{'salt': 1}]\ndef test_a(): use(TABLE)\ndef test_b(): use({'user': other.salt})  # salt"
+    )
+    known = defined(module)
+    assert "salt" in whole("test_a", known)
+    assert "salt" not in whole("test_b", known)
+    assert {"user", "use"} <= whole("test_b", known)

@@ -23,10 +23,21 @@ def test_its_base_is_pinned_and_so_are_its_packages() -> None:
     (base,) = re.findall(r"^ARG BASE=(.*)$", FILE, re.MULTILINE)
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", base)
     assert re.findall(r"^FROM (\S+)", FILE, re.MULTILINE) == ["${BASE}", "${BASE}"]
+    assert f"--build-arg BASE={base}@sha256:" in FILE, "how to pin it by its digest"
     assert "-c constraints.txt '.[server,postgres,egress]'" in FILE
     assert f"trunkline/trunkline:{__version__} ." in FILE
     zig = re.findall(r"ziglang==\S+", FILE)
     assert zig == re.findall(r"ziglang==\S+", (ROOT / "tools" / "wheel.sh").read_text())[:1]
+
+
+def test_what_is_built_does_not_lie_in_the_image() -> None:
+    """No compiler, no sources, no installer, no lists of packages; and nothing of a checkout but what is installed."""
+    assert re.findall(r"^COPY (.*)$", FINAL, re.MULTILINE) == ["--from=built /opt/trunkline /opt/trunkline"]
+    assert FINAL.count("apt-get install") == FINAL.count("--no-install-recommends") == 1
+    assert "rm -rf /var/lib/apt/lists/*" in FINAL
+    assert "pip uninstall -y pip" in FILE
+    assert set(re.findall(r"install --\S+", FILE)) == {"install --no-cache-dir"}
+    assert (ROOT / ".dockerignore").read_text().splitlines()[0] == "*"
 
 
 def test_it_says_what_the_image_of_the_tests_says() -> None:

@@ -45,6 +45,21 @@ def test_an_address_names(text: str, ref: Ref) -> None:
     assert parse(text) == ref
 
 
+@pytest.mark.parametrize(
+    ("repo", "typed"),
+    [
+        (Repo("default", "images"), "images"),
+        (Repo("default", "edges", "spec"), "edges.spec"),
+        (Repo("sea", "images"), "sea/images"),
+        (Repo("sea", "edges", "meta"), "sea/edges.meta"),
+        (Repo("sea", "default"), "sea/default"),
+    ],
+)
+def test_a_repo_is_typed_as_it_is_read(repo: Repo, typed: str) -> None:
+    assert repo.typed == typed
+    assert parse(f"{typed}@master", "default").repo == repo
+
+
 def test_the_project_is_the_callers_unless_written() -> None:
     assert parse("images@master", "lab").repo == Repo("lab", "images")
     assert parse("other/images@master", "lab").repo == Repo("other", "images")

@@ -92,3 +92,16 @@ def test_join_and_directory() -> None:
     assert paths.directory("/") == "/"
     with pytest.raises(InvalidArgument):
         paths.join("/a", "..")
+
+
+@pytest.mark.parametrize("text", ["a", "/a b/~c", "x" * 255 + "/" + "y" * 255, "a.b/..c/.d/e..", "a/" * 2047 + "b"])
+def test_plain_paths_are_stored_as_they_are(text: str) -> None:
+    assert paths.clean(text) == paths.validate("/" + text.lstrip("/"))
+
+
+@pytest.mark.parametrize(
+    "text", ["a/..", "./a", "a/./b", "x" * 256, "a/" + "y" * 256, "a\x7f", "a/" * 2048 + "b", "a\n"]
+)
+def test_what_looks_plain_and_is_not_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        paths.clean(text)

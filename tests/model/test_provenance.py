@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import InvalidArgument
-from trunkline.model.provenance import check, closure, connected, ordered, reversed_graph
+from trunkline.model.provenance import check, closure, connected, downstream_first, ordered, reversed_graph
 
 OPENCV = {
     "edges@master": ["images@master", "edges.spec@master"],
@@ -25,6 +25,12 @@ def test_closure_and_its_reverse() -> None:
     assert closure(OPENCV, ["images@master"]) == set()
     assert closure(reversed_graph(OPENCV), ["images@master"]) == {"edges@master", "montage@master"}
     assert connected({"a": ["c"], "b": ["c"], "d": []}, "a") == {"a", "b", "c"}
+
+
+def test_what_depends_comes_before_what_it_depends_on() -> None:
+    reads = {"a": ["b"], "b": ["d", "elsewhere"], "c": ["a", "b"], "x": ["y"], "y": ["x", "d"], "e": ["e"]}
+    assert downstream_first({"a": ["b"], "b": ["d"], "c": ["a", "b"]}, "dbac") == ["c", "a", "b", "d"]
+    assert downstream_first(reads, "eabcxyd") == ["e", "c", "a", "b", "x", "y", "d"]
 
 
 def test_order_puts_dependencies_first() -> None:

@@ -22,6 +22,7 @@ NO_VARIABLE = (
     "cannot name an environment variable: letters, digits, underscores, dashes and periods are allowed, and no digit "
     "in front"
 )
+KEY = {"name": "s", "key": "k"}
 KINDS = "an input is exactly one of pfs, cron, cross, union, join, group"
 
 
@@ -64,6 +65,12 @@ CASES: list[tuple[Any, list[str]]] = [
     (spec(tf_job={}), ["tf_job: jobs of TensorFlow's operator are not supported; give a transform"]),
     # unknown, removed and doubled fields
     (spec(transfrom={}), ['transfrom: unknown field; did you mean "transform"?']),
+    (spec(transform=..., transfrom={}), ['transfrom: unknown field; did you mean "transform"?']),
+    (spec(input=..., inptu={"pfs": 1}), ['inptu: unknown field; did you mean "input"?']),
+    (spec(pipeline={"nam": "p"}), ['pipeline.nam: unknown field; did you mean "name"?']),
+    (spec(transform={"cdm": ["a"], "cmd": []}),
+     ['transform.cdm: unknown field; did you mean "cmd"?',
+      "transform.cmd: a transform must specify a cmd; the image's own command is not used"]),
     (spec(zzz=1), ["zzz: unknown field"]),
     (spec(datumtries=1), ['datumtries: unknown field; did you mean "datumTries"?']),
     (spec(egress={"url": "s3://b"}),
@@ -200,6 +207,12 @@ CASES: list[tuple[Any, list[str]]] = [
       "egress.sql_database.file_format.type: expected CSV, JSON or PARQUET, found UNKNOWN",
       "egress.sql_database.secret.name: the password comes from a secret: its name and key are needed",
       "egress.sql_database.secret.key: the password comes from a secret: its name and key are needed"]),
+    (spec(egress={"sql_database": {"url": "sqlite:///file.db", "file_format": {"type": "CSV"}}}),
+     ["egress.sql_database.url: give the whole path of the file on the server, as sqlite:////data/file.db"]),
+    (spec(egress={"sql_database": {"url": "postgresql://u:p@h/d", "file_format": {"type": "CSV"}, "secret": KEY}}),
+     ["egress.sql_database.url: a URL holds no password: put it into a secret, and name that"]),
+    (spec(egress={"sql_database": {"url": "mysql://u@h?charset=x", "file_format": {"type": "CSV"}, "secret": KEY}}),
+     ["egress.sql_database.url: it names no host or no database: write mysql://USER@HOST/DATABASE"]),
     # the rest
     (spec(datum_tries=-1), ["datum_tries: a number of attempts cannot be negative"]),
     (spec(datum_set_spec={"number": -1, "per_worker": 2, "size_bytes": 3}),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from sqlalchemy import text
 
@@ -110,6 +113,23 @@ def test_a_crowd_of_runs_is_named(data):
 
     data.catalog.transact(crowd)
     assert any(line.startswith("I-12") for line in fsck.violations(data))
+
+
+def test_two_commits_of_one_repo_in_a_set_are_named(data, tmp_path):
+    assert list(fsck.violations(data)) == []
+    (file,) = tmp_path.rglob("catalog.db")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        (made,) = other.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'commits'").fetchone()
+        bare = made.replace("CONSTRAINT commits_address UNIQUE (repo, id),", "")
+        assert bare != made
+        other.executescript(
+            f"""BEGIN; {bare.replace("commits", "copied", 1)}; INSERT INTO copied SELECT * FROM commits;
+            DROP TABLE commits; ALTER TABLE copied RENAME TO commits; COMMIT"""
+        )
+        other.execute("UPDATE commits SET id = (SELECT min(id) FROM commits WHERE repo = 1) WHERE repo = 1")
+    said = [line for line in fsck.violations(data) if line.startswith("I-7")]
+    assert len(said) == 1
+    assert "has 4 commits of default/data" in said[0]
 
 
 def waiting(files):

@@ -100,6 +100,14 @@ def test_an_output_branch_takes_no_commits_from_people(dag):
         finish(dag, EDGES)
 
 
+def test_what_to_type_names_a_project_that_is_not_the_default_one(files):
+    sea = Repo("sea", "data")
+    files.catalog.transact(lambda tx: (repos.create_project(tx, "sea"), repos.create_repo(tx, sea)))
+    start(files, sea)
+    with pytest.raises(FailedPrecondition, match="`pachctl finish commit sea/data@master`"):
+        start(files, sea)
+
+
 def test_a_second_commit_waits_for_the_first(dag):
     start(dag, DATA)
     with pytest.raises(FailedPrecondition, match="has not been finished"):
@@ -201,6 +209,20 @@ def test_repos_are_refused_with_words(files):
         files.catalog.transact(lambda tx: repos.create_repo(tx, Repo("default", "a b")))
     with pytest.raises(NotFound, match='project "nope"'):
         files.catalog.transact(lambda tx: repos.create_repo(tx, Repo("nope", "a")))
+
+
+def test_system_repos_go_with_the_repo_they_stand_beside(files):
+    kinds = [Repo("default", "data", kind) for kind in ("user", "meta", "spec")]
+    with pytest.raises(FailedPrecondition, match="there is no user repo of that name"):
+        files.catalog.transact(lambda tx: repos.create_repo(tx, kinds[1]))
+    for delete in (
+        lambda change: repos.delete_repo(change, DATA),
+        lambda change: repos.delete_repos(change, ["default"]) == [DATA],
+    ):
+        for kind in kinds:
+            files.catalog.transact(lambda tx, kind=kind: repos.create_repo(tx, kind))
+        assert files.change(delete)
+        assert files.catalog.read(lambda tx: repos.list_repos(tx, [], "")) == []
 
 
 def test_a_repo_that_others_depend_on_stays_unless_forced(dag):

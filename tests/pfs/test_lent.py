@@ -11,10 +11,11 @@ from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound, Unim
 from trunkline.model.names import LENT_REPO, Branch, Repo
 from trunkline.pfs import content, reads
 from trunkline.pfs.collection.loop import Collector
-from trunkline.pfs.edits import COMPACT_ABOVE, Add, Copy, Delete, Target, modify
+from trunkline.pfs.edits import Add, Copy, Delete, Target, modify
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import commits, repos
+from trunkline.pfs.layers import COMPACT_ABOVE
 from trunkline.pfs.lent import cache
 from trunkline.pfs.lent.leases import DEFAULT_TTL_S, SAVE_EVERY_S, Leases
 from trunkline.pfs.lent.ranges import Filter, filtered, shards_of

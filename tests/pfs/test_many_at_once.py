@@ -10,7 +10,7 @@ import pytest
 from pfs.collected import new_files
 from trunkline.ambient import SimulatedAmbient
 from trunkline.model.names import Branch, Repo
-from trunkline.pfs import content, edits, fsck, reads
+from trunkline.pfs import content, edits, fsck, layers, reads
 from trunkline.pfs.edits import Add, Edit, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import Finisher, finish_waiting
@@ -136,7 +136,7 @@ def test_streams_into_one_commit_at_the_same_time_cost_the_same_each(files: File
             edits.modify(files, Target(DATA, branch=branch), stream(0, branch, streams))
             costs.append((count() / streams, sum(sealed) / streams))
         source = reads.need_source(files, DATA, commit.id)
-        assert len(source.filesets) <= edits.COMPACT_ABOVE
+        assert len(source.filesets) <= layers.COMPACT_ABOVE
         files.catalog.transact(lambda tx, commit=commit: commits.finish_commit(tx, DATA, commit.id))
         finish_waiting(files)
         source = reads.need_source(files, DATA, branch)

@@ -23,7 +23,7 @@ from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.purging.asking import Purging
 from trunkline.pfs.purging.hits import no_lineage
 from trunkline.pfs.purging.purger import Purger
-from trunkline.pfs.purging.survey import Wish
+from trunkline.pfs.purging.survey import Wish, settles
 from trunkline.testing.catalogs import open_catalog
 
 DATA, OTHER = Repo("default", "data"), Repo("default", "other")
@@ -298,26 +298,23 @@ def test_what_cannot_be_purged_is_refused_in_words(place: Place) -> None:
 
 
 @pytest.mark.parametrize("repo", [DATA, OTHER], ids=["its own", "made of it"])
-def test_a_commit_that_is_being_finished_is_waited_for(
-    place: Place, monkeypatch: pytest.MonkeyPatch, repo: Repo
-) -> None:
+def test_a_commit_that_is_being_finished_is_worth_waiting_for(place: Place, repo: Repo) -> None:
+    wish = Wish(DATA, "/x")
     place.put(("/x", b"1"))
     if repo == OTHER:  # its commit is made with the branch, stands on a finished one, and is finished after that
         source = [Branch(DATA, "master")]
         place.files.change(lambda change: branches.create_branch(change, Branch(OTHER, "master"), provenance=source))
         place.files.catalog.transact(lambda tx: commits.finish_commit(tx, OTHER, "master", force=True))
     else:
-        opened = edits.modify(place.files, Target(DATA, branch="master"), [Add("/y", b"2")])
-        assert opened.id
-    waited = []
-
-    def wait(seen: int, timeout_s: float, *topics: str) -> int:
-        waited.append(finish_waiting(place.files))
-        return seen
-
-    monkeypatch.setattr(place.files.catalog.wake, "wait", wait)
+        edits.modify(place.files, Target(DATA, branch="master"), [Add("/y", b"2")])
+    found = place.files.catalog.read(lambda tx: settles(tx, wish))
+    assert found is not None
+    assert found.commit.repo == repo
+    with pytest.raises(FailedPrecondition, match=f"{found.commit.id} is not finished; wait for it"):
+        place.begin("/x")
+    finish_waiting(place.files)
+    assert place.files.catalog.read(lambda tx: settles(tx, wish)) is None
     id = place.begin("/x")
-    assert waited == [1]
     place.go(id)
     assert place.stage(id) == GONE
 

@@ -168,6 +168,23 @@ def with_error(files, path):
     return commit.id
 
 
+def test_a_child_that_is_being_finished_is_worth_waiting_for_and_an_open_one_is_not(data):
+    first = put(data, {"/a": b"1"})
+    looks = (
+        lambda tx: removal.set_settles(tx, first),
+        lambda tx: removal.commit_settles(tx, DATA, first),
+    )
+    child = data.change(lambda change: commits.start_commit(change, Branch(DATA, "master")))
+    edits.modify(data, Target(DATA, ref=child.id), [Add("/b", b"2")])
+    assert [data.catalog.read(look) for look in looks] == [None, None]
+    data.catalog.transact(lambda tx: commits.finish_commit(tx, DATA, child.id))
+    assert [data.catalog.read(look).commit.id for look in looks] == [child.id, child.id]
+    finish_waiting(data)
+    assert [data.catalog.read(look) for look in looks] == [None, None]
+    data.change(lambda change: removal.squash_set(change, first))
+    assert tree(data, "master") == {"/a": b"1", "/b": b"2"}
+
+
 def test_base_is_not_parent(data):
     """good <- bad (error) <- next, whose base is good: squashing one of the two absorbs nothing, the other all."""
     first = put(data, {"/a": b"1"})

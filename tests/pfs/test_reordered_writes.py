@@ -28,6 +28,8 @@ from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import repos
 from trunkline.storage import Store
 from trunkline.storage.blobs import LocalBlobs
+from trunkline.storage.chunks import upload
+from trunkline.testing.stores import goes_past_the_cache
 
 DATA, GONE = Repo("default", "data"), Repo("default", "gone")
 
@@ -39,10 +41,13 @@ class Disk:
     root: Path
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    past: int = 0
+    """How often it was written past the page cache."""
 
     def record(self, patch: pytest.MonkeyPatch) -> None:
         """From now on write down what is asked."""
         writev, link, unlink, fdatasync, fsync = os.writev, os.link, os.unlink, os.fdatasync, os.fsync
+        write = os.write
 
         def note(what: str, path: str | int, more: Any = None) -> None:
             name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
@@ -53,6 +58,12 @@ class Disk:
         def writing(handle: int, parts: Any) -> int:
             done = writev(handle, parts)
             note("write", handle, b"".join(bytes(part) for part in parts)[:done])
+            return done
+
+        def writing_past(handle: int, part: Any) -> int:
+            done = write(handle, part)
+            note("write", handle, bytes(part[:done]))
+            self.past += 1
             return done
 
         def linking(source: Any, target: Any, **more: Any) -> None:
@@ -70,6 +81,7 @@ class Disk:
 
             return sync
 
+        patch.setattr(os, "write", writing_past)
         patch.setattr(os, "writev", writing)
         patch.setattr(os, "link", linking)
         patch.setattr(os, "unlink", removing)
@@ -130,6 +142,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Disk, lis
         files = Files(catalog, Store(LocalBlobs(disk.root), tmp_path / "cache", ambient, threads=2), ambient)
         catalog.transact(repos.ensure_default_project)
         catalog.transact(lambda tx: repos.create_repo(tx, DATA))
+        monkeypatch.setattr(upload, "CACHED_BYTES", 100_000)  # what is stored after so much goes past the page cache
         disk.record(monkeypatch)
         transact = catalog.transact
 
@@ -167,6 +180,7 @@ def test_what_the_catalog_knows_survives_any_order_of_writes(
     disk, instants = recorded
     assert len(instants) > 20
     assert {what for what, _, _ in disk.asked} == {"write", "link", "unlink", "sync"}
+    assert disk.past or not goes_past_the_cache(tmp_path)
     crash_all(disk, instants[3::5], tmp_path / "after", 1)
 
 

@@ -10,7 +10,7 @@ from trunkline.model.names import Branch, Repo
 from trunkline.pfs import edits
 from trunkline.pfs.edits import Add, Delete, Target
 from trunkline.pfs.finisher import finish_waiting
-from trunkline.pfs.graph import branches, commits, repos, triggers
+from trunkline.pfs.graph import branches, commits, removal, repos, triggers
 
 DATA = Repo("default", "data")
 EDGES = Repo("default", "edges")
@@ -93,6 +93,32 @@ def test_not_more_often_than_a_schedule_allows(data):
     assert head(data) == late
     put(data, 3)
     assert head(data) == late
+
+
+def test_two_branches_of_a_repo_that_follow_what_moves_at_once_get_commits_of_two_sets(data):
+    """A commit set has one commit of a repo; that one was to have two left the commit unfinished for ever."""
+    branch(data, "late")
+    branch(data, "master", "staging", commits=1)
+    branch(data, "late", "staging", commits=1)
+    for name, source in (("second", "late"), ("third", "late")):
+        repo = EDGES if name == "second" else Repo("default", "more")
+        data.catalog.transact(lambda tx, repo=repo: repos.create_repo(tx, repo, update=True))
+        make = lambda change, up=Branch(DATA, source), to=Branch(repo, name): branches.create_branch(  # noqa: E731
+            change, to, provenance=[up]
+        )
+        data.change(make)
+    made = put(data)
+    assert head(data) == head(data, "late") == made
+    first, second, third = (
+        head(data, repo=EDGES),
+        head(data, "second", EDGES),
+        head(data, "third", Repo("default", "more")),
+    )
+    assert first != second, "two sets"
+    assert second == third, "what follows one branch is of one set"
+    for name in ("master", "second"):
+        found = data.catalog.read(lambda tx, name=name: commits.inspect_commit(tx, EDGES, name))
+        assert [up.id for up in found.direct_provenance] == [made]
 
 
 @pytest.mark.parametrize(("every", "moves"), [(False, [1]), (True, [3])])
@@ -272,3 +298,18 @@ def test_a_schedule_takes_the_newest_content_that_is_finished_well(data):
     ((key, tick_us),) = due(data, data.ambient.now_us())
     data.change(lambda change: triggers.tick(change, key, tick_us))
     assert head(data) == good
+
+
+def test_a_schedule_takes_nothing_whose_files_were_forgotten(data):
+    branch(data, "shown", "master", repo=EDGES, cron_spec="@hourly")
+    before, made = head(data, "shown", EDGES), []
+    for size in (1, 2):
+        put(data, size, to="master")
+        end_output(data)
+        made.append(head(data, repo=EDGES))
+    data.change(lambda change: removal.forget_commit(change, EDGES, made[0]))
+    data.change(lambda change: removal.drop_commit(change, EDGES, made[1]))
+    data.ambient.advance(3600)
+    ((key, tick_us),) = due(data, data.ambient.now_us())
+    assert data.change(lambda change: triggers.tick(change, key, tick_us))
+    assert head(data, "shown", EDGES) == before

@@ -7,7 +7,7 @@ import pytest
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState
 from trunkline.model.names import Branch, Commit, Repo
-from trunkline.pfs import content, edits, reads
+from trunkline.pfs import content, edits, layers, reads
 from trunkline.pfs.edits import Add, AddMany, Copy, Delete, Target
 from trunkline.pfs.files import Files
 from trunkline.pfs.finisher import finish_waiting
@@ -108,7 +108,7 @@ class Overtaken(Files):
     def session(self, kind):
         if kind == "compact":
             plain = Files(self.catalog, self.store, self.ambient)
-            edits.compact_layers(plain, Commit(DATA, self.catalog.read(head_id)))
+            layers.compact_layers(plain, Commit(DATA, self.catalog.read(head_id)))
         return super().session(kind)
 
 
@@ -119,9 +119,9 @@ def head_id(tx):
 def test_two_merges_of_layers_at_once_fail_no_write(data):
     data.change(lambda change: commits.start_commit(change, Branch(DATA, "master")))
     overtaken = Overtaken(data.catalog, data.store, data.ambient)
-    for n in range(edits.COMPACT_ABOVE + 2):
+    for n in range(layers.COMPACT_ABOVE + 2):
         write(overtaken, [Add("/log", b"%d " % n)])
-    assert tree(data)["/log"] == b"".join(b"%d " % n for n in range(edits.COMPACT_ABOVE + 2))
+    assert tree(data)["/log"] == b"".join(b"%d " % n for n in range(layers.COMPACT_ABOVE + 2))
 
 
 def test_a_copy_of_what_is_not_there_is_refused_and_a_file_is_no_top(data):
@@ -233,3 +233,14 @@ def test_paths_that_cannot_be_are_refused_before_anything_is_written(data, path)
     with pytest.raises(InvalidArgument):
         write(data, [AddMany([path], [1], b"x")])
     assert not data.catalog.read(lambda tx: branches.list_branches(tx, DATA))
+
+
+def test_a_small_put_waits_for_two_transactions(data):
+    commit = data.change(lambda change: commits.start_commit(change, Branch(DATA, "master")))
+    for n in range(3):
+        before = data.catalog.counts.functions
+        edits.modify(data, Target(DATA, ref=commit.id), [Add(f"/{n}", b"small")])
+        assert data.catalog.counts.functions - before == 2
+    before = data.catalog.counts.functions
+    edits.modify(data, Target(DATA, branch="other"), [Add("/file", b"small")])
+    assert data.catalog.counts.functions - before == 2

@@ -26,6 +26,7 @@ from trunkline.pfs.sessions import Session
 from trunkline.pps import claims, jobs, machine, pipelines
 from trunkline.pps.claims import Handed, Report
 from trunkline.pps.controller import Controller, Pps
+from trunkline.pps.datums.preview import wanted_of
 from trunkline.pps.datums.records import Records
 from trunkline.pps.images.resolving import Rules
 from trunkline.pps.secrets import Vault
@@ -257,6 +258,10 @@ class World:
         finish_waiting(self.files)
         source = reads.need_source(self.files, Repo("default", name), ref)
         return {one.path: one.bytes() for one in source.view.contents("/")}
+
+    def opened(self, root: Input) -> dict[Repo, reads.Source]:
+        """What an input reads."""
+        return {repo: reads.need_source(self.files, repo, ref) for repo, ref in wanted_of(root).items()}
 
     def content_of_meta(self, name: str, ref: str) -> dict[str, bytes]:
         """All records of a pipeline's commit."""

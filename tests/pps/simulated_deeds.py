@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pps_world import cross, glob
-from simulated_world import BYTES, EDGES, HOUR_S, NAMES, SETTLED, Cast, Hand
+from simulated_world import BYTES, DATA, EDGES, HOUR_S, NAMES, OPEN, SETTLED, Cast, Hand
 
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
-from trunkline.model.names import Repo
+from trunkline.model.names import MASTER, Branch, Repo
+from trunkline.model.specs import PipelineSpec, Spout, Transform
 from trunkline.model.specs.spec import Own
 from trunkline.pfs.finisher import finish_one
-from trunkline.pfs.graph import removal
+from trunkline.pfs.graph import commits, removal
 from trunkline.pps import claims, jobs, pipelines
 from trunkline.pps.claims import LEASE_TICKS, Renewal, Report
+from trunkline.pps.standing import states
 
 
 class Deeds(Cast):
@@ -187,9 +189,9 @@ class Deeds(Cast):
 
     def put(self) -> str:
         """Some files change."""
-        edits = {self.chance.choice(NAMES): self.chance.choice(BYTES) for _ in range(self.chance.randrange(1, 4))}
-        self.world.put(edits)
-        return str(edits)
+        changed = {self.chance.choice(NAMES): self.chance.choice(BYTES) for _ in range(self.chance.randrange(1, 4))}
+        self.world.put(changed)
+        return str(changed)
 
     def put_beside(self) -> str:
         """The other repo changes."""
@@ -215,7 +217,7 @@ class Deeds(Cast):
     def update(self) -> str:
         """The pipeline has a new version: another glob, another failing, or all anew."""
         spec = self.spec()
-        pattern = self.chance.choice(("/*", "/*", "/", "/**/*"))
+        pattern = "/" if spec.service else self.chance.choice(("/*", "/*", "/", "/**/*"))
         reprocess = self.chance.random() < 0.3
         side = self.chance.random() < 0.3
         new = replace(
@@ -258,6 +260,53 @@ class Deeds(Cast):
         return self.hire()
 
 
+class Spouting(Deeds):
+    """What a spout does where the files come from one, and what becomes of it."""
+
+    def begin(self) -> str:
+        """Its code begins a commit, and writes some of it."""
+        if self.head() == OPEN:
+            return "has begun one"
+        self.world.files.change(lambda change: commits.start_commit(change, Branch(DATA.output, MASTER)))
+        self.world.put({"/a": self.chance.choice(BYTES[:3])})
+        return ""
+
+    def finish(self) -> str:
+        """Its code finishes the commit."""
+        if self.head() != OPEN:
+            return "has begun none"
+        self.world.files.change(lambda change: commits.finish_commit(change.tx, DATA.output, MASTER))
+        return ""
+
+    def runs(self) -> str:
+        """Its worker says how it does. A commit that is open when the code ends is closed, and failed."""
+        running = self.chance.random() < 0.3
+        stopped = self.stopped(DATA)
+        self.world.files.catalog.transact(lambda tx: states.tell(tx, DATA, 0, running=running, reason="exit 3"))
+        assert running or stopped or self.head() != OPEN
+        return str(running)
+
+    def pause_spout(self) -> str:
+        """It is stopped, or started if it is; what it has begun and not finished has failed."""
+        act = pipelines.start_pipeline if self.stopped(DATA) else pipelines.stop_pipeline
+        self.world.files.change(lambda change: act(change, DATA))
+        assert act is pipelines.start_pipeline or self.head() != OPEN
+        return act.__name__
+
+    def update_spout(self) -> str:
+        """It has other code."""
+        spec = PipelineSpec(DATA, Transform(cmd=("run", str(self.chance.random()))), None, spout=Spout())
+        self.world.files.change(lambda change: pipelines.create_pipeline(change, spec, "{}", update=True))
+        return ""
+
+
+OF_SPOUTS: dict[Callable[[Spouting], object], int] = {
+    Spouting.begin: 8,
+    Spouting.finish: 8,
+    Spouting.runs: 5,
+    Spouting.pause_spout: 2,
+    Spouting.update_spout: 2,
+}
 DEEDS: dict[Callable[[Deeds], object], int] = {
     Deeds.work: 24,
     Deeds.hang: 4,

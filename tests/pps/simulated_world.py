@@ -13,19 +13,24 @@ from pps_world import Failed, Inputs, Recovered, Worker, World, cross, glob
 from trunkline.ambient import SimulatedAmbient, chance
 from trunkline.errors import Unavailable
 from trunkline.model.names import Pipeline
-from trunkline.model.specs import Egress, PipelineSpec
+from trunkline.model.specs import Egress, PipelineSpec, Service, Spout, Transform
 from trunkline.model.specs.spec import Own
 from trunkline.pfs.finisher import finish_one
 from trunkline.pfs.reads import Source
+from trunkline.pps import pipelines
 from trunkline.pps.claims import Report
 from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.inline import InlineCatalog
 
 Tree = dict[str, bytes]
 
+OPEN = "READY"
+"""The state of a commit that is being written to, where nothing upstream is unfinished."""
 NAMES = ("/a", "/b", "/c", "/d", "/e/x", "/e/y")
 BYTES = (b"1", b"22", b"333", b"bad", b"odd", None)
 EDGES = Pipeline("default", "edges")
+DATA = Pipeline("default", "data")
+"""Where files come from: a repo that people write to, or in one shape a spout."""
 SETTLED = 60
 HOUR_S = 3600.0
 SLOW_WORK_S = 61.0
@@ -89,12 +94,20 @@ class Hand(Worker):
         self.held: Report | None = None
         self.sent: Report | None = None
 
+    def claim(self, **more: object) -> bool:
+        """Lease a range; each service has workers of its own, who ask for it by name."""
+        return super().claim(pipeline=EDGES, **more)  # type: ignore[arg-type]
+
 
 @cache
 def stage(shape: str) -> Quick:
     """Where a story begins: some files, and a pipeline or two whose first jobs are planned, but not run."""
     world = Quick(Path(mkdtemp(prefix="simulated-")))
-    world.repo()
+    if shape == "spouting":
+        spec = PipelineSpec(DATA, Transform(cmd=("run",)), None, spout=Spout())
+        world.files.change(lambda change: pipelines.create_pipeline(change, spec, "{}"))
+    else:
+        world.repo()
     world.repo("side")
     world.put({"/a": b"1", "/b": b"22", "/c": b"odd", "/d": b"4", "/e/x": b"5"})
     world.put({"/s": b"s"}, "side")
@@ -105,6 +118,8 @@ def stage(shape: str) -> Quick:
         "every": {"every_job": True},
         "narrow": {"parallelism": 1, "job_timeout_us": 900_000_000},
         "sent": {"egress": Egress(url="s3://bucket/out")},
+        "spouting": {},
+        "served": {"input": glob("/"), "service": Service(8080)},
     }[shape]  # type: ignore[assignment]
     world.pipeline("edges", code, more.pop("input", glob("/*")), **more)
     world.pump(work=False)
@@ -112,7 +127,7 @@ def stage(shape: str) -> Quick:
     return world
 
 
-SHAPES = ("plain", "plain", "crossed", "spare", "every", "narrow", "sent")
+SHAPES = ("plain", "plain", "crossed", "spare", "every", "narrow", "sent", "served", "spouting")
 
 
 class Cast:
@@ -168,14 +183,21 @@ class Cast:
             moved = True
         return moved
 
-    def stopped(self) -> bool:
-        """Whether the pipeline is."""
-        return bool(self.world.rows("SELECT stopped FROM pipelines WHERE name = 'edges'")[0][0])
+    def stopped(self, pipeline: Pipeline = EDGES) -> bool:
+        """Whether a pipeline is."""
+        return bool(self.world.rows(f"SELECT stopped FROM pipelines WHERE name = '{pipeline.name}'")[0][0])
+
+    def head(self) -> str:
+        """In which state the newest files are."""
+        query = "SELECT c.state FROM commits c JOIN branches b ON b.head = c.seq JOIN repos r ON r.id = b.repo"
+        return str(self.world.rows(f"{query} WHERE r.name = 'data' AND r.type = 'user' AND b.name = 'master'")[0][0])
 
     def spec(self, version: int | None = None) -> PipelineSpec:
         """What the pipeline is to do, in its present version or another."""
-        which = version or "(SELECT version FROM pipelines WHERE name = 'edges')"
-        query = f"SELECT effective_spec FROM pipeline_versions WHERE version = {which}"
+        query = (
+            "SELECT v.effective_spec FROM pipeline_versions v JOIN pipelines p ON p.key = v.pipeline "
+            f"WHERE p.name = 'edges' AND v.version = {version or 'p.version'}"
+        )
         return PipelineSpec.from_json(self.world.rows(query)[0][0])
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 from leased import files, renewal, rows, start, tick
 from pps_world import Worker, World, copy, glob
@@ -20,11 +23,68 @@ from trunkline.pps.machine import CLAIMS_TOPIC
 def test_a_range_is_divided_so_that_others_find_work(world: World) -> None:
     start(world, 100)
     other = Worker(world, "w2")
-    assert world.worker.claim()
-    assert other.claim()
+    assert world.worker.claim(workers=2)
+    assert other.claim(workers=2)
     taken = [(row.first, row.last) for row in rows(world) if row.worker]
     assert taken == [(0, 25), (25, 43)]
     assert sum(row.left for row in rows(world)) == 100
+
+
+@pytest.mark.parametrize(
+    ("count", "workers", "parallelism", "taken"),
+    [
+        (4, 2, 0, [2, 2]),
+        (5, 2, 0, [3, 2]),
+        (1, 2, 0, [1]),
+        (16, 1, 0, [16]),
+        (16, 16, 0, [1] * 16),
+        (3, 8, 0, [1, 1, 1]),
+        (20, 8, 2, [10, 10]),
+        (33, 2, 0, [16, 16]),
+        (1000, 100, 0, [10] * 100),
+        (2000, 4, 0, [250, 218, 191, 167]),
+    ],
+)
+def test_few_datums_are_spread_over_all_workers(
+    world: World, count: int, workers: int, parallelism: int, taken: list[int]
+) -> None:
+    """Each may take long, and a worker that has nothing to do helps nobody."""
+    start(world, count, parallelism=parallelism)
+    sizes = []
+    for number in range(workers):
+        one = Worker(world, f"w{number}")
+        if one.claim(workers=workers):
+            assert one.handed is not None
+            claim = one.handed.leased.claim
+            sizes.append(claim.last - claim.done)
+    assert sizes == taken
+
+
+@pytest.mark.parametrize(
+    ("each_us", "sizes"),
+    [
+        (500, [100, 100, 50, 50]),  # 50 ms each, or half of what is left
+        (1_000, [75, 56, 50, 50, 35, 17, 17]),
+        (10_000, [75, 56, 42, 31, 24, 18, 16, 16, 16, 6]),  # as if nobody had run any
+    ],
+)
+def test_quick_datums_are_leased_by_the_time_they_take(world: World, each_us: int, sizes: list[int]) -> None:
+    """What a range costs by itself would be more than its datums."""
+    start(world, 400)
+    assert world.worker.claim(workers=2)
+    told = world.worker.prepare()
+    at = told.results.schema.get_field_index("process_us")
+    field = told.results.schema.field(at)
+    each = pa.array([each_us] * told.results.num_rows, field.type)
+    world.worker.send(replace(told, results=told.results.set_column(at, field, each)))
+    found = []
+    for number in range(50):
+        one = Worker(world, f"w{number}")
+        if one.claim(workers=2):
+            assert one.handed is not None
+            found.append(one.handed.leased.claim.last - one.handed.leased.claim.done)
+    assert found == sizes
+    assert sum(found) == 300
 
 
 @pytest.mark.parametrize(
@@ -260,6 +320,8 @@ def test_restart_datum_reaches_the_worker_that_runs_it(world: World) -> None:
         restart("/nine")
     assert "1 will run from the start" in restart("/002")
     assert world.worker.claim()
+    assert restart("/001") == ""  # it may be what the worker has begun with: nobody has heard yet
+    assert [one.rows for one in renew() if isinstance(one, Restart)] == [(1,)]
     renew(2)
     world.pps.leases.tick()
     assert "1 will run from the start" in restart("/003")  # waits in the range: there is nothing to end
@@ -275,17 +337,39 @@ def test_restart_datum_reaches_the_worker_that_runs_it(world: World) -> None:
         restart("/002")
 
 
+def in_hand(world: World) -> list[str]:
+    """Paths of the datum that the only worker has in hand, which the list of datums shows as well."""
+    job = world.last("edges").job
+    info = world.files.catalog.read(lambda tx: jobs.inspect_job(tx, job))
+    worker = datums.with_progress(world.files, world.pps.tables, info).workers[0]
+    listed = datums.list_datums(world.files, world.pps.tables, job, states=[DatumState.STARTING])
+    assert (worker.worker, [worker.datum] if worker.datum else []) == ("w1", [one.id for one in listed])
+    return list(worker.paths)
+
+
 def test_who_works_on_what_is_told(world: World) -> None:
     start(world, 4)
     assert world.worker.claim()
     world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, 2)])
     world.pps.leases.tick()
+    assert in_hand(world) == ["/002"]
+
+
+def test_what_a_worker_begins_with_is_told_before_it_says_so(world: World) -> None:
+    start(world, 4)
+    assert world.worker.claim()
+    assert in_hand(world) == ["/000"]
+    world.worker.work(1)
+    assert in_hand(world) == ["/001"]
+    world.pps.leases.renew("w1", world.worker.session.gen, [renewal(world.worker, 1)])
+    world.pps.leases.tick()
+    world.worker.work(2)
+    assert in_hand(world) == ["/003"]
+    world.worker.work()
+    world.pump()
     job = world.last("edges").job
     info = world.files.catalog.read(lambda tx: jobs.inspect_job(tx, job))
-    worker = datums.with_progress(world.files, world.pps.tables, info).workers[0]
-    listed = datums.list_datums(world.files, world.pps.tables, job)
-    assert (worker.worker, worker.paths) == ("w1", ("/002",))
-    assert worker.datum == next(one.id for one in listed if one.files[0].path == "/002")
+    assert info.workers == ()
 
 
 def test_output_of_a_claim_is_held_from_the_report_on(world: World) -> None:

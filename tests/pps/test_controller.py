@@ -8,6 +8,7 @@ from pps_world import World, copy, glob
 from trunkline.catalog.work import instructions
 from trunkline.errors import ResourceExhausted
 from trunkline.model.jobs import JobState
+from trunkline.model.specs import Service
 from trunkline.pfs.finisher import Finisher
 from trunkline.pps import assemble, controller, machine
 from trunkline.pps.events import Work
@@ -110,3 +111,12 @@ def assemble_of() -> dict[Work, object]:
 
     assert controller.WORK[Work.ASSEMBLE] is assemble.assemble
     return controller.WORK  # type: ignore[return-value]
+
+
+def test_what_can_never_be_planned_is_not_tried_again(world: World) -> None:
+    world.put({"/a": b"1", "/b": b"2"})
+    world.pipeline("answers", copy, glob("/*"), service=Service(8080))
+    world.pump()
+    job = world.last("answers")
+    assert (job.state, job.restart) == (JobState.FAILURE, 0)
+    assert "services must have a single datum, and the input of this one makes 2" in job.reason

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pps_world import World, copy, glob
 
-from trunkline.errors import AlreadyExists
+from trunkline.errors import AlreadyExists, NotFound
 from trunkline.model.infos import Trigger
 from trunkline.model.specs import CronInput
 from trunkline.pfs.ticker import Ticker, TriggerSchedules
@@ -25,6 +25,10 @@ class Doomed:
 
     def __init__(self, at: int, after: bool) -> None:
         self.at, self.after, self.count, self.dead = at, after, 0, False
+
+    def spare(self) -> None:
+        """Kill no more: who looks at what came out makes transactions, too."""
+        self.at = 0
 
     def attach(self, world: World) -> None:
         """Stand between everybody and the catalog."""
@@ -77,6 +81,7 @@ def run(world: World, doom: Doomed) -> bool:
             except Killed:
                 killed = True
                 world.reopen()
+    doom.spare()
     return killed
 
 
@@ -113,6 +118,16 @@ def test_a_kill_at_every_transaction_loses_nothing(
     record_property("figures", f"{at - 1} kills")
 
 
+def put_once(world: World, path: str, data: bytes) -> None:
+    """Put a file, unless it is there: a commit too many would move a trigger."""
+    try:
+        there = world.content("data")
+    except NotFound:
+        there = {}
+    if path not in there:
+        world.put({path: data})
+
+
 def wait_and_tick(world: World) -> None:
     """What waits for a schedule or a trigger happens, and what follows."""
     while Ticker(world.files, [TriggerSchedules(world.files), CronSchedules(world.files)]).step():
@@ -132,9 +147,9 @@ def kill_what_waits(folder: Path, at: int, after: bool) -> bool:
     doom, killed = Doomed(at, after), False
     doom.attach(world)
     for deed in (
-        lambda: world.put({"/a": b"1"}),
+        lambda: put_once(world, "/a", b"1"),
         lambda: wait_and_tick(world),
-        lambda: world.put({"/b": b"2"}),
+        lambda: put_once(world, "/b", b"2"),
         lambda: wait_and_tick(world),
     ):
         while True:
@@ -144,6 +159,7 @@ def kill_what_waits(folder: Path, at: int, after: bool) -> bool:
             except Killed:
                 killed = True
                 world.reopen()
+    doom.spare()
     assert world.content("late") == {"/a": b"1", "/b": b"2"}
     assert len(world.content("clock")) == len(world.content("clock_tick")) == 2
     assert [job.data_total for job in world.jobs("clock")] == [2, 1, 0]

@@ -353,6 +353,19 @@ def test_an_input_with_a_schedule_reads_at_each_tick_what_came(clock):
     assert len(clock.jobs("late")) == 2
 
 
+def test_an_input_with_a_rate_limit_leaves_out_what_comes_too_soon(clock):
+    often = Trigger("master", rate_limit_spec="@hourly")
+    clock.pipeline("late", copy, glob("/*", branch="late-trigger-1", trigger=often))
+    runs = []
+    for minutes in (59, 2, 30, 28, 2):  # after ten: 10:59, 11:01, 11:31, 11:59, 12:01
+        clock.clock.advance(60 * minutes)
+        clock.put({f"/{len(runs)}": b"1"})
+        clock.pump()
+        runs.append(len(clock.jobs("late")))
+    assert runs == [1, 2, 2, 2, 3]
+    assert clock.counts("late") == "SUCCESS 3+2/5"
+
+
 def test_two_inputs_of_one_branch_need_one_trigger(clock):
     with pytest.raises(InvalidArgument, match="different triggers; a branch has one"):
         clock.pipeline(

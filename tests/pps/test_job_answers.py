@@ -9,9 +9,10 @@ from pps_world import Failed, Worker, World, copy, cross, glob
 
 from trunkline.catalog.collection.filesets import held_by
 from trunkline.catalog.work import instructions as instruction_rows
+from trunkline.catalog.work.logs import SegmentRow, plain
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.jobs import DatumState, JobState
-from trunkline.model.names import MASTER, Pipeline
+from trunkline.model.names import MASTER, Job, Pipeline
 from trunkline.pfs.graph import commits
 from trunkline.pps import datums, jobs, logs
 from trunkline.pps.logs import LogQuery, Segment
@@ -118,7 +119,8 @@ def test_a_stopped_set_is_stopped_as_a_whole(world: World) -> None:
     world.pipeline("down", copy, glob("/*", "edges"))
     world.pump()
     commit = world.put({"/a": b"1"})
-    world.files.catalog.transact(lambda tx: jobs.stop_set(tx, commit))
+    members = [Job(Pipeline("default", name), commit) for name in ("edges", "down")]
+    world.files.catalog.transact(lambda tx: [jobs.stop_job(tx, member) for member in members])
     world.pump()
     found = world.files.catalog.read(lambda tx: jobs.inspect_set(tx, commit))
     assert [(one.job.pipeline.name, one.state) for one in found.jobs] == [
@@ -223,7 +225,8 @@ def test_datums_are_listed_in_pages_and_by_state_while_the_job_runs(world: World
     assert page(reverse=True) == everything[::-1]
     assert page(reverse=True, after=everything[3]) == everything[2::-1]
     assert len(page(states=[DatumState.SUCCESS])) == 2
-    assert len(page(states=[DatumState.UNKNOWN])) == 5
+    assert len(page(states=[DatumState.STARTING])) == 1
+    assert len(page(states=[DatumState.UNKNOWN])) == 4
 
 
 def test_a_preview_makes_the_datums_of_an_input_without_a_job(world: World) -> None:
@@ -231,13 +234,28 @@ def test_a_preview_makes_the_datums_of_an_input_without_a_job(world: World) -> N
     world.repo("other")
     world.put({"/x": b"1"}, "other")
     world.pump()
-    table = datums.preview(world.files, cross(glob("/*"), glob("/*", "other")), "default")
+    root = cross(glob("/*"), glob("/*", "other"))
+    table = datums.preview(root, "default", world.opened(root))
     assert [[one.path for one in table.datum(row)] for row in range(len(table))] == [["/a", "/x"], ["/b", "/x"]]
 
 
 def line(message: str, datum: str = "", user: bool = True, at_us: int = 5) -> bytes:
     """A line as workers write it."""
     return json.dumps({"ts": at_us, "datum": datum, "user": user, "message": message}).encode() + b"\n"
+
+
+GOLDEN_SEGMENT = bytes.fromhex(
+    "7801ab562a2956b25230d451504a492c29cd05b295129328834a40c34a8b538b8066951495a60279b9a9c5c589e9a920c30fef512828ca"
+    "cc2b494d51aae5aa86d86e846c3b92eeb4c49c6234edc58999208d001c7f3bdd"
+)
+"""A segment of two lines, as the catalog keeps it."""
+
+
+def test_lines_that_were_written_once_are_read_for_ever() -> None:
+    assert [json.loads(line) for line in plain(SegmentRow(1, 1, None, "w", 1, 2, 2, GOLDEN_SEGMENT)).splitlines()] == [
+        {"ts": 1, "datum": "ab" * 32, "user": True, "message": "\u00fc printed"},
+        {"ts": 2, "datum": "", "user": False, "message": "said"},
+    ]
 
 
 def test_logs_are_kept_and_found_by_job_pipeline_and_datum(world: World) -> None:
@@ -272,6 +290,32 @@ def test_logs_are_kept_and_found_by_job_pipeline_and_datum(world: World) -> None
     assert len(ids) == 1
     world.files.catalog.transact(lambda tx: jobs.delete_job(tx, job))
     assert found(pipeline=EDGES) == []
+
+
+def test_lines_are_found_by_the_files_of_their_datums(world: World) -> None:
+    world.put({"/a": b"1", "/b": b"2"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump(work=False)
+    assert world.worker.claim()
+    handed = world.worker.handed
+    assert handed is not None
+    said = [(raw.as_py().hex(), path) for raw, path in zip(handed.datums.ids, ("/a", "/b"), strict=True)]
+    data = line("begins", user=False) + b"".join(line(f"on {path}", name) for name, path in said)
+    world.files.catalog.transact(lambda tx: logs.write(tx, "w1", [Segment(handed.leased.claim.id, 5, 9, 3, data)]))
+    page = world.files.catalog.read(lambda tx: logs.page(tx, LogQuery(pipeline=EDGES)))
+
+    def found(*filters: str) -> list[tuple[str, tuple[str, ...]]]:
+        lines = datums.with_inputs(world.files, world.pps.tables, page.lines, filters)
+        return [(one.message, tuple(path for path, _ in one.inputs)) for one in lines]
+
+    assert found() == [("begins", ()), ("on /a", ("/a",)), ("on /b", ("/b",))]
+    assert found("/b") == [("on /b", ("/b",))]
+    told = datums.with_inputs(world.files, world.pps.tables, page.lines, ["/b"])
+    assert found(told[0].inputs[0][1].hex()) == [("on /b", ("/b",))]
+    assert found("/c") == []
+    job = world.last("edges").job
+    world.files.catalog.transact(lambda tx: jobs.delete_job(tx, job))
+    assert found() == [("begins", ()), ("on /a", ()), ("on /b", ())]
 
 
 def test_a_log_is_followed_page_by_page(world: World) -> None:

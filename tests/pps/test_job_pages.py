@@ -41,6 +41,8 @@ def test_jobs_are_listed_by_pipeline_input_state_and_history(world: World) -> No
     assert ids(oldest_first=True) == [11, 11, 20]
     sets = world.files.catalog.read(jobs.set_page)
     assert [len(one.jobs) for _, one in sets] == [1, 1, 1]
+    with pytest.raises(InvalidArgument, match="history must be -1"):
+        ids(history=-2)
     with pytest.raises(InvalidArgument, match="32 hex digits"):
         world.files.catalog.read(lambda tx: jobs.inspect_job(tx, Job(EDGES, "nonsense")))
 

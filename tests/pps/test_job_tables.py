@@ -44,6 +44,19 @@ GOLDEN = (
 )
 """`/rows` of version 1: zlib, then base 85."""
 
+GOLDEN_2 = (
+    "c-rk&zi-n(6n_3u_XiQAqKF`s%AgJvLZU?s9kU?u2UKDK)yA>fNKG8Yj?zjDVFMwg4jmX6GB9LhVei1ufuSQ~M}`iJ9cYht=R5oIY6l@CCQf>}e((Ffy"
+    "LWd!yNofmY6Db(w>hYQ15+@Ae_=Ch#DHi9e{J~-a2?~T1u($az;H26O@Kp;0}K!2KE|1WI*bF1XBf*Er|A8Jkzmy2c>6yY!^uougDZ2q@wr=JE9&lTzS"
+    "v8`nCFg#77Xq^(tI_|=U@b#-e!+G&U5|Qgn4?Moyc$G^Q>#W)$?NCRg6Z|Z|lyE=G)eMi<)mXpHGzdQS*E#@$mELbfX}QV`2KHd5%jwSM>VORJq7K_C@"
+    "(TapHHAFfFdGdDc_URMCESLqCq%SU+mKi{f*c;^*FNiVc1*$L0IEKS7VRBq2X*sprq&;RJoN-3WL2S!;FwD5;zGLDb;G!v@}i8Y|X`aa;Zt7rsPIos~a"
+    "#an$PuDBNZF{2f+aZ)eBnau{j)VM!f$&7i-%hu9XmBUb!e@^OP5KaR!Stzb-xyQ}uE3JZuG%vJ<S@4j)3J_{yacOzZd3}ziU4{wa`0}2<iJ5-Zzj*1u+"
+    "EL)7l-wBXumT)dR(;OqWEZ1m(-W*Z0BWu0~<!wp!F3Bsb>RTtg!gplv$^NeFUlYB;i?SaPenj{q!Yh1B_TLF#hE;u4BkgZUykd;&6;|^<A-uwBKRm)Kd"
+    "|ToH;T2Z(j3mA(@gdPGtk!!%_!Gi|NjAV7=Uu|Pgs&66PI!;-9^nUs9}s>>_#xpzeitpWjQ@BtR`+h@^MiBOYvI8fhG|(<c=zb(7c<uj-r~D$h*VY2S6"
+    "}6W^B2o}KK{I}n|}k)4*R`!u<f_E!bab3CUMHwbY1PaNH7zIZ;kY3T;^xT`0;uki-Z9Wv)5l?y|xzGH!0KEc-w+i@qzkXeV6vh&i}W`@)iHm0TkBdXrX"
+    "=EGM%#q5bib;ca7Ag);*W4`_K95zx4lGo~7Sy_yyb{J$e"
+)
+"""`/rows` of version 2, as it lies in a file set, of the same rows: zlib, then base 85."""
+
 
 def ids(count: int) -> pa.Array:
     """IDs of datums."""
@@ -66,6 +79,11 @@ def test_rows_of_version_1_can_be_read() -> None:
     assert (first["reason"], first["process_us"], first["id"]) == ("exit 1", 7, b"\1" * 32)
     assert (first["index"], second["index"]) == (0, -1)
     assert (second["place"], second["source"], second["state"]) == (-1, -1, 0)
+
+
+def test_rows_of_version_2_can_be_read() -> None:
+    first, second = (decode(zlib.decompress(base64.b85decode("".join(golden)))) for golden in (GOLDEN, GOLDEN_2))
+    assert second.equals(first)
 
 
 def test_rows_written_before_a_column_was_thought_of_are_read_beside_new_ones() -> None:

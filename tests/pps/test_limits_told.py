@@ -16,7 +16,13 @@ BOTH = frozenset({"memory", "cpu", "volume"})
         ({"cpu": 2, "memory": "64Mi", "disk": "1Gi"}, BOTH, []),
         ({"cpu": 2}, frozenset({"memory"}), ["cpu is not held to"]),
         ({"cpu": 2, "memory": "64Mi"}, frozenset(), ["cpu is not held to", "twenty times a second"]),
-        ({"gpu": {"type": "nvidia.com/gpu", "number": 1}}, BOTH, ["gpu is not held to"]),
+        ({"gpu": {"type": "nvidia.com/gpu", "number": 2}}, BOTH, []),
+        (
+            {"gpu": {"type": "nvidia.com/gpu", "number": 3}},
+            BOTH,
+            ["gpu asks for 3 of nvidia.com/gpu, and this server's machine has 2; ask for fewer"],
+        ),
+        ({"gpu": {"type": "amd.com/gpu", "number": 1}}, BOTH, ["gpu asks for 1 of amd.com/gpu", "has none"]),
     ],
 )
 def test_what_is_not_held_to_is_said(limits: dict[str, object], able: frozenset[str], told: list[str]) -> None:
@@ -26,7 +32,7 @@ def test_what_is_not_held_to_is_said(limits: dict[str, object], able: frozenset[
         "input": {"pfs": {"repo": "images", "glob": "/*"}},
         "resource_limits": limits,
     }
-    note = note_on_limits(read_spec(spec).spec, able)
+    note = note_on_limits(read_spec(spec).spec, able, gpus=2)
     assert bool(note) == bool(told)
     assert all(part in note for part in told)
     assert note_on_limits(read_spec(spec).spec, able, contained=True) == ""

@@ -12,7 +12,7 @@ from trunkline.model.names import MASTER, Branch, Pipeline, Repo
 from trunkline.model.specs import PipelineSpec, Transform
 from trunkline.model.specs.spec import DEFAULT_IMAGE
 from trunkline.pfs import images
-from trunkline.pfs.graph import branches, commits, repos
+from trunkline.pfs.graph import branches, commits, removal, repos
 from trunkline.pps import jobs, pipelines
 from trunkline.pps.images.resolving import Rules, resolve
 
@@ -177,6 +177,31 @@ def test_a_deleted_pipeline_takes_everything_with_it(world: World) -> None:
     assert world.counts("edges") == "SUCCESS 1+0/1"
 
 
+def test_all_pipelines_go_whatever_was_made_first(world: World) -> None:
+    world.put({"/a": b"1"})
+    for name in ("old", "new"):
+        world.pipeline(name, copy, glob("/*"))
+    world.pipeline("old", copy, glob("/*", "new"), update=True)
+    world.pump()
+    gone = world.files.change(lambda one: pipelines.delete_pipelines(one, ["default"]))
+    assert [each.name for each in gone] == ["old", "new"]
+    assert not world.has("old")
+    for name, source in (("new", "data"), ("old", "new"), ("below", "old")):
+        world.pipeline(name, copy, glob("/*", source))
+    change(world, pipelines.stop_pipeline, "old")
+    world.pipeline("new", copy, glob("/*", "below"), update=True)  # a circle, were "old" not stopped
+    assert len(world.files.change(lambda one: pipelines.delete_pipelines(one, force=True))) == 3
+
+
+def test_all_repos_go_whatever_was_made_first(world: World) -> None:
+    first, second = (world.repo(name) for name in ("first", "second"))
+    reads = Branch(second, MASTER)
+    world.files.change(lambda one: branches.create_branch(one, reads))
+    world.files.change(lambda one: branches.create_branch(one, Branch(first, MASTER), provenance=[reads]))
+    gone = world.files.change(lambda one: repos.delete_repos(one, ["default"]))
+    assert [each.name for each in gone if each.name != "data"] == ["first", "second"]
+
+
 def test_a_pipeline_whose_input_was_deleted_by_force_says_so(world: World) -> None:
     world.put({"/a": b"1"})
     world.pipeline("edges", copy, glob("/*"))
@@ -210,6 +235,29 @@ def test_the_output_of_a_deleted_pipeline_may_stay(world: World) -> None:
     assert world.content("edges")["/own"] == b"x"
     with pytest.raises(AlreadyExists, match="a repo of that name exists"):
         world.pipeline("edges", copy, glob("/*"))
+
+
+def test_nobody_but_the_pipeline_writes_where_its_versions_are(world: World) -> None:
+    world.put({"/a": b"1"})
+    world.pipeline("edges", copy, glob("/*"))
+    world.pump()
+    versions = Branch(EDGES.spec, MASTER)
+    for deed in (
+        lambda one: commits.start_commit(one, versions),
+        lambda one: commits.start_commit(one, Branch(EDGES.spec, "other")),
+        lambda one: branches.create_branch(one, versions, head=(EDGES.spec, MASTER)),
+        lambda one: branches.delete_branch(one, versions, force=True),
+    ):
+        with pytest.raises(FailedPrecondition, match="holds the versions of the pipeline default/edges"):
+            world.files.change(deed)
+    version = inspect(world).spec_commit.id
+    world.put({"/b": b"2"})
+    world.pump()
+    for remove in (removal.squash_set, removal.drop_set):
+        with pytest.raises(FailedPrecondition, match="it is a version of the pipeline default/edges"):
+            world.files.change(lambda one, remove=remove: remove(one, version))
+    world.pump()
+    assert world.last("edges").state is JobState.SUCCESS
 
 
 def test_where_code_runs_is_decided_and_said(world: World) -> None:

@@ -6,14 +6,15 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from pps_world import World, copy, glob
+from pps_world import DATA, World, copy, glob
 
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.work import containers
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument
-from trunkline.model.names import Pipeline
+from trunkline.model.names import Branch, Pipeline
 from trunkline.model.specs import PipelineSpec
+from trunkline.pfs.graph import branches
 from trunkline.pps import claims, datums, pipelines
 from trunkline.pps.images.resolving import Rules
 from trunkline.pps.pods.wishes import PodWish, pod_wishes, tell
@@ -50,6 +51,17 @@ def test_every_pipeline_is_wanted_with_as_many_pods_as_it_says(world: World) -> 
     assert [one.pods for one in wishes(world)] == [0]
     world.files.change(lambda change: pipelines.delete_pipeline(change, EDGES))
     assert wishes(world) == []
+
+
+def test_a_pipeline_whose_input_is_gone_wants_no_pods_until_it_reads_another(world: World) -> None:
+    world.put({"/a": b"1"})
+    make(world, parallelism=2)
+    branch = Branch(DATA, "master")
+    world.files.change(lambda change: branches.delete_branch(change, branch, force=True))
+    assert [one.pods for one in wishes(world)] == [0]
+    world.put({"/b": b"2"})
+    make(world, update=True, parallelism=2)
+    assert [one.pods for one in wishes(world)] == [2]
 
 
 def test_pipelines_that_run_elsewhere_are_none_of_ours(world: World) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from pps_world import Failed, Inputs, World, glob
 
+from trunkline.errors import InvalidArgument
 from trunkline.model.jobs import DatumState
 from trunkline.model.specs.scalars import share
 from trunkline.model.specs.spec import Own
@@ -38,6 +41,13 @@ def test_each_datum_that_failed_has_its_reason(world: World) -> None:
     found = list(listing.list_failures(world.files, world.pps.tables, job))
     assert [(one.state, one.reason, one.tries) for one in found] == [(DatumState.FAILED, "exit 1: bad bytes", 1)] * 2
     assert [one.datum for one in found] == sorted(one.datum for one in found)
+    failures = partial(listing.list_failures, world.files, world.pps.tables, job)
+    assert list(failures(1)) == found[:1]
+    assert list(failures(marker=found[0].datum)) == found[1:]
+    assert list(failures(reverse=True)) == found[::-1]
+    assert list(failures(1, found[1].datum, reverse=True)) == found[:1]
+    with pytest.raises(InvalidArgument, match=r"0 \(all\) or more"):
+        list(failures(-1))
     known = usage.datum_usage(world.files, world.pps.tables, job, found[0].datum)
     assert (known.reason, known.tries) == ("exit 1: bad bytes", 1)
 

@@ -131,7 +131,7 @@ def test_what_is_not_there_is_refused(world: World) -> None:
 
 def foreseen(world: World, *, reprocess: bool = False, **more: object) -> Forecast:
     spec = PipelineSpec(Pipeline("default", "edges"), Transform(cmd=("run", "edges")), glob("/*"), **more)  # type: ignore[arg-type]
-    return forecast(world.files, world.pps.tables, spec, reprocess=reprocess)
+    return forecast(world.files, world.pps.tables, spec, world.opened(glob("/*")), reprocess=reprocess)
 
 
 def test_what_would_run_is_foreseen(world: World) -> None:
@@ -154,5 +154,5 @@ def test_a_forecast_knows_other_code(world: World) -> None:
     world.pipeline("edges", copy, glob("/*"))
     world.pump()
     spec = PipelineSpec(Pipeline("default", "edges"), Transform(cmd=("run", "else")), glob("/*"))
-    found = forecast(world.files, world.pps.tables, spec)
+    found = forecast(world.files, world.pps.tables, spec, world.opened(glob("/*")))
     assert (found.runs, found.older_code) == (0, True)

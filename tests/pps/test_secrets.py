@@ -7,6 +7,7 @@ import json
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from pps_world import World, copy, glob
 
@@ -157,6 +158,19 @@ def test_a_key_may_be_given_and_is_never_made_then(world: World, tmp_path: Path)
     path.mkdir()
     with pytest.raises(DataLoss, match="cannot be read"):
         Vault(path, world.ambient, given=True).check()
+
+
+GOLDEN = bytes.fromhex(
+    "01c2094caca29f6fbed82c07cd95b45930b267fbe5d519110e6c00f275320a58f1cd76e62249a21dce1c7fdd1528ffbabd3e4786d15c2e"
+    "b0d15b"
+)
+"""What the column `sealed` holds of a secret `db`, under the key of the bytes 0 to 31."""
+
+
+def test_a_secret_that_was_sealed_once_is_read_for_ever(world: World, tmp_path: Path) -> None:
+    (tmp_path / "the.key").write_bytes(bytes(range(32)))
+    opened = Vault(tmp_path / "the.key", world.ambient, given=True).open("db", GOLDEN)
+    assert msgspec.msgpack.decode(opened) == {"user": b"ann", "password": b"\x00secret"}
 
 
 def test_a_secret_of_another_key_or_another_name_cannot_be_read(world: World, tmp_path: Path) -> None:

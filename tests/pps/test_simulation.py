@@ -13,6 +13,9 @@ import simulated_world
 from simulated import Story
 from simulated_world import BYTES
 
+from trunkline.pps import machine
+from trunkline.pps.standing import states
+
 SEEDS = 200
 BLOCK = 25
 STEPS = 6
@@ -86,3 +89,22 @@ def test_output_that_was_sent_in_part_is_noticed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(story, "receive", lambda source, *_, **more: story.outside.setdefault(source.seq, {}))
     with pytest.raises(AssertionError, match="sent"):
         story.play(0)
+
+
+def test_two_jobs_of_one_service_at_the_same_time_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated_world, "SHAPES", ("served",))
+    Story(1).play(LONG_STEPS, rest=False)
+    monkeypatch.setattr(machine, "_supersede", lambda _tx, _row: None)
+    with pytest.raises(AssertionError, match="of one service run at the same time"):
+        Story(1).play(LONG_STEPS, rest=False)
+
+
+def test_a_commit_that_a_spout_leaves_open_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated_world, "SHAPES", ("spouting",))
+    story = Story(1)
+    story.begin()
+    assert "False" in {story.runs() for _ in range(20)}
+    monkeypatch.setattr(states, "close_open_commit", lambda *_: None)
+    story.begin()
+    with pytest.raises(AssertionError):
+        [story.runs() for _ in range(20)]

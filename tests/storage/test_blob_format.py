@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Sequence
 
@@ -38,6 +39,17 @@ def test_a_blob_of_packed_frames_has_these_lengths() -> None:
     assert where.stored[0] == HEADER.size + 3 * 8
     assert where.stored[-1] == len(blob)
     assert len(blob) < 1000
+
+
+GOLDEN_PACKED = (
+    "R7^uL0RaF20{{R3z$Xa+00000000C4BLDyZ000C4BLDyZz$XC!7XSbND77#Bpa1{_09*h77-3>#0RZ~{=57d0000PM0Ra5}IS>LUwJ-gk000C4Tm"
+    "S$VVq;+e0Q&#tZU{{P00?0L0Q~<s5CSN*Fa4mvCjkIm000<cVPXLQx+mst2m"
+)
+"""A blob of `abc`, 200,000 times, in base 85."""
+
+
+def test_a_packed_blob_that_was_written_once_is_read_for_ever() -> None:
+    assert whole(base64.b85decode("".join(GOLDEN_PACKED))) == b"abc" * 200_000
 
 
 def test_frames_end_where_files_end() -> None:

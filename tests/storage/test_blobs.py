@@ -69,6 +69,29 @@ def test_a_blob_is_durable_before_it_has_a_name(tmp_path: Path, monkeypatch: pyt
     assert steps == ["fdatasync", "link", "fsync"]
 
 
+def test_folders_of_many_blobs_are_made_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is counted: whoever stores much waits for one folder after each blob, and hardly ever for a new one."""
+    names = [f"chunks/{number:02x}/{number}" for number in range(256)]
+    store = LocalBlobs(tmp_path)
+    synced: list[str] = []
+
+    def fsync(handle: int, real: Callable[[int], None] = os.fsync) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), tmp_path))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name in names[:3]:
+        store.put(name, b"x")
+    assert {path.name for path in (tmp_path / "chunks").iterdir()} == {"00", "01", "02"}
+    assert synced == [".", "chunks", "chunks/00", "chunks", "chunks/01", "chunks", "chunks/02"]
+    for name in names[3:]:
+        store.put(name, b"x")
+    assert synced.count("chunks") == 9
+    assert synced.count(".") == 1
+    assert all(synced.count(f"chunks/{number:02x}") == 1 for number in range(256))
+    assert list(store.names()) == sorted(names)
+
+
 def test_a_full_disk_fails_the_put_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LocalBlobs(tmp_path)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,11 +14,28 @@ from pyfastcdc import FastCDC
 
 from trunkline.ambient import chance
 from trunkline.storage.chunks.cut import MIB, PACK_MAX, PACK_MIN, PIECE_MAX, PIECE_MIN, Cutter, pack_ends
-from trunkline.storage.chunks.windows import WINDOW
+from trunkline.storage.chunks.windows import RING, ROOM
 
 
 def random_bytes(seed: int, size: int) -> bytes:
     return chance(seed).randbytes(size)
+
+
+def whole(data: bytes) -> list[bytes]:
+    """The pieces of a stream that is at hand."""
+    cuts = FastCDC(avg_size=4 * MIB, min_size=MIB, max_size=16 * MIB).cut_buf(data)
+    return [data[one.offset : one.offset + one.length] for one in cuts]
+
+
+@cache
+def noise() -> bytes:
+    """More than two rings hold."""
+    return np.random.Generator(np.random.SFC64(4)).bytes(2 * RING + 12345)
+
+
+@cache
+def cuts_of_noise() -> list[bytes]:
+    return whole(noise())
 
 
 def cut(data: bytes, step: int) -> list[bytes]:
@@ -40,8 +61,7 @@ def test_cuts_do_not_depend_on_how_the_stream_came(step: int) -> None:
     data = random_bytes(2, 40 * MIB)
     pieces = cut(data, step)
     assert b"".join(pieces) == data
-    whole = [c.length for c in FastCDC(avg_size=4 * MIB, min_size=MIB, max_size=16 * MIB).cut_buf(data)]
-    assert [len(piece) for piece in pieces] == whole
+    assert pieces == whole(data)
     assert all(PIECE_MIN <= len(piece) <= PIECE_MAX for piece in pieces[:-1])
 
 
@@ -52,33 +72,113 @@ def test_streams_that_follow_each_other_are_cut_as_if_each_were_alone() -> None:
         assert [bytes(piece) for piece in [*cutter.feed(data), *cutter.finish()]] == cut(data, len(data))
 
 
+def read(data: bytes, cutter: Cutter, take: int = RING) -> Iterator[memoryview]:
+    """The pieces of a stream that is read to where it stays, `take` bytes at once, or fewer."""
+    at = 0
+    while at < len(data):
+        room = cutter.room()
+        count = min(len(room), take, len(data) - at)
+        room[:count] = data[at : at + count]
+        at += count
+        yield from cutter.filled(count)
+    yield from cutter.finish()
+
+
+@pytest.mark.parametrize("take", [777_777, 3 * MIB, RING])
+def test_cuts_do_not_depend_on_where_bytes_lie(take: int) -> None:
+    data = noise()
+    cutter = Cutter()
+    assert [bytes(piece) for piece in read(data, cutter, take)] == cuts_of_noise()
+    assert cutter.rings == 1
+
+
 def test_pieces_lie_where_they_were_read_to() -> None:
     data = random_bytes(4, 40 * MIB)
-    cutter, at, rooms, pieces = Cutter(), 0, list[memoryview](), list[memoryview]()
+    cutter, at, moved = Cutter(), 0, 0
+    rooms: list[npt.NDArray[np.uint8]] = []
     while at < len(data):
-        rooms.append(room := cutter.room())
+        rooms.append(np.frombuffer(room := cutter.room(), np.uint8))
         count = min(len(room), 3 * MIB, len(data) - at)
         room[:count] = data[at : at + count]
-        pieces += cutter.filled(count)
         at += count
-    pieces += cutter.finish()
+        for piece in cutter.filled(count):
+            assert piece.readonly
+            moved += not any(np.shares_memory(np.frombuffer(piece, np.uint8), one) for one in rooms)
+    assert moved == 0
+
+
+def test_the_next_room_is_filled_while_this_one_is_cut() -> None:
+    data = noise()
+    cutter, pieces = Cutter(), list[bytes]()
+    room = cutter.room()
+    at = count = len(room)
+    room[:] = data[:at]
+    while count == len(room):
+        full, room = count, cutter.next_room()
+        count = min(len(room), len(data) - at)
+        room[:count] = data[at : at + count]  # before it is the turn of the room before
+        at += count
+        pieces += map(bytes, cutter.filled(full))
+    pieces += [*map(bytes, cutter.filled(count)), *map(bytes, cutter.finish())]
+    assert pieces == cuts_of_noise()
+    assert cutter.rings == 1
+
+
+def test_what_somebody_looks_into_is_not_written_to() -> None:
+    data = noise()
+    cutter, pieces = Cutter(), list[memoryview]()
+    for piece in read(data, cutter):
+        pieces.append(piece)
     assert b"".join(pieces) == data
-    where = [np.frombuffer(room, np.uint8) for room in rooms]
-    moved = [piece for piece in pieces if not np.shares_memory(np.frombuffer(piece, np.uint8), where[0])]
-    assert sum(map(len, moved)) <= len(data) - WINDOW + PIECE_MAX
-    assert all(piece.readonly for piece in pieces)
+    assert 3 <= cutter.rings <= 4
 
 
-def test_memory_is_used_again_when_its_pieces_are_gone() -> None:
+def test_rooms_wait_for_pieces_that_will_be_gone() -> None:
+    """Whoever holds as much as there is has to let go of some, the oldest first; then one ring is enough."""
+    data = noise()
+    held, waits, most = deque[memoryview](), 0, 0
+
+    def let_go() -> bool:
+        nonlocal waits
+        waits += 1
+        if held:
+            held.popleft()
+            return True
+        return False
+
+    cutter, pieces = Cutter(let_go), list[bytes]()
+    for piece in read(data, cutter):
+        pieces.append(bytes(piece))
+        held.append(piece)
+        most = max(most, sum(map(len, held)))
+    assert pieces == cuts_of_noise()
+    assert cutter.rings == 1
+    assert most > RING // 2
+    assert 0 < waits < len(pieces)
+
+
+def test_pieces_may_go_in_any_order() -> None:
+    data, luck = noise(), chance(9)
+    held: list[memoryview] = []
+
+    def let_go() -> bool:
+        if held:
+            held.pop(luck.randrange(len(held)))
+            return True
+        return False
+
+    cutter, pieces = Cutter(let_go), list[bytes]()
+    for piece in read(data, cutter, 5 * MIB):
+        pieces.append(bytes(piece))
+        held.append(piece)
+        if sum(map(len, held)) > 40 * MIB:
+            let_go()
+    assert pieces == cuts_of_noise()
+
+
+def test_what_is_read_at_once_is_bounded() -> None:
     cutter = Cutter()
-    for _ in range(6):
-        cutter.feed(bytes(PIECE_MAX))
-    assert cutter.windows == 2
-    held = cutter.feed(b"x" * WINDOW)
-    for _ in range(4):
-        cutter.feed(bytes(WINDOW))
-    assert cutter.windows == 3
-    assert set(held[0]) == {ord("x")}, "what somebody looks into is not written to"
+    assert len(cutter.room()) == ROOM
 
 
 def test_a_change_at_the_front_moves_only_the_first_piece() -> None:

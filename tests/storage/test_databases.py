@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, TrunklineError
-from trunkline.storage.databases import Layout, open_database, shown_database, write_rows
-from trunkline.storage.databases.snowflake import Snowflake
+from trunkline.storage.databases import Layout, open_database, shown_database, snowflake, write_rows
+from trunkline.storage.databases.snowflake import Snowflake, _Group, _Table
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,14 @@ def test_what_is_not_installed_is_named(
         open_database(f"{scheme}://u@host/d", "hidden")
     assert f"cannot write to {scheme}: the Python package {package} is not installed" in str(caught.value)
     assert f"pip install '{package}'" in str(caught.value)
+
+
+def test_json_in_columns_of_any_type_is_parsed_by_snowflake_and_no_text() -> None:
+    table = _Table("DOCS", {"ID": "NUMBER", "DOC": "VARIANT", "TAGS": "ARRAY", "NOTE": "TEXT"})
+    some = snowflake.statement(_Group(table, ("ID", "NOTE"), "g0"), "stage")
+    assert some.startswith('copy into "DOCS" ("ID", "NOTE") from @stage/g0/ file_format = (type = csv ')
+    parsed = snowflake.statement(_Group(table, ("DOC", "ID", "TAGS"), "g1"), "stage")
+    assert ' ("DOC", "ID", "TAGS") from (select parse_json($1), $2, parse_json($3) from @stage/g1/) ' in parsed
 
 
 def test_a_snowflake_account_is_found_in_either_form_of_a_url() -> None:

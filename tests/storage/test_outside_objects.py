@@ -153,7 +153,7 @@ def test_a_web_server_cannot_be_listed() -> None:
 )
 def test_what_urls_mean(url: str, path: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Google's client looks for keys when it is made; one that needs none is at hand.
-    monkeypatch.setattr(places, "_google", lambda _parts: MemoryStore())
+    monkeypatch.setattr(places, "_google", lambda _parts, _said: MemoryStore())
     place = open_place(url)
     assert (place.path, place.shown) == (path, shown)
     assert place.below("/y/z").path == f"{path}/y/z".lstrip("/")

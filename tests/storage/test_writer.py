@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from trunkline.ambient import SimulatedAmbient, chance
-from trunkline.errors import Aborted, ResourceExhausted
+from trunkline.errors import Aborted, ResourceExhausted, Unavailable
 from trunkline.storage import Sealed, Store, changes, entries
+from trunkline.storage import store as store_module
 from trunkline.storage.blobs import Call, InjectedCrash, LocalBlobs
 from trunkline.storage.chunks import SMALL_FILE
 from trunkline.storage.writing import writer as writer_module
@@ -76,6 +77,47 @@ def test_what_is_poured_is_stored_as_what_is_put(world: World, size: int) -> Non
     one, other = world.view(put.seal()), world.view(poured.seal())
     assert one.hash == other.hash
     assert [file.pieces for file in one.contents()] == [file.pieces for file in other.contents()]
+
+
+@pytest.mark.parametrize("size", [32 * MIB - 1, 32 * MIB, 32 * MIB + 1, 64 * MIB, 70 * MIB])
+def test_a_large_file_is_read_on_while_it_is_cut(world: World, size: int) -> None:
+    data = chance(7).randbytes(MIB)
+    content = b"".join(b"%8d" % at + data for at in range(size // MIB + 1))[:size]
+    source, reading, most = BytesIO(content), [0], [0]
+
+    def read_into(room: memoryview) -> int:
+        reading[0] += 1
+        most[0] = max(most[0], reading[0])
+        try:
+            return source.readinto(room[: 4 * MIB])
+        finally:
+            reading[0] -= 1
+
+    put, poured = world.writer(), world.writer()
+    put.put("/f", content)
+    poured.pour("/f", read_into)
+    poured.put("/g", b"after it")
+    put.put("/g", b"after it")
+    assert world.view(poured.seal()).hash == world.view(put.seal()).hash
+    assert most == [1], "one at a time"
+
+
+@pytest.mark.parametrize("after", [MIB, 33 * MIB, 65 * MIB])
+def test_a_file_that_cannot_be_read_to_its_end_is_not_read_on(world: World, after: int) -> None:
+    source, calls = BytesIO(chance(8).randbytes(8) * (90 * MIB // 8)), list[int]()
+
+    def read_into(room: memoryview) -> int:
+        calls.append(len(room))
+        if source.tell() >= after:
+            raise Unavailable("the file could not be read to its end")
+        return source.readinto(room[: 4 * MIB])
+
+    writer = world.writer()
+    with pytest.raises(Unavailable, match="to its end"):
+        writer.pour("/f", read_into)
+    seen = len(calls)
+    writer.abort()
+    assert len(calls) == seen
 
 
 def test_equal_puts_give_equal_hashes_in_any_order(world: World) -> None:
@@ -324,3 +366,21 @@ def test_diff_pairs_what_changed(world: World) -> None:
     assert page == ["/b/", "/b/c"]
     assert list(changes(new.diff(new))) == []
     assert len(list(changes(new.diff(world.view([]))))) == 6
+
+
+def test_a_file_more_costs_no_merging_of_those_that_an_open_commit_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a thousand files put one by one cost what half a million put at once do."""
+    merged: list[int] = []
+    resolve = store_module.resolve
+    monkeypatch.setattr(store_module, "resolve", lambda *given: merged.append(1) or resolve(*given))
+    committed = world.commit([], tree(20, seed=1)).manifest
+    stack = [*committed, *world.layer(tree(40, seed=2))]
+    one = dict(list(tree(20, seed=1).items())[:1])
+    with world.blobs.recording() as calls:
+        stack += world.layer({f"/again{path}": data for path, data in one.items()}, world.view(stack))
+    assert (puts(calls), merged) == ([], [])  # it is in the commit below, which is looked at all the same
+    with world.blobs.recording() as calls:
+        world.layer(tree(40, seed=2), world.view(stack))
+    assert (puts(calls), merged) == ([], [1])  # many are compared with all that is there

@@ -53,6 +53,13 @@ def test_a_form_goes_through_the_message_unchanged() -> None:
     assert read_spec(specs.form_of(request)).spec == PipelineSpec.from_dict(FORM)
 
 
+def test_a_job_of_another_operator_is_refused_in_the_older_call_too() -> None:
+    request = ParseDict(FORM, pps.CreatePipelineRequest())
+    request.tf_job.tf_job = "{}"
+    with pytest.raises(InvalidArgument, match="TensorFlow's operator are not supported"):
+        read_spec(specs.form_of(request))
+
+
 def test_what_is_about_the_call_is_not_in_the_form() -> None:
     request = pps.CreatePipelineRequest(update=True, reprocess=True, dry_run=True, details_json="{}")
     request.pipeline.name = "edges"

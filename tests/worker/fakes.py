@@ -119,6 +119,7 @@ class FakeServer:
         self.rows: list[tuple[str, object, str]] = []
         self.reports: list[tuple[str, int]] = []
         self.renewed: list[int] = []
+        self.with_renewal: list[Order] = []
         self.orders: queue.Queue[Order | None] = queue.Queue()
         self.last: dict[str, int] = {}
         self.refuse: dict[str, TrunklineError] = {}
@@ -134,8 +135,9 @@ class FakeServer:
         return claim
 
     def renew(self, claim: Claim, row: int) -> Sequence[Order]:
+        orders, self.with_renewal = self.with_renewal, []
         self.renewed.append(row)
-        return ()
+        return orders
 
     def report(self, claim: Claim, done: int, sealed: object, results: Sequence[Result]) -> tuple[int, int]:
         refusal = self.refuse.pop(claim.id, None)

@@ -91,10 +91,14 @@ def test_a_daemon_writes_no_more_once_its_datum_has_ended(world: World) -> None:
 
 
 def test_what_is_printed_is_shown_as_text_and_in_lines(world: World) -> None:
-    script = "head -c 3000 /dev/urandom; printf '\\0\\xff\\n'; head -c 300000 /dev/zero | tr '\\0' y; echo >&2 end"
+    every = "for n in $(seq 0 255); do printf \"\\\\$(printf %03o $n)\"; done; printf '\\342\\200\\250 \\302\\205'"
+    script = f"{every}; printf '\\0\\xff\\n'; head -c 300000 /dev/zero | tr '\\0' y; echo >&2 end"
     _, result = run(world, script)
     assert result.reason == ""
-    lines = [json.loads(line)["message"] for line in world.storage.log().splitlines()]
+    lines = [json.loads(line)["message"] for line in world.storage.log().removesuffix("\n").split("\n")]
+    assert "".join(map(chr, range(10))) in lines
+    assert any("\x0b\x0c\r\x0e" in line and "~\x7f\ufffd" in line for line in lines)
+    assert any("\u2028 \x85" in line for line in lines), "what Python takes for the end of a line is none"
     assert [len(line) for line in lines if line.strip("y") == "" and line] == [65536] * 4 + [300_000 - 4 * 65536]
     assert any(line.endswith("\0\ufffd") for line in lines)
     assert "end" in lines

@@ -17,10 +17,10 @@ from worlds import wait_for
 
 from trunkline.ambient import RealAmbient, SimulatedAmbient
 from trunkline.worker.images import Housing, ImageFailed, ImageFile, Images
-from trunkline.worker.launch import Scratch
+from trunkline.worker.launch import AgentLost, Scratch
 from trunkline.worker.ports import Image
 from trunkline.worker.rungs import LaidImage
-from trunkline.worker.runner import AgentLost, AgentRunner, Command
+from trunkline.worker.runner import AgentRunner, Command
 
 
 def make(root: Path, files: dict[str, str]) -> Path:
@@ -316,3 +316,37 @@ def test_a_few_agents_stay_warm_and_a_dead_one_is_replaced(folder: Path) -> None
         assert said(again, "cat /which") == "c"
     finally:
         housing.close()
+
+
+def test_a_runner_is_looked_for_once_and_not_for_each_datum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is counted: an image is asked for again only when its runner was lost, or another was asked for."""
+    asked: list[Image] = []
+    ambient = SimulatedAmbient()
+    images = Images(folder / "images", MemoryImages(), ambient)
+    monkeypatch.setattr(images, "root", lambda image: asked.append(image) or "")
+    started: list[StandIn] = []
+
+    def start(*_: object) -> StandIn:
+        started.append(StandIn())
+        return started[-1]
+
+    housing = Housing(Scratch(folder / "scratch").make(), sandbox_for("self"), images, ambient, start)  # type: ignore[arg-type]
+    first, second = Image(name="one"), Image(name="two")
+    for image in (first,) * 10:
+        assert housing.runner(image) is started[0]
+    assert asked == [first]
+    started[0].alive = False
+    assert housing.runner(first) is started[1]
+    housing.runner(second)
+    housing.runner(first)
+    assert asked == [first, first, second, first]
+    housing.close()
+
+
+class StandIn:
+    """A runner that runs nothing."""
+
+    alive = True
+
+    def close(self) -> None:
+        self.alive = False

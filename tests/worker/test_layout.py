@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_what_is_released_stays_for_datums_to_come_until_room_is_needed(tmp_path
     staging.release(again)
     staging.release(other)
     staging.sweep()
-    assert len(list((tmp_path / "staging").iterdir())) == 1
+    assert len(tree(tmp_path / "staging")) == 1
     staging.prepare([datum(3, element("/weights/b", "model"))])
     assert len(storage.fetched) == 2
 
@@ -95,9 +96,9 @@ def test_only_what_is_small_is_removed_later(
     staging = Staging(tmp_path / "staging", storage, keep_bytes=0)
     (one,) = staging.prepare([datum(0, element("/weights/a", "model"))])
     staging.release(one)
-    assert len(list((tmp_path / "staging").iterdir())) == left
+    assert len(tree(tmp_path / "staging")) == left
     staging.prepare([])
-    assert list((tmp_path / "staging").iterdir()) == []
+    assert tree(tmp_path / "staging") == {}
 
 
 def test_equal_content_of_another_commit_is_the_same(staging: Staging, storage: MemoryStorage) -> None:
@@ -142,7 +143,7 @@ def test_a_path_too_long_for_the_disk_is_the_datums_problem(staging: Staging, st
 def test_a_failed_fetch_leaves_nothing_half_written(staging: Staging, storage: MemoryStorage, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         staging.prepare([datum(0, element("/dog.png"), element("/nothing"))])
-    assert list((tmp_path / "staging").iterdir()) == []
+    assert tree(tmp_path / "staging") == {}
     (prepared,) = staging.prepare([datum(0, element("/dog.png"))])
     assert (tmp_path / "staging" / prepared.links["images"] / "dog.png").read_bytes() == b"dog"
 
@@ -214,6 +215,14 @@ def test_variables_name_paths_commits_and_keys() -> None:
         "in": "/pfs/in/d",
         "in_COMMIT": "c" * 32,
     }
+
+
+def test_an_input_may_be_named_as_a_variable_of_another() -> None:
+    """And of a union's members that which lies in /pfs gives the path."""
+    env = environment(datum(1, element("/a", name="x"), element("/b", name="x_COMMIT"), element("/c", name="x_COMMIT")))
+    assert (env["x"], env["x_COMMIT"]) == ("/pfs/x/a", "/pfs/x_COMMIT/b")
+    bucket = replace(element("/a", name="x"), s3=True)
+    assert environment(datum(1, bucket, element("/b", name="x")))["x"] == "/pfs/x/b"
 
 
 def test_an_input_cannot_take_the_name_of_a_variable_of_ours() -> None:

@@ -155,3 +155,47 @@ def test_a_machine_without_groups_limits_nothing(folder: Path) -> None:
     (own / "cgroup").write_text("0::/mine\n")
     assert open_group(own, folder).limits == frozenset()
     assert open_group(folder / "nothing", folder).limits == frozenset()
+
+
+def made_group(place: Path, *files: str) -> Path:
+    """The folder of this process's group, with the files that the kernel would put into it."""
+    folder = place / f"trunkline-{os.readlink('/proc/self/ns/pid').strip('pid:[]')}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    for name in ("cgroup.procs", *files):
+        (folder / name).write_text("")
+    return folder
+
+
+def test_what_is_written_where_there_is_one_hierarchy_for_all(folder: Path) -> None:
+    own = tree(folder, ("/cg", "/", "cgroup2", "rw"))
+    (own / "cgroup").write_text("0::/mine\n")
+    made = made_group(folder / "cg/mine", "cpu.max", "memory.max", "memory.swap.max", "memory.events")
+    group = open_group(own, folder)
+    assert group.limits == {"memory", "cpu"}
+    assert group.entrances == [str(made / "cgroup.procs")]
+    group.set(Limits(memory_bytes=64 << 20, memory="64Mi", cpu=1.5))
+    written = {name: (made / name).read_text() for name in ("cpu.max", "memory.max", "memory.swap.max")}
+    assert written == {"cpu.max": "150000 100000", "memory.max": str(64 << 20), "memory.swap.max": "0"}
+    (made / "memory.events").write_text("oom 3\noom_kill 2\noom_group_kill 0\n")
+    assert group.count_kills() == 2
+    group.set(Limits())
+    written = {name: (made / name).read_text() for name in written}
+    assert written == {"cpu.max": "max 100000", "memory.max": "max", "memory.swap.max": "max"}
+
+
+def test_the_least_share_of_the_processors_that_the_kernel_takes(folder: Path) -> None:
+    own = tree(folder, ("/cg", "/", "cgroup2", "rw"))
+    (own / "cgroup").write_text("0::/\n")
+    made = made_group(folder / "cg", "cpu.max")
+    group = open_group(own, folder)
+    assert group.limits >= {"cpu"}
+    group.set(Limits(cpu=0.001))
+    assert (made / "cpu.max").read_text() == "1000 100000"
+
+
+def test_controllers_are_asked_for_where_the_group_does_not_have_them(folder: Path) -> None:
+    own = tree(folder, ("/cg", "/", "cgroup2", "rw"))
+    (own / "cgroup").write_text("0::/\n")
+    made_group(folder / "cg")
+    open_group(own, folder)
+    assert (folder / "cg/cgroup.subtree_control").read_text() == "+cpu +memory"

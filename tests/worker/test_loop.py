@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeServer, MemoryOutput, claim, datum, element
-from worlds import World, wait_for
+from worlds import World, wait_for, wait_until
 
 from trunkline.errors import Aborted, ResourceExhausted, Unavailable
+from trunkline.model.names import Pipeline
 from trunkline.worker import loop
 from trunkline.worker.loop import Worker
-from trunkline.worker.ports import Cancel, Restart, Shorten, State, Step, Wake
+from trunkline.worker.ports import Cancel, Restart, Retire, Shorten, State, Step, Wake
 
 
 def test_cancel_ends_it_within_the_beat(world: World) -> None:
@@ -29,12 +30,63 @@ def test_cancel_ends_it_within_the_beat(world: World) -> None:
     assert "ended early: the job was stopped" in "\n".join(world.told)
 
 
+@pytest.mark.parametrize("memory_volume", [False, True])
+def test_nothing_of_a_datum_that_was_ended_is_seen_by_the_next(world: World, memory_volume: bool) -> None:
+    """Read-only files and folders too, which code that copies its inputs leaves."""
+    write = (
+        "mkdir -p /pfs/out/d; echo cut > /pfs/out/d/x; cp $images /pfs/out/f; chmod 0555 /pfs/out/d; touch /pfs/extra"
+    )
+    ended = Step(("sh", "-c", f"{write}; touch /tmp/up; sleep 88015"), memory_volume=memory_volume)
+    after = Step(("sh", "-c", "ls -A /pfs /pfs/out > /tmp/seen; cp /tmp/seen /pfs/out"), memory_volume=memory_volume)
+    first = claim(ended, [datum(0, element("/1.txt"))], id="first")
+    second = claim(after, [datum(0, element("/1.txt"))], id="second")
+
+    def cancel(server: FakeServer, worker: Worker) -> None:
+        wait_for(world.bench.scratch.tmp / "up")
+        server.orders.put(Cancel("first", "the job was stopped"))
+
+    server = world.run(first, second, during=cancel)
+    ((path, seen, _),) = server.rows
+    assert (path, str(seen, "utf-8").split()) == ("/seen", ["/pfs:", ".env", "images", "out", "/pfs/out:"])  # type: ignore[call-overload]
+
+
 def test_restart_runs_the_datum_again_and_counts_no_try(world: World) -> None:
     step = Step(("sh", "-c", "test -e /tmp/up && exit 0; touch /tmp/up; sleep 88004"), datum_tries=1)
 
     def restart(server: FakeServer, worker: Worker) -> None:
         wait_for(world.bench.scratch.tmp / "up")
         server.orders.put(Restart("claim-1", (0,)))
+
+    (result,) = world.run(claim(step, [datum(0, element("/1.txt"))]), during=restart).all_results()
+    assert (result.state, result.tries) == (State.SUCCESS, 1)
+
+
+def test_a_restart_that_is_said_twice_is_done_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the stream at once, and with the next renewal, since streams break."""
+    monkeypatch.setattr(loop, "BEAT_S", 0.02)
+    step = Step(("sh", "-c", "echo >> /tmp/ups; while ! test -e /tmp/go; do sleep 0.02; done"), datum_tries=1)
+    order = Restart("claim-1", (0, 1))
+    ups = world.bench.scratch.tmp / "ups"
+
+    def restart(server: FakeServer, worker: Worker) -> None:
+        def heard() -> None:
+            seen = len(server.renewed)
+            wait_until(lambda: len(server.renewed) > seen + 3)
+
+        def lines() -> int:
+            return ups.read_text().count("\n") if ups.exists() else 0
+
+        wait_until(lambda: lines() == 1)
+        server.orders.put(order)
+        wait_until(lambda: lines() == 2)
+        server.with_renewal = [order]
+        heard()
+        server.with_renewal = [order]  # another one, of which the stream tells late
+        wait_until(lambda: lines() == 3)
+        server.orders.put(order)
+        heard()
+        assert lines() == 3
+        (world.bench.scratch.tmp / "go").touch()
 
     (result,) = world.run(claim(step, [datum(0, element("/1.txt"))]), during=restart).all_results()
     assert (result.state, result.tries) == (State.SUCCESS, 1)
@@ -227,6 +279,24 @@ def test_stop_leaves_nothing_behind(world: World) -> None:
     assert not thread.is_alive()
     assert server.results == {}
     server.orders.put(None)
+
+
+def test_a_pipeline_that_is_over_is_told_to_what_runs_code_between_two_claims(world: World) -> None:
+    told: list[Pipeline] = []
+    world.bench.retire = told.append
+    step, pipelines = Step(("sh", "-c", "touch /tmp/up; sleep 88007")), [Pipeline("default", "a"), Pipeline("b", "c")]
+
+    def retire(server: FakeServer, worker: Worker) -> None:
+        wait_for(world.bench.scratch.tmp / "up")
+        for pipeline in pipelines:
+            server.orders.put(Retire(pipeline))
+        server.orders.put(Restart("claim-1", (9,)))
+        wait_until(server.orders.empty)
+        assert told == []
+        server.orders.put(Cancel("claim-1", "the pipeline was stopped"))
+        wait_until(lambda: told == pipelines)
+
+    world.run(claim(step, [datum(0, element("/1.txt"))]), during=retire)
 
 
 def test_a_claim_renews_and_names_the_datum_in_progress(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline.worker.outcome import Attempt, Verdict, judge
+from trunkline.worker.outcome import Attempt, Verdict, describe, judge
 from trunkline.worker.ports import State, Step
 from trunkline.worker.runner import Exited
 
@@ -69,3 +69,12 @@ def test_a_long_tail_is_cut() -> None:
     verdict = judge(Step(("cmd",), datum_tries=1), [Attempt(ONE, tail=("x" * 5000,))])
     assert verdict is not None
     assert len(verdict.reason) < 700
+
+
+def test_no_reason_has_a_zero_byte() -> None:
+    """Which no text of a database may have."""
+    attempt = Attempt(Exited(code=1), tail=("half\0word",))
+    verdict = judge(Step(("x",), datum_tries=1), [attempt])
+    assert verdict is not None
+    assert verdict.reason == "exit 1; last lines: half␀word"
+    assert describe(Step(("x",)), attempt) == verdict.reason

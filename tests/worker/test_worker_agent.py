@@ -13,8 +13,8 @@ from housing import ENV, Agents, sandbox_for, scratch_for
 
 from trunkline.testing.contracts.runners import Housed, Output, RunnerContract, lives, mark
 from trunkline.worker.agent import frames
-from trunkline.worker.launch import CannotBuild, listen, start
-from trunkline.worker.runner import AgentLost, AgentRunner, Command, Exited
+from trunkline.worker.launch import AgentLost, CannotBuild, listen, start
+from trunkline.worker.runner import AgentRunner, Command, Exited
 
 
 class TestAgentInNamespaces(RunnerContract):

@@ -50,9 +50,14 @@ class World:
 
 def wait_for(path: Path) -> None:
     """Until user code has made `path`."""
+    wait_until(path.exists)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Until something has happened."""
     done = threading.Event()
     for _ in range(600):
-        if path.exists():
+        if happened():
             return
         done.wait(0.05)
-    raise AssertionError(f"{path} never came")
+    raise AssertionError("it never happened")

@@ -62,7 +62,12 @@ class BackupDoor:
         """Fill an empty server. It starts anew afterwards."""
         done = self.restoring.restore(_backups(requests, self.files))
         return own.RestoreResponse(
-            blobs=done.blobs, blob_bytes=done.blob_bytes, catalog_bytes=done.catalog_bytes, keys=done.keys
+            blobs=done.blobs,
+            blob_bytes=done.blob_bytes,
+            catalog_bytes=done.catalog_bytes,
+            keys=done.keys,
+            unreadable_secrets=done.unreadable,
+            key_file=str(self.key_file),
         )
 
 

@@ -24,6 +24,7 @@ RUNNERS = ("auto", "process", "container", "host")
 class Config:
     """A server's settings. `workers` None: one for each core. `expose`: host paths that user code may write.
 
+    `gpus`: ids with commas between them, auto or none.
     `containers`: URL of a container engine's socket, "" for none. `pods`: None where workers are processes here.
     `database`: URL of a PostgreSQL server's database, which may hold a password; "" for a file in the data folder.
     `cache_bytes` of content are kept in memory, `index_cache_bytes` of decoded file sets on disk.
@@ -39,6 +40,7 @@ class Config:
     expose: tuple[Path, ...] = ()
     log_level: str = "info"
     containers: str = ""
+    gpus: str = "auto"
     storage: str = ""
     s3: tuple[str, int] | None = None
     pods: PodConfig | None = None
@@ -47,6 +49,10 @@ class Config:
     database: str = field(default="", repr=False)
     key_file: Path | None = None
     """The file with the key of all secrets; None: one in the data folder, made when it is needed."""
+    tls: tuple[Path, Path] | None = None
+    """The files with the certificate and its key, with which the addresses above speak TLS; None: plaintext."""
+    peer: tuple[str, int] | None = None
+    """Where workers and the code that they run reach this server, always in plaintext; None: as everybody does."""
 
     @property
     def blobs(self) -> str:
@@ -86,6 +92,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     pods = pods_of(given)
     if pods and pods.address:
         parse_address(pods.address)
+    tls = _tls(given.tls_cert, given.tls_key)
+    peer = _peer(given, pods=pods is not None, tls=tls is not None)
     return Config(
         data=Path(given.data).expanduser().absolute(),
         host=host,
@@ -96,6 +104,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         strict_images=given.strict_images,
         expose=tuple(Path(path).absolute() for path in given.expose),
         log_level=given.log_level,
+        gpus=given.gpus,
         containers=_containers("off" if pods else given.containers, environ),
         pods=pods,
         storage=_storage(given.storage),
@@ -104,7 +113,33 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
         index_cache_bytes=_bytes("index-cache-bytes", given.index_cache_bytes),
         database=given.database,
         key_file=Path(given.secrets_key).absolute() if given.secrets_key else None,
+        tls=tls,
+        peer=peer,
     )
+
+
+def _tls(certificate: str, key: str) -> tuple[Path, Path] | None:
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        given, missing = ("--tls-cert", "--tls-key") if certificate else ("--tls-key", "--tls-cert")
+        raise InvalidArgument(f"{given} is given without {missing}: TLS needs a certificate and its key")
+    return Path(certificate).absolute(), Path(key).absolute()
+
+
+def _peer(given: argparse.Namespace, *, pods: bool, tls: bool) -> tuple[str, int] | None:
+    """Workers speak plaintext. Where all else speaks TLS, those of this machine get a port that only it reaches."""
+    if given.peer:
+        peer = parse_address(given.peer)
+        _refuse_open(*peer, given.insecure)
+        return peer
+    if tls and pods:
+        raise InvalidArgument(
+            "workers that are pods reach this server in plaintext, which --listen does not speak with TLS: give them "
+            "an address of their own with --peer HOST:PORT, as 0.0.0.0:30653, which nobody outside the cluster reaches,"
+            " and say with --worker-address how pods reach it"
+        )
+    return ("127.0.0.1", 0) if tls else None
 
 
 def _refuse_open(host: str, port: int, insecure: bool) -> None:
@@ -142,11 +177,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def origin_of(host: str, port: int) -> str:
-    """The URL of a server that listens so, for others. Where it listens on every address, the machine's name."""
+def origin_of(host: str, port: int, names: Sequence[str] | None = None) -> str:
+    """The URL of a server that listens so, for others. Where it listens on every address, the machine's name.
+
+    names: hosts of its certificate, the first of which is named unless it listens on one of them; None: plaintext.
+    """
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if names and host not in names:
+        host = next((name for name in names if "*" not in name), host)
+    return f"{'http' if names is None else 'https'}://{shown(host, port)}"
 
 
 def shown(host: str, port: int) -> str:
@@ -220,7 +260,8 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--storage",
         metavar="URL",
         default=env("STORAGE"),
-        help="object store for the bytes of files: s3://BUCKET/PATH (?endpoint=URL for others than Amazon), gs:// or az://;"
+        help="object store for the bytes of files: s3://BUCKET/PATH (?endpoint=URL for others than Amazon), gs:// or az://,"
+        " whose endpoint may be said likewise;"
         " keys come from the environment (default: the data folder)",
     )
     parser.add_argument(
@@ -261,6 +302,13 @@ def _add_running(parser: argparse.ArgumentParser, env: Callable[[str, str], str]
         "or the usual sockets), off, or unix:///PATH (auto)",
     )
     parser.add_argument("--workers", metavar="N", default=env("WORKERS", ""), help="workers (default: one per core)")
+    parser.add_argument(
+        "--gpus",
+        metavar="ID,...",
+        default=env("GPUS", "auto"),
+        help="GPUs that workers share, whole ones, as CUDA_VISIBLE_DEVICES names them: a list, none, or auto for all "
+        "of this machine (auto)",
+    )
     parser.add_argument("--runner", default=env("RUNNER", "auto"), help=f"where user code runs: {', '.join(RUNNERS)}")
     parser.add_argument(
         "--insecure", action="store_true", default=on("INSECURE"), help="allow an address that others can reach"
@@ -290,4 +338,19 @@ def _addresses(parser: argparse.ArgumentParser, env: Callable[..., str]) -> None
         default=env("S3"),
         help="address for S3 alone; none: only on that of --listen, for signed requests "
         f"(default: port {DEFAULT_S3_PORT} where --listen has its default)",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        metavar="FILE",
+        default=env("TLS_CERT"),
+        help="certificate, PEM, followed by those that signed it: --listen and --s3 then speak TLS and nothing else;"
+        " the file is read again when it has changed (default: plaintext)",
+    )
+    parser.add_argument("--tls-key", metavar="FILE", default=env("TLS_KEY"), help="its key, PEM, without a password")
+    parser.add_argument(
+        "--peer",
+        metavar="HOST:PORT",
+        default=env("PEER"),
+        help="plaintext address for workers and the code that they run (default: that of --listen; with TLS a free"
+        " port of 127.0.0.1)",
     )

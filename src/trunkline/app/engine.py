@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from trunkline.api.moving import MovingDoor
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.doors import Door, Recorder
 from trunkline.api.rpc.events import Events
+from trunkline.api.rpc.settling import Settling
 from trunkline.api.rpc.tokens import WorkerTokens
 from trunkline.api.space import SpaceDoor
 from trunkline.api.transactions.door import CallRecorder, TransactionDoor
@@ -49,7 +51,8 @@ from trunkline.api.work.own import OwnDatumDoor
 from trunkline.api.work.pipelines import PipelineDoor
 from trunkline.api.work.search import ClusterLogDoor, LogsDoor
 from trunkline.api.work.secrets import SecretDoor
-from trunkline.api.work.worker import WorkerDoor
+from trunkline.api.workers.door import WorkerDoor
+from trunkline.api.workers.pod_images import PodImages
 from trunkline.app.config import Config, origin_of, settings, shown
 from trunkline.app.containers.side import ContainerSide
 from trunkline.app.identity import identity_of, open_vault, shared_identity
@@ -76,7 +79,7 @@ from trunkline.pps.controller import Pps
 from trunkline.pps.datums import with_progress
 from trunkline.pps.datums.purged import Lineage
 from trunkline.pps.datums.records import Records
-from trunkline.pps.images.resolving import CAN_LIMIT, Rules
+from trunkline.pps.images.resolving import Rules
 from trunkline.pps.machine import commits_removed, create_job
 from trunkline.storage import Store
 from trunkline.storage.blobs import open_blobs
@@ -106,9 +109,9 @@ class Engine:
         self._mine = "" if catalog.alone else self._identity.folder[:8]
         """What the names of this server's own workers have in them, among those of others."""
         self._catalog = catalog
-        blobs = open_blobs(config.blobs, self._identity.cluster_id)
+        self._blobs = open_blobs(config.blobs, self._identity.cluster_id)
         self._store = Store(
-            blobs,
+            self._blobs,
             config.data / "cache",
             ambient,
             cache_bytes=config.index_cache_bytes,
@@ -122,7 +125,7 @@ class Engine:
         self.tokens = WorkerTokens(self._pps.vault.derive(TOKENS) if config.pods else secrets.token_bytes(32))
         """What this server's own workers show it. For processes another one after each start, never written down."""
         self._pods = _pods_of(config, self._identity.cluster_id, ambient)
-        rules = Rules(self._containers.name(), config.strict_images, can_limit=rung.limits if rung else CAN_LIMIT)
+        rules = _rules_of(Rules(self._containers.name(), config.strict_images), rung)
         self._rules = self._pods.rules(rules) if self._pods else rules
         known = members(self._rules)
         self._transactions = Transactions(self._files, Requests({one.name: one for one in known}))
@@ -138,7 +141,7 @@ class Engine:
         """Whether this server is to start anew, as what was restored into it."""
         self.on_restored: Callable[[], object] = lambda: None
         """Called, from any thread, when that is so."""
-        self._restoring = Restoring(self._files, self._collector, config.data, self._start_anew)
+        self._restoring = Restoring(self._files, self._collector, config.data, self._pps.vault, self._start_anew)
         shutil.rmtree(config.data / BACKUPS, ignore_errors=True)
         self._leases = Leases(self._files)
         self._origin = ""
@@ -160,7 +163,8 @@ class Engine:
     def doors(self, loop: asyncio.AbstractEventLoop, bridge: Bridge) -> Sequence[Door]:
         """What the gRPC server answers with. `loop` runs the waiting calls."""
         files, events = self._files, Events(self._catalog.wake, loop)
-        reads = ReadDoor(files, bridge, events)
+        settling = Settling(files, bridge, events)
+        reads = ReadDoor(files, bridge, settling)
         return [
             VersionDoor(),
             AdminDoor(
@@ -173,19 +177,19 @@ class Engine:
             LicenseDoor(),
             RepoDoor(files),
             CommitDoor(files, bridge, events),
-            RemovalDoor(files),
-            PastDoor(files),
+            RemovalDoor(files, settling),
+            PastDoor(files, settling),
             reads,
             FetchDoor(reads, self.handed),
             ListDoor(reads),
             ModifyDoor(files),
-            BulkDoor(files, self.handed),
+            BulkDoor(files, settling, self.handed),
             TagDoor(files),
-            MergeDoor(files, bridge),
-            PurgeDoor(self._purging, bridge, events),
+            MergeDoor(files, settling),
+            PurgeDoor(self._purging, settling),
             ImageDoor(files),
-            EgressDoor(files, self._pps.vault, bridge),
-            FileSetDoor(self._leases, bridge, events),
+            EgressDoor(files, self._pps.vault, settling),
+            FileSetDoor(self._leases, settling),
             CacheDoor(files),
             StorageDoor(self._leases, self.links),
             CheckDoor(files, self._pps),
@@ -195,15 +199,15 @@ class Engine:
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),
             JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
-            DatumDoor(self._pps, bridge),
-            OwnDatumDoor(self._pps, self._rules, self._config.worker_count),
+            DatumDoor(self._pps, settling),
+            OwnDatumDoor(self._pps, settling, self._rules, self._config.worker_count),
             SecretDoor(self._pps),
             LogDoor(self._pps, bridge, events),
             LogsDoor(self._pps, bridge, events),
             ClusterLogDoor(self._pps, bridge, events, self._happened.since),
-            WorkerDoor(self._pps, bridge, events, self.tokens, self._config.worker_count, self._pods is not None),
+            self._worker_door(bridge, events),
             AllFilesDoor(files),
-            AllPipelinesDoor(files, self._crash),
+            AllPipelinesDoor(files, self._crash, self._rules.gpus),
             TransactionDoor(self._transactions),
             FileLoadDoor(files, bridge),
             DebugLoadDoor(files, bridge),
@@ -213,13 +217,24 @@ class Engine:
             ),
         ]
 
+    def _worker_door(self, bridge: Bridge, events: Events) -> WorkerDoor:
+        images = PodImages(self._catalog, bridge) if self._pods is not None else None
+        count, gpus = self._config.worker_count, self._rules.gpus
+        return WorkerDoor(self._pps, bridge, events, self.tokens, count, gpus, images)
+
     def _about(self) -> About:
         return About(self._files, settings(self._config), self._recent.lines, lambda: self._happened.since(0))
 
-    def start(self, address: tuple[str, int]) -> None:
-        """Begin what runs by itself. `address` is where this server is reached."""
-        self._origin = origin_of(*address)
-        self._listening = shown(*address)
+    def start(
+        self, address: tuple[str, int], peer: tuple[str, int] | None = None, names: Sequence[str] | None = None
+    ) -> None:
+        """Begin what runs by itself. `address` is where this server is reached, by workers at `peer` if there is one.
+
+        names: hosts of its certificate; None: it has none.
+        """
+        self._origin = origin_of(*address, names)
+        inside = peer or address
+        self._listening = shown(*inside)
         if self._leading is None:
             self._loops.start()
             if self._pods is not None:
@@ -231,13 +246,14 @@ class Engine:
             site = Site(
                 self._config,
                 self._rung,
-                address,
+                inside,
                 self.tokens.whole,
                 self._ambient,
                 self._worker_gone,
                 self._containers.server,
                 self._containers.run,
                 self._mine,
+                address[0],
             )
             self._site = site
             self._fleet = open_pool(site)
@@ -322,6 +338,7 @@ class Engine:
         self._catalog.wake.close()
         self._loops.join()
         self._store.close()
+        self._blobs.close()
         self._catalog.close()
 
 
@@ -350,3 +367,7 @@ def open_engine(config: Config, ambient: Ambient, rung: Callable[[], Rung | None
     except BaseException:
         catalog.close()
         raise
+
+
+def _rules_of(rules: Rules, rung: Rung | None) -> Rules:
+    return replace(rules, can_limit=rung.limits, gpus=len(rung.gpus)) if rung is not None else rules

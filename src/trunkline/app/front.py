@@ -1,5 +1,7 @@
 """One address for gRPC and HTTP: the first three bytes of a connection say which it is.
 
+With a certificate the address speaks TLS and nothing else; the three bytes are then the first decrypted ones.
+
 Every gRPC client opens with HTTP/2's preface, which begins with PRI; no HTTP/1 request does. A connection is handed
 to one of two servers behind unix sockets and bytes are passed on unread, at the pace of the slower side: a full
 buffer towards one side stops reading from the other. A client may end its direction and still get its answer.
@@ -11,7 +13,11 @@ import asyncio
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from trunkline.app.tls.certificate import Certificate
+    from trunkline.app.tls.listener import TlsListener
 
 PREFACE = b"PRI"
 BUFFER_BYTES = 1 << 20
@@ -29,16 +35,24 @@ IDLE_PROBE_S = 60
 
 
 class Front:
-    """The open address. Closing it ends all connections."""
+    """An open address. Closing it ends all connections. certificate: with which it speaks TLS; None: plaintext."""
 
-    def __init__(self, grpc: Path, http: Path) -> None:
+    def __init__(self, grpc: Path, http: Path, certificate: Certificate | None = None) -> None:
         self._grpc = grpc
         self._http = http
         self._server: asyncio.Server | None = None
+        self._tls = self._listener(certificate) if certificate is not None else None
         self._open: set[_Outer] = set()
+
+    def _listener(self, certificate: Certificate) -> TlsListener:
+        from trunkline.app.tls.listener import TlsListener
+
+        return TlsListener(certificate, lambda: _Outer(self))
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Listen; the address as it came out (port 0 finds a free one). Raises OSError."""
+        if self._tls is not None:
+            return await self._tls.open(host, port)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Outer(self), host, port, backlog=1024)
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
@@ -48,6 +62,8 @@ class Front:
         """No new connections; the open ones go on."""
         if self._server is not None:
             self._server.close()
+        if self._tls is not None:
+            self._tls.stop_accepting()
 
     def close(self) -> None:
         """End everything at once."""
@@ -147,6 +163,8 @@ class _Outer(_Side):
             self._join()
 
     def eof_received(self) -> bool:
+        if self.transport is not None and not self.transport.can_write_eof():
+            return False  # TLS ends both directions at once
         if self.peer is not None:
             if not self.peer.is_closing():
                 self.peer.write_eof()

@@ -16,6 +16,7 @@ from trunkline.errors import TrunklineError
 from trunkline.fleet.local import LocalFleet
 from trunkline.pps.standing.wishes import Wish
 from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.limits.gpus import found
 from trunkline.worker.limits.groups import what_can_be_limited
 from trunkline.worker.rungs import Rung, choose
 
@@ -52,7 +53,15 @@ def choose_rung(config: Config) -> Rung | None:
     sandbox = Sandbox(masked=masked(config), exposed=tuple(map(str, config.expose)))
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         rung = choose(config.runner, sandbox, Scratch(Path(folder)).make())
-    return replace(rung, limits=what_can_be_limited() | ({"volume"} if rung.sandbox.namespaces else set()))
+    limits = what_can_be_limited() | ({"volume"} if rung.sandbox.namespaces else set())
+    return replace(rung, limits=limits, gpus=gpus_of(config))
+
+
+def gpus_of(config: Config) -> tuple[str, ...]:
+    """The GPUs that workers share."""
+    if config.gpus == "auto":
+        return found(os.environ)
+    return tuple(name for each in config.gpus.split(",") if (name := each.strip()) and name != "none")
 
 
 def masked(config: Config) -> tuple[str, ...]:
@@ -79,6 +88,8 @@ class Site:
     run: str = ""
     mine: str = ""
     """What tells the names of this server's workers from those of others on one database; "": there are none."""
+    host: str = ""
+    """Where services are to be reached, which is where the server is; "": where workers reach it."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -101,7 +112,7 @@ class Site:
         if wish is not None:
             pipeline = wish.pipeline
             standing = Standing(
-                pipeline.project, pipeline.name, wish.version, wish.kind, host, wish.ports, wish.contained
+                pipeline.project, pipeline.name, wish.version, wish.kind, self.host or host, wish.ports, wish.contained
             )
         settings = WorkerSettings(
             name=name,
@@ -114,6 +125,8 @@ class Site:
             runner=self.rung.name,
             masked=masked(config),
             expose=tuple(map(str, config.expose)),
+            gpus=self.rung.gpus,
+            gpu_locks=str(config.data / "workers" / "gpus"),
             containers=config.containers,
             server=self.server,
             run=self.run,

@@ -32,6 +32,7 @@ from trunkline.gateway.s3.door import S3
 
 if TYPE_CHECKING:
     from trunkline.app.engine import Engine
+    from trunkline.app.tls.certificate import Certificate
     from trunkline.worker.rungs import Rung
 
 FAILED = 1
@@ -58,6 +59,10 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     few_arenas()
     kept_buffers()
     ambient = RealAmbient()
+    try:
+        certificate = _certificate(config, ambient)
+    except TrunklineError as error:
+        return _say(error, FAILED)
     # What is made until the server serves stays: looking through it again and again for garbage would cost a tenth.
     gc.disable()
     # Finding out how user code can run starts a process; meanwhile there is enough to import.
@@ -67,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     except (TrunklineError, OSError) as error:
         return _say(error, FAILED)
     try:
-        address = uvloop.run(_serve(config, engine, ambient))
+        address = uvloop.run(_serve(config, engine, ambient, certificate))
     except (TrunklineError, OSError) as error:
         return _say(error, FAILED)
     finally:
@@ -83,6 +88,14 @@ def _engine(config: Config, ambient: Ambient, probing: Future[Rung | None]) -> E
     return open_engine(config, ambient, probing.result)
 
 
+def _certificate(config: Config, ambient: Ambient) -> Certificate | None:
+    if config.tls is None:
+        return None
+    from trunkline.app.tls.certificate import Certificate
+
+    return Certificate(*config.tls, ambient)
+
+
 def _start_anew(address: str) -> None:
     """Become a fresh process of the same number and address: nothing of what runs now knows what was restored."""
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -94,7 +107,7 @@ def _say(error: Exception, code: int) -> int:
     return code
 
 
-async def _serve(config: Config, engine: Engine, ambient: Ambient) -> str:
+async def _serve(config: Config, engine: Engine, ambient: Ambient, certificate: Certificate | None) -> str:
     """Serve until the end. Answers the address."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -106,12 +119,14 @@ async def _serve(config: Config, engine: Engine, ambient: Ambient) -> str:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
     engine.on_restored = lambda: loop.call_soon_threadsafe(stop.set)
-    server = Server(config, engine, ambient)
+    server = Server(config, engine, ambient, certificate)
     try:
         host, port = await server.start()
         address = shown(host, port)
         if server.s3_address:
             print(f"pachd is serving S3 on {server.s3_address}")
+        if certificate is not None:
+            print(f"pachd speaks TLS there, as {', '.join(certificate.names)}; workers reach it on {server.inside}")
         print(f"pachd is serving on {address}", flush=True)
         gc.freeze()
         gc.enable()
@@ -127,13 +142,19 @@ async def _serve(config: Config, engine: Engine, ambient: Ambient) -> str:
 class Server:
     """The doors and the front, over an engine that somebody else opens and closes."""
 
-    def __init__(self, config: Config, engine: Engine, ambient: Ambient) -> None:
+    def __init__(
+        self, config: Config, engine: Engine, ambient: Ambient, certificate: Certificate | None = None
+    ) -> None:
         self._config = config
         self._engine = engine
         self._ambient = ambient
+        self._certificate = certificate
+        self._fronts: list[Front] = []
         self._s3: HttpServer | None = None
         self.s3_address = ""
         """Where S3 is served by itself, once it is; "": nowhere."""
+        self.inside = ""
+        """Where workers reach this server, once they do, in plaintext."""
         self._bridge = Bridge(after_much=give_back)
         self._rooms = Rooms(self._bridge, ambient, engine.recorder)
         self._folder = socket_folder(config.data)
@@ -147,24 +168,31 @@ class Server:
         self._http = HttpServer(
             unix_socket(http_socket), beside(application(self._engine.space, self._engine.links), s3)
         )
-        self._front = Front(grpc_socket, http_socket)
         await self._grpc.start()
         await self._http.start()
         await self._open_s3(s3)
         self._engine.handed.open(self._folder / "files")
-        address = await self._open()
-        self._engine.start(address)
+        certificate = self._certificate
+        peer = await self._open(self._config.peer, "--peer") if self._config.peer is not None else None
+        address = await self._open((self._config.host, self._config.port), "--listen", certificate)
+        self.inside = shown(*(peer or address))
+        self._engine.start(address, peer, certificate.names if certificate is not None else None)
         return address
 
-    async def _open(self) -> tuple[str, int]:
-        host, port = self._config.host, self._config.port
+    async def _open(
+        self, wanted: tuple[str, int], flag: str, certificate: Certificate | None = None
+    ) -> tuple[str, int]:
+        """One more address for gRPC and HTTP."""
+        front = Front(self._folder / "grpc", self._folder / "http", certificate)
         try:
-            return await self._front.open(host, port)
+            found = await front.open(*wanted)
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise Unavailable(
-                f"cannot listen on {host}:{port} ({why}); stop what listens there, or choose another with --listen"
+                f"cannot listen on {shown(*wanted)} ({why}); stop what listens there, or choose another with {flag}"
             ) from error
+        self._fronts.append(front)
+        return found
 
     async def _open_s3(self, s3: S3) -> None:
         """S3 on an address of its own, where one is wanted."""
@@ -172,25 +200,35 @@ class Server:
             return
         host, port = self._config.s3
         try:
-            listening = tcp_socket(host, port)
-            listening.listen()  # two may be bound to one port, and one can listen
+            if self._certificate is not None:
+                behind = self._folder / "s3"
+                listening = unix_socket(behind)
+                front = Front(behind, behind, self._certificate)
+                _, port = await front.open(host, port)
+                self._fronts.append(front)
+            else:
+                listening = tcp_socket(host, port)
+                listening.listen()  # two may be bound to one port, and one can listen
+                port = listening.getsockname()[1]
         except OSError as error:
             raise Unavailable(
                 f"cannot listen on {host}:{port} for S3 ({os.strerror(error.errno or 0)}); stop what listens there, "
                 "choose another with --s3 HOST:PORT, or do without with --s3 none"
             ) from error
-        self.s3_address = shown(host, listening.getsockname()[1])
+        self.s3_address = shown(host, port)
         self._s3 = HttpServer(listening, s3)
         await self._s3.start()
 
     async def stop(self) -> None:
         """No new connections; calls that run may end within the grace, then everything is closed."""
-        self._front.stop_accepting()
+        for front in self._fronts:
+            front.stop_accepting()
         # While workers end, calls are still answered: they report what they have finished.
         await asyncio.to_thread(self._engine.stop)
         s3 = [self._s3.stop()] if self._s3 is not None else []
         await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop(), *s3)
-        self._front.close()
+        for front in self._fronts:
+            front.close()
         self._engine.handed.close()
         self._bridge.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -38,6 +38,7 @@ from trunkline.worker.containers.pod import Pod
 from trunkline.worker.execute import Bench, open_bench
 from trunkline.worker.images import Images
 from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.limits.gpus import Devices
 from trunkline.worker.limits.groups import Group, open_group
 from trunkline.worker.loop import Worker
 from trunkline.worker.ports import Claim, SecretFolder
@@ -81,7 +82,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told. address: of its server; folder: scratch of its own; blobs: folder or URL of the bytes.
 
     cache, images: folders that all workers of a machine share, the first up to a limit. masked, expose: host paths
-    that user code must not see, and may write. containers: URL of the engine, "" for none; server, run: whose its
+    that user code must not see, and may write. gpus: the devices of this machine; gpu_locks: a folder for
+    locks on them, shared by all its workers. containers: URL of the engine, "" for none; server, run: whose its
     containers are. only: it lives in a pod, and its code in the container beside it.
     """
 
@@ -95,6 +97,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     runner: str = "auto"
     masked: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    gpu_locks: str = ""
     containers: str = ""
     server: str = ""
     run: str = ""
@@ -130,8 +134,9 @@ def work(settings: WorkerSettings) -> int:
     pipeline = Pipeline(mine.project, mine.pipeline) if mine else None
     version = settings.only.version if settings.only else 0
     server = RemoteServer(client, settings.name, RealAmbient(), pipeline, version)
+    blobs = open_blobs(settings.blobs)
     store = Store(
-        open_blobs(settings.blobs),
+        blobs,
         settings.cache,
         RealAmbient(),
         cache_bytes=settings.index_cache_bytes,
@@ -140,7 +145,7 @@ def work(settings: WorkerSettings) -> int:
         threads=2,
     )
     storage = WorkerStorage(server, store)
-    desk = Desk()
+    desk = Desk(RealAmbient())
     door = Door(desk, settings.name)
     listening, port = open_door(door)
     group = open_group()
@@ -161,6 +166,7 @@ def work(settings: WorkerSettings) -> int:
         group.remove()
         listening.stop(None)
         client.close()
+        blobs.close()
     return 0
 
 
@@ -246,7 +252,9 @@ def _bench(
     images = Images(Path(settings.images), storage, ambient)
     variables = settings.variables | {"PPS_WORKER_GRPC_PORT": str(port)}
     containers = _containers(settings, (port, buckets.port), doorway)
-    return open_bench(rung, folder, images, ambient, variables, buckets, containers)
+    bench = open_bench(rung, folder, images, ambient, variables, buckets, containers)
+    bench.devices = Devices(settings.gpus, Path(settings.gpu_locks), ambient)
+    return bench
 
 
 def _pod_bench(settings: WorkerSettings, storage: WorkerStorage, port: int, buckets: ServedBuckets) -> Bench:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from trunkline.client.sessions import RemoteSession
 from trunkline.client.work.workers import RemoteServer
 from trunkline.errors import Internal, NotFound
-from trunkline.pfs.images import FILES_PATH, INDEX_PATH
+from trunkline.model.image_names import FILES_PATH, INDEX_PATH
 from trunkline.storage import Content, Sealed, Store, View
 from trunkline.worker.images import ImageFile
 from trunkline.worker.ports import Claim, Element, Fetched, LogSegment, Result

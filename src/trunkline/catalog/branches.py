@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import CTE, BigInteger, Row, and_, case, cast, delete, exists, func, insert, or_, select, update
 
 from trunkline.ambient import Micros
 from trunkline.catalog.engine import Fixed, Tx, given, some
@@ -135,9 +135,9 @@ def triggered_by(tx: Tx, repo_key: int, source: str) -> list[BranchRow]:
 
 
 def due_triggers(tx: Tx, until_us: Micros, limit: int) -> list[tuple[int, Micros]]:
-    """Branches whose schedule has a tick that is due, the longest due first: key and tick."""
+    """Branches whose schedule has a tick that is due, the longest due first, then the oldest: key and tick."""
     query = select(branches.c.id, branches.c.due_us).where(branches.c.due_us <= until_us)
-    return [(row[0], row[1]) for row in tx.execute(query.order_by(branches.c.due_us).limit(limit)).all()]
+    return [(row[0], row[1]) for row in tx.execute(query.order_by(branches.c.due_us, branches.c.id).limit(limit)).all()]
 
 
 def next_due(tx: Tx) -> Micros | None:
@@ -187,6 +187,39 @@ class Edge:
 def all_edges(tx: Tx) -> list[Edge]:
     """The whole graph of direct provenance, in order of branch and position."""
     return [Edge(*row) for row in tx.execute(_EDGES).all()]
+
+
+def _tied() -> CTE:
+    """All that a chain of dependencies, up and down in any mixture, ties to one branch; with it."""
+    tied = select(cast(given("at"), BigInteger).label("id")).cte("tied", recursive=True)
+    edge = branch_provenance.c
+    other = case((edge.branch == tied.c.id, edge.upstream), else_=edge.branch)
+    near = select(other).where(or_(edge.branch == tied.c.id, edge.upstream == tied.c.id))
+    return tied.union(near)
+
+
+def _above() -> CTE:
+    """All that one branch depends on, directly or not."""
+    edge = branch_provenance.c
+    above = select(edge.upstream.label("id")).where(edge.branch == given("at")).cte("above", recursive=True)
+    return above.union(select(edge.upstream).where(edge.branch == above.c.id))
+
+
+_TIED, _ABOVE = _tied(), _above()
+_TIED_TWICE = Fixed(
+    select(branches.c.repo)
+    .where(branches.c.id.in_(select(_TIED.c.id)))
+    .group_by(branches.c.repo)
+    .having(func.count() > 1)
+    .limit(1)
+)
+_IN_CIRCLE = Fixed(select(_ABOVE.c.id).where(_ABOVE.c.id == given("at")).limit(1))
+
+
+def tangled(tx: Tx, key: int) -> bool:
+    """Whether a branch depends on itself, or is tied by dependencies to two branches of one repo."""
+    at = {"at": key}
+    return bool(tx.execute(_IN_CIRCLE, at).all() or tx.execute(_TIED_TWICE, at).all())
 
 
 def has_dependents(tx: Tx, repo_key: int) -> bool:

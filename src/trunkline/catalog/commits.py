@@ -337,11 +337,14 @@ def layers(tx: Tx, seq: int) -> list[str]:
     return tx.execute(_LAYERS, {"of": seq}).scalars()
 
 
-def append_layers(tx: Tx, seq: int, filesets: Sequence[str]) -> None:
-    """Put file sets on top of a commit's diff."""
-    if filesets:
-        last = tx.execute(_TOP, {"of": seq}).scalar()
-        _place(tx, _LAY, seq, filesets, 0 if last is None else last + 1)
+def append_layers(tx: Tx, seq: int, filesets: Sequence[str]) -> int:
+    """Put file sets on top of a commit's diff; how many it has then, 0 where none were put there."""
+    if not filesets:
+        return 0
+    last = tx.execute(_TOP, {"of": seq}).scalar()
+    start = 0 if last is None else last + 1
+    _place(tx, _LAY, seq, filesets, start)
+    return start + len(filesets)
 
 
 def replace_layers(tx: Tx, seq: int, filesets: Sequence[str]) -> None:

@@ -4,33 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import CTE, and_, delete, func, insert, literal, or_, select, update
 
 from trunkline.catalog.commits import CommitRow, get_commits
 from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine.fixed import Fixed, given
 from trunkline.catalog.engine.tx import slices
 from trunkline.catalog.tables_pfs import branches, commit_layers, commit_provenance, commit_runs, commits, repos
 from trunkline.model.infos import CommitState, Origin
+from trunkline.model.names import Repo
+
+MOST_WRONG = 100
+"""How many commit sets a check names."""
+
+
+def _chain() -> CTE:
+    """A commit and its ancestors, up to some steps back, each with its `depth`."""
+    first = select(commits.c.seq, commits.c.parent, literal(0).label("depth")).where(commits.c.seq == given("seq"))
+    chain = first.cte(recursive=True)
+    older = select(commits.c.seq, commits.c.parent, chain.c.depth + 1)
+    return chain.union_all(older.where(commits.c.seq == chain.c.parent, chain.c.depth < given("steps")))
+
+
+_CHAIN = _chain()
+_ANCESTOR = Fixed(select(_CHAIN.c.seq).where(_CHAIN.c.depth == given("steps")))
+_LINE = Fixed(select(_CHAIN.c.seq).order_by(_CHAIN.c.depth))
 
 
 def ancestor(tx: Tx, seq: int, steps: int) -> int | None:
     """Seq of the commit `steps` parents back; None past the root."""
-    first = select(commits.c.seq, commits.c.parent, literal(0).label("depth")).where(commits.c.seq == seq)
-    chain = first.cte(recursive=True)
-    older = select(commits.c.seq, commits.c.parent, chain.c.depth + 1)
-    chain = chain.union_all(older.where(commits.c.seq == chain.c.parent, chain.c.depth < steps))
-    row = tx.execute(select(chain.c.seq).where(chain.c.depth == steps)).first()
+    row = tx.execute(_ANCESTOR, {"seq": seq, "steps": steps}).first()
     return int(row[0]) if row else None
 
 
 def line(tx: Tx, seq: int, limit: int) -> list[CommitRow]:
     """A commit and its ancestors, newest first, at most `limit` of them."""
-    chain = select(commits.c.seq, commits.c.parent, literal(1).label("depth")).where(commits.c.seq == seq)
-    chain_rows = chain.cte(recursive=True)
-    older = select(commits.c.seq, commits.c.parent, chain_rows.c.depth + 1)
-    older = older.where(commits.c.seq == chain_rows.c.parent, chain_rows.c.depth < limit)
-    chain_rows = chain_rows.union_all(older)
-    seqs = [row[0] for row in tx.execute(select(chain_rows.c.seq).order_by(chain_rows.c.depth)).all()]
+    seqs = [row[0] for row in tx.execute(_LINE, {"seq": seq, "steps": limit - 1}).all()]
     rows = get_commits(tx, seqs)
     return [rows[found] for found in seqs]
 
@@ -196,3 +205,14 @@ def next_layer(tx: Tx, seqs: Iterable[int], *, up: bool) -> set[int]:
     for some in slices(sorted(set(seqs))):
         found.update(tx.execute(select(there).where(here.in_(some))).scalars())
     return found
+
+
+def doubled(tx: Tx) -> list[str]:
+    """Where a commit set has two commits of one repo and type, as sentences."""
+    twice = select(commits.c.repo, commits.c.id, func.count().label("number")).group_by(commits.c.repo, commits.c.id)
+    found = twice.having(func.count() > 1).order_by(commits.c.repo, commits.c.id).limit(MOST_WRONG).subquery()
+    columns = (repos.c.project, repos.c.name, repos.c.type, found.c.id, found.c.number)
+    return [
+        f"I-7: commit set {row.id} has {row.number} commits of {Repo(row.project, row.name, row.type)}"
+        for row in tx.execute(select(*columns).join_from(found, repos, repos.c.id == found.c.repo))
+    ]

@@ -50,9 +50,12 @@ def digest_of(tx: Tx, name: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def list_names(tx: Tx) -> list[tuple[str, str]]:
-    """All names with their digests, by name."""
-    query = select(image_names.c.name, image_names.c.digest).order_by(image_names.c.name)
+def list_names(tx: Tx, limit: int, after: str = "", *, reverse: bool = False) -> list[tuple[str, str]]:
+    """A page of names with their digests, by name. after: an exclusive one; "": from the first on."""
+    name = image_names.c.name
+    query = select(name, image_names.c.digest).order_by(name.desc() if reverse else name).limit(limit)
+    if after:
+        query = query.where(name < after if reverse else name > after)
     return [(row[0], row[1]) for row in tx.execute(query).all()]
 
 

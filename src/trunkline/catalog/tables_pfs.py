@@ -207,6 +207,8 @@ transaction_requests = Table(
     # Messages of the wire: docs/formats/transactions.md.
     Column("request", LargeBinary, nullable=False),
     Column("response", LargeBinary, nullable=False),
+    # CRC-32 of the request and the response, one after the other.
+    Column("checksum", BigInteger, nullable=False),
 )
 
 # One row, once there is something to keep of the cluster as a whole.

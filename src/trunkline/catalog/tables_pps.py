@@ -162,6 +162,7 @@ jobs = Table(
     Column("timeout_us", BigInteger, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("parallelism", Integer, nullable=False),
+    Column("gpus", Integer, nullable=False, default=0),
     Column("set_datums", BigInteger, nullable=False, default=0),
     Column("set_bytes", BigInteger, nullable=False, default=0),
     Column("sets_per_worker", BigInteger, nullable=False, default=0),
@@ -257,7 +258,7 @@ reports = Table(
     Column("last", BigInteger, nullable=False),
     # JSON list of file sets with the output of these rows, each held by the job.
     Column("output", Text, nullable=False, info=NAMES_FILESETS),
-    # One row a datum: Arrow IPC, as pps.tables.RESULTS describes it.
+    # One row a datum: Arrow IPC, as pps.tables.RESULTS describes it, and its CRC-32.
     Column("results", LargeBinary, nullable=False),
     UniqueConstraint("job", "gen", "first", name="reports_of_job"),
     sqlite_autoincrement=True,

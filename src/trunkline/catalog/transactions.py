@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, insert, select
 
 from trunkline.ambient import Micros
-from trunkline.catalog.engine import Tx
+from trunkline.catalog.engine import Fixed, Tx, given
 from trunkline.catalog.tables_pfs import transaction_requests, transactions
+
+ASIDE = (transactions, transaction_requests)
+"""Tables whose rows mean nothing to any request."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionRow:
-    """A transaction with its requests in order, and the response that each got when it was tried."""
+    """A transaction with its requests in order, and the response that each got when it was tried.
+
+    damaged: why neither can be told; "": they can.
+    """
 
     id: str
     started_us: Micros
     requests: tuple[bytes, ...] = ()
     responses: tuple[bytes, ...] = ()
+    damaged: str = ""
 
 
 def insert_transaction(tx: Tx, id: str) -> TransactionRow:
@@ -33,9 +41,18 @@ def has_transaction(tx: Tx, id: str) -> bool:
     return bool(tx.execute(select(exists().where(transactions.c.id == id))).scalar())
 
 
+_HEAD = Fixed(select(transactions).where(transactions.c.id == given("id")))
+_BODIES = Fixed(
+    select(transaction_requests)
+    .where(transaction_requests.c.transaction == given("id"))
+    .order_by(transaction_requests.c.position)
+)
+_APPEND = Fixed(insert(transaction_requests))
+
+
 def get_transaction(tx: Tx, id: str) -> TransactionRow | None:
     """One transaction."""
-    rows = tx.execute(select(transactions).where(transactions.c.id == id)).all()
+    rows = tx.execute(_HEAD, {"id": id}).all()
     found = _filled(tx, [(row.id, row.started_us) for row in rows])
     return found[0] if found else None
 
@@ -49,17 +66,32 @@ def list_transactions(tx: Tx, limit: int) -> list[TransactionRow]:
 def _filled(tx: Tx, heads: Iterable[tuple[str, Micros]]) -> list[TransactionRow]:
     filled = []
     for id, started_us in heads:
-        query = select(transaction_requests).where(transaction_requests.c.transaction == id)
-        rows = tx.execute(query.order_by(transaction_requests.c.position)).all()
+        rows = tx.execute(_BODIES, {"id": id}).all()
+        wrong = next((row for row in rows if row.checksum != _checksum(row.request, row.response)), None)
+        if wrong is not None:
+            told = (
+                f"request {wrong.position + 1} of transaction {id} is damaged: its bytes are not those that were kept"
+            )
+            filled.append(TransactionRow(id, started_us, damaged=told))
+            continue
         requests, responses = tuple(row.request for row in rows), tuple(row.response for row in rows)
         filled.append(TransactionRow(id, started_us, requests, responses))
     return filled
 
 
+def _checksum(request: bytes, response: bytes) -> int:
+    return zlib.crc32(response, zlib.crc32(request))
+
+
+def violations(tx: Tx, limit: int = 5000) -> list[str]:
+    """A sentence for each of the first transactions that cannot be finished, since something in it is damaged."""
+    return [f"I-11: {row.damaged}" for row in list_transactions(tx, limit) if row.damaged]
+
+
 def append_request(tx: Tx, id: str, position: int, request: bytes, response: bytes) -> None:
     """Add a request behind the others."""
     values = {"transaction": id, "position": position, "request": request, "response": response}
-    tx.execute(insert(transaction_requests).values(**values))
+    tx.execute(_APPEND, {**values, "checksum": _checksum(request, response)})
 
 
 def delete_transaction(tx: Tx, id: str) -> None:

@@ -38,9 +38,12 @@ def main(args: Sequence[str] | None = None, session: Session | None = None) -> N
 
 def run(args: Sequence[str] | None, session: Session) -> int:
     """Run one command line; gives its exit status."""
+    words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["help"]:  # `help list repo` is `list repo --help`
+        words = [*words[1:], "--help"]
     try:
         root().main(
-            args=None if args is None else list(args),
+            args=words,
             prog_name="pachctl",
             complete_var="_PACHCTL_COMPLETE",
             standalone_mode=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -69,3 +70,29 @@ def raw_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "-o", "--output", type=click.Choice(["json", "yaml"]), help="The form of --raw; json if not given."
     )(wrapper)
     return click.option("--raw", is_flag=True, help="Print the whole objects, one document each.")(wrapper)
+
+
+def timeout_option(text: str, default: str | None = None) -> Callable[[_Function], _Function]:
+    """`--timeout SPAN`: so many seconds, written as a span of time (`90s`, `1m30s`) or as a number."""
+    return click.option("--timeout", metavar="SPAN", callback=_seconds, default=default, help=text)
+
+
+def _span_s(text: str) -> float:
+    """Seconds of a span of time. Raises ValueError."""
+    if text.isascii() and text[:-1].isdigit() and text[-1] == "s":
+        return float(text[:-1])  # as defaults are: what reads all spans takes a quarter of a start to load
+    from trunkline.model.specs.scalars import span_us
+
+    return span_us(text) / 1_000_000
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = _span_s(value) if value[-1:].isalpha() else float(value)
+    except ValueError as error:
+        raise click.BadParameter(f'"{value}" is no span of time; write for example 30s or 1m30s') from error
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise click.BadParameter(f'"{value}" is no time to wait; write for example 30s or 1m30s')
+    return seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from trunkline.ambient import Ambient
     from trunkline.client import Client
 
+
+ADDRESS = "PACHD_ADDRESS"
+"""The variable with the address of a server in place of the active context's."""
 
 When = Callable[["Timestamp"], str]
 """How a moment is written; `-` for none."""
@@ -55,8 +57,18 @@ class Session:
 
     @property
     def context(self) -> Context:
-        """The active context."""
-        return self.config.active()
+        """The active context; where PACHD_ADDRESS names another server, one of that, with the same project only."""
+        active, told = self.config.active(), self.environ.get(ADDRESS, "").strip()
+        if not told or told == active.address:
+            return active
+        return Context(ADDRESS, {"pachd_address": told, "project": active.project})
+
+    @property
+    def trusted(self) -> bytes | None:
+        """Certificates of whom to trust, PEM, as the context or PACH_CA_CERTS says; None: whom the machine trusts."""
+        from trunkline.client.trust import named
+
+        return self.context.root_certificates or named(self.environ)
 
     @cached_property
     def client(self) -> Client:
@@ -77,7 +89,7 @@ class Session:
             context.address,
             token=context.token,
             transaction=transaction,
-            root_certificates=context.root_certificates,
+            root_certificates=self.trusted,
             on_call=self._called if self.verbose else None,
             on_note=None if quiet else self.note,
         )
@@ -91,6 +103,12 @@ class Session:
         for name in ("client", "client_outside"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+    def forget(self) -> None:
+        """Read the config and dial anew when next needed: another session may have changed the file."""
+        self.close()
+        for name in ("config", "client", "client_outside"):
+            self.__dict__.pop(name, None)
 
     def added_to_transaction(self) -> bool:
         """Say so if a transaction is open, in which case nothing has happened yet."""
@@ -124,7 +142,7 @@ class Session:
 
     def print_lines(self, lines: Sequence[str], *, pager: bool = False) -> None:
         """Print lines, through a pager under the same conditions as a table."""
-        if pager and sys.stdout.isatty() and len(lines) >= shutil.get_terminal_size().lines:
+        if pager and sys.stdout.isatty() and len(lines) >= _screen_lines():
             os.environ.setdefault("LESS", "FRX")  # leave at once what fits, keep colours, leave the text on the screen
             click.echo_via_pager("\n".join(lines) + "\n", color=self.colour)
             return
@@ -163,3 +181,10 @@ class Session:
 
 
 pass_session = click.make_pass_decorator(Session)
+
+
+def _screen_lines() -> int:
+    """How many lines the terminal shows."""
+    import shutil  # which loads all kinds of compression
+
+    return shutil.get_terminal_size().lines

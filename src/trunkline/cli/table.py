@@ -131,6 +131,7 @@ COMMANDS: Tree = {
     "export": f"{_SETUP}.moving:export",
     "import": f"{_SETUP}.moving:import_",
     "debug": {
+        "binary": f"{_SETUP}.debugging:binary",
         "dump": f"{_SETUP}.debugging:dump",
         "log-level": f"{_SETUP}.debugging:log_level",
         "profile": f"{_SETUP}.debugging:profile",
@@ -142,18 +143,23 @@ COMMANDS: Tree = {
         "delete": {"context": f"{_SETUP}.contexts:delete"},
         "get": {
             "active-context": f"{_SETUP}.contexts:get_active",
+            "active-enterprise-context": f"{_SETUP}.contexts:get_enterprise",
             "context": f"{_SETUP}.contexts:get",
             "metrics": f"{_SETUP}.contexts:get_metrics",
         },
         "list": {"context": f"{_SETUP}.contexts:list_"},
         "set": {
             "active-context": f"{_SETUP}.contexts:set_active",
+            "active-enterprise-context": f"{_SETUP}.contexts:set_enterprise",
             "context": f"{_SETUP}.contexts:set_",
             "metrics": f"{_SETUP}.contexts:set_metrics",
         },
         "update": {"context": f"{_SETUP}.contexts:update"},
     },
+    "buildinfo": f"{_SETUP}.version:buildinfo",
     "completion": f"{_SETUP}.completion:completion",
+    "exit": f"{_SETUP}.shell:leave",
+    "shell": f"{_SETUP}.shell:shell",
     "render": "trunkline.cli.chart.command:render",
     "version": f"{_SETUP}.version:version",
 }

@@ -18,6 +18,7 @@ import grpc
 from trunkline import __version__
 from trunkline.client.address import Address, parse
 from trunkline.client.failures import translate
+from trunkline.client.trust import machine
 from trunkline.wire.notes import notes_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def connect(
         ("grpc.enable_http_proxy", 0 if place.is_local else 1),
     ]
     if place.tls:
-        channel = grpc.secure_channel(place.target, grpc.ssl_channel_credentials(root_certificates), options)
+        channel = grpc.secure_channel(
+            place.target, grpc.ssl_channel_credentials(root_certificates or machine()), options
+        )
     else:
         channel = grpc.insecure_channel(place.target, options)
     return Client(

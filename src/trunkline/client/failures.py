@@ -65,12 +65,30 @@ def translate(error: grpc.RpcError, address: Address, method: str) -> errors.Tru
 
 def _unreachable(address: Address, words: str) -> errors.Unavailable:
     why = ""
-    if "certificate" in words:
-        why = " (its certificate is not trusted)"
-    elif any(one in words for one in ("ssl", "tls", "handshake")):
+    if address.tls and (refused := _refused(address, words)):
+        return errors.Unavailable(f"cannot talk with pachd at {address.place}: {refused}")
+    if any(one in words for one in ("ssl", "tls", "handshake")):
         why = " (the TLS handshake failed)"
     elif "resol" in words:
         why = " (the name cannot be resolved)"
     return errors.Unavailable(
         f"cannot reach pachd at {address.place}{why}; start one with `pachd`, or choose another with `pachctl connect`"
     )
+
+
+def _refused(address: Address, words: str) -> str:
+    """What of TLS did not work, and what to do; "" where it is not about that. words: gRPC's own, in small letters."""
+    trust = "`pachctl config update context --server-cas FILE`, or the variable PACH_CA_CERTS"
+    if "wrong_version_number" in words:
+        return f"it speaks plaintext and no TLS; the address is grpc://{address.place}"
+    if "hostname verification" in words:
+        return f"its certificate is for another name than {address.host}; connect by a name that it holds"
+    if "certificate has expired" in words:
+        return "its certificate has expired; whoever runs the server has to renew it"
+    if "not yet valid" in words:
+        return "its certificate is not valid yet; compare the clocks of both machines"
+    if "certificate_verify_failed" in words:
+        return f"its certificate is not trusted; name the PEM file of who signed it (or of itself) with {trust}"
+    if "create security handshaker" in words:
+        return f"the certificates to be trusted cannot be read; name a PEM file with {trust}"
+    return ""

@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 READY_S = 3.0
 """How long `/readyz` waits for the catalog."""
 
+SCHEMA_PATHS = ("/schemas/pipeline.json", "/jsonschema/pps_v2/CreatePipelineRequest.schema.json")
+
 
 def application(space: Space, links: Links) -> Starlette:
     """`/healthz` answers ok while the server serves, `/readyz` while it reaches its rows as well.
 
     `/metrics` speaks Prometheus' text format.
 
-    `/schemas/pipeline.json` is the JSON Schema of pipeline specs, for editors. `/chunks/` gives content to
-    who was given its address.
+    `/schemas/pipeline.json` is the JSON Schema of pipeline specs, for editors, also where Pachyderm has it below
+    `/jsonschema/`. `/chunks/` gives content to who was given its address.
     """
 
     async def metrics(_request: Request) -> Response:
@@ -53,7 +55,7 @@ def application(space: Space, links: Links) -> Starlette:
         Route("/healthz", _healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
-        Route("/schemas/pipeline.json", _schema),
+        *(Route(path, _schema) for path in SCHEMA_PATHS),
     ]
     routes.append(chunk_route(links))
     return Starlette(routes=routes)

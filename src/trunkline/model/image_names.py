@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+INDEX_PATH = "/index"
+"""The list of entries of a local image, as JSON, within its file sets; the files lie below `FILES_PATH`."""
+FILES_PATH = "/files"
+
 DOCKER_HUB = "index.docker.io"
 """The registry of names that name none."""
 _HUB = frozenset({DOCKER_HUB, "docker.io", "registry-1.docker.io", "registry.hub.docker.com"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from trunkline.ambient import Micros
 from trunkline.model.jobs import DatumState, JobState, PipelineState
@@ -31,6 +32,7 @@ class PipelineInfo:
 
     kind: TRANSFORM, SPOUT or SERVICE. parallelism: 0 for no bound. workers_available: those that have work of it now.
     runner: host, image or container; runner_note says in a sentence where its code runs. seq: rises with creation.
+    gpus, gpu_type: devices that each of its workers holds, where these are processes.
     up_us: since when it has had jobs without a break; maximum_uptime_us: how long its spec expects that, 0 for ever.
     """
 
@@ -61,6 +63,8 @@ class PipelineInfo:
     up_us: Micros | None = None
     maximum_uptime_us: Micros = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    gpus: int = 0
+    gpu_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,16 @@ class DatumInfo:
     ran_in: Job | None = None
 
 
+InputFile: TypeAlias = tuple[str, bytes]
+"""Path and hash of a file that a datum is made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of a log. user: the code printed it; master: the system says it about the pipeline."""
+    """A line of a log. user: the code printed it; master: the system says it about the pipeline.
+
+    inputs: the files, the first of them at least, of the datum that the line is about.
+    """
 
     pipeline: Pipeline
     at_us: Micros
@@ -164,4 +175,4 @@ class LogLine:
     datum: str = ""
     user: bool = False
     master: bool = False
-    paths: tuple[str, ...] = field(default=())
+    inputs: tuple[InputFile, ...] = ()

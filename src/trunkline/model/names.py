@@ -37,6 +37,11 @@ class Repo:
         suffix = "" if self.type == USER_REPO else f".{self.type}"
         return f"{self.project}/{self.name}{suffix}"
 
+    @property
+    def typed(self) -> str:
+        """As a person types it to a command: without the project, where that is the default one."""
+        return str(self).removeprefix(f"{DEFAULT_PROJECT}/")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Branch:

@@ -18,6 +18,8 @@ _SHOWN = 120  # characters of an offending text that an error repeats
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _BAD = re.compile(rf"{_CONTROL}|(?:\A|/)\.\.?(?:/|\Z)")
 _SLASHES = re.compile("//+")
+_PLAIN = re.compile(rf"(?:/(?!\.\.?(?:/|\Z))[ -.0-~]{{1,{MAX_ELEMENT_BYTES}}})+\Z")
+"""What most paths are: as they are stored, of printable ASCII, each element short."""
 
 
 def validate(path: str) -> str:
@@ -49,6 +51,10 @@ def clean(path: str) -> str:
 
     Raises InvalidArgument as `validate` does, for the stored form.
     """
+    if len(path) < MAX_PATH_BYTES:
+        stored = path if path.startswith("/") else "/" + path
+        if _PLAIN.match(stored):
+            return stored
     stored = "/" + _SLASHES.sub("/", path).strip("/")
     return validate(stored)
 

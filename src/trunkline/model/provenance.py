@@ -6,6 +6,7 @@ depends on directly; nodes that only appear as dependencies need no entry.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TypeVar
 
@@ -35,6 +36,21 @@ def reversed_graph(graph: Graph[K]) -> dict[K, list[K]]:
         for up in dict.fromkeys(ups):
             down.setdefault(up, []).append(node)
     return down
+
+
+def downstream_first(graph: Graph[K], nodes: Iterable[K]) -> list[K]:
+    """`nodes`, each before everything it depends on. What depends on itself in a circle comes last, as it was given."""
+    members = dict.fromkeys(nodes)
+    places = {node: n for n, node in enumerate(members)}
+    ups = {node: {up for up in graph.get(node, ()) if up in members and up != node} for node in members}
+    waiting = Counter(up for found in ups.values() for up in found)
+    order = [node for node in members if not waiting[node]]
+    for node in order:
+        for up in sorted(ups[node], key=places.__getitem__):
+            waiting[up] -= 1
+            if not waiting[up]:
+                order.append(up)
+    return [*order, *(node for node in members if waiting[node])]
 
 
 def ordered(graph: Graph[K], nodes: Iterable[K] | None = None) -> list[K]:

@@ -6,7 +6,6 @@ adopts the layers: nobody ever sees half of it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
-from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, TrunklineError
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs import kept, reads
@@ -25,18 +24,11 @@ from trunkline.pfs.graph import commits as pfs_commits
 from trunkline.pfs.graph.changes import Change, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, need_repo, refuse_tag_name
+from trunkline.pfs.layers import COMPACT_ABOVE, compact_layers
 from trunkline.pfs.outside.fetching import Fetcher, always, fetch_file, fetch_tree
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
 from trunkline.storage import ReadInto, Sealed, View, Writer
-from trunkline.storage.writing.levels import layers_to_merge
-
-log = logging.getLogger(__name__)
-
-COMPACT_ABOVE = 16
-"""When an open commit has more layers than this, those that are not much larger than what came after them are merged:
-reading it stays cheap, and what a stream costs does not depend on how many there were."""
-
 
 COPY_TRIES = 10
 """How often a copy looks again for a source whose layers were merged meanwhile."""
@@ -56,7 +48,7 @@ class Add:
     """More bytes for a file; consecutive ones of the same path and datum are one file's."""
 
     path: str
-    data: bytes
+    data: bytes | memoryview
     datum: str = ""
 
 
@@ -88,7 +80,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Copy a file or directory by reference."""
+    """Copy a file or directory by reference. wanted: as for `AddUrl`, asked while the source is being finished."""
 
     dst: str
     src_repo: Repo
@@ -96,6 +88,7 @@ class Copy:
     src_path: str
     append: bool = False
     datum: str = ""
+    wanted: Callable[[], bool] = field(default=always, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +134,21 @@ def modify(
     NotFound, InvalidArgument, FailedPrecondition (closed commit, output branch), Aborted for another stamp, and
     whatever `edits` raises.
     """
-    with files.session("write") as session:
-        place = files.catalog.transact(lambda tx: _held_place(tx, session, target, spout, stamp))
-        base = files.view(place.content) if place.content else None
-        writer = files.store.writer(session, base)
+    session, place, content = _opened(files, target, spout, stamp)
+    with session:
+        writer = files.store.writer(session, files.store.view(content) if content else None)
         fold(files, session, writer, edits)
         sealed = writer.seal()
         if big is not None:
             big.update(writer.big)
 
-        def adopt(tx: Tx) -> Commit:
+        def adopt(tx: Tx) -> tuple[Commit, int]:
             need_stamp(tx, target, stamp, spout)
             return _adopt(files, tx, session, target, place, sealed, spout)
 
-        commit = session.finish(adopt)
-    compact_layers(files, commit)
+        commit, layers = session.finish(adopt)
+    if layers > COMPACT_ABOVE:
+        compact_layers(files, commit)
     return commit
 
 
@@ -170,12 +163,21 @@ def need_stamp(tx: Tx, target: Target, stamp: bytes, spout: bool) -> None:
         kept.need_ground(tx, stamp, Branch(target.repo, target.branch), _place(tx, target, spout).commit)
 
 
-def _held_place(tx: Tx, session: Session, target: Target, spout: bool, stamp: bytes) -> _Place:
-    """Where a stream goes, its content held: in one transaction, since a commit that finishes lets its layers go."""
-    need_stamp(tx, target, stamp, spout)
-    place = _place(tx, target, spout)
-    fileset_rows.hold(tx, session.gen, place.content)
-    return place
+def _opened(files: Files, target: Target, spout: bool, stamp: bytes) -> tuple[Session, _Place, list[Sealed]]:
+    """A session for a stream, where that goes, and the content there, which the session holds.
+
+    In one transaction, since a commit that finishes lets its layers go.
+    """
+    found: list[tuple[_Place, list[Sealed]]] = []
+
+    def first(tx: Tx, gen: int) -> None:
+        need_stamp(tx, target, stamp, spout)
+        place = _place(tx, target, spout)
+        fileset_rows.hold(tx, gen, place.content)
+        found[:] = [(place, load(tx, place.content))]
+
+    session = files.writing.open("write", first)
+    return session, *found[0]
 
 
 def _place(tx: Tx, target: Target, spout: bool) -> _Place:
@@ -236,7 +238,7 @@ class _Run:
         self._source = source
         self.following: Edit | None = None
 
-    def bytes(self) -> Iterator[bytes]:
+    def bytes(self) -> Iterator[bytes | memoryview]:
         yield self._first.data
         for edit in self._source:
             if isinstance(edit, Add) and edit.path == self._first.path and edit.datum == self._first.datum:
@@ -298,10 +300,10 @@ def _copy(files: Files, session: Session, writer: Writer, edit: Copy) -> None:
 def _held_source(files: Files, session: Session, edit: Copy) -> View:
     """What a copy reads, held. An open commit's layers may be merged into one between look and hold: look again."""
     for _ in range(COPY_TRIES - 1):
-        source = reads.need_source(files, edit.src_repo, edit.src_ref)
+        source = reads.need_source(files, edit.src_repo, edit.src_ref, edit.wanted)
         with suppress(Aborted):
             return _hold(files, session, source)
-    return _hold(files, session, reads.need_source(files, edit.src_repo, edit.src_ref))
+    return _hold(files, session, reads.need_source(files, edit.src_repo, edit.src_ref, edit.wanted))
 
 
 def _hold(files: Files, session: Session, source: Source) -> View:
@@ -311,23 +313,24 @@ def _hold(files: Files, session: Session, source: Source) -> View:
 
 def _adopt(
     files: Files, tx: Tx, session: Session, target: Target, place: _Place, sealed: Sequence[Sealed], spout: bool
-) -> Commit:
-    """Put the sealed layers on a commit that is still open, or on a new one; refused if the commit has closed."""
+) -> tuple[Commit, int]:
+    """Put the sealed layers on a commit that is still open, or on a new one; refused if the commit has closed.
+
+    Answers the commit, and how many layers it has if it is open.
+    """
     now = _place(tx, target, spout)
     if place.commit is not None:
         row = commit_rows.get_commit(tx, place.commit.seq)
         if row is None:
             raise FailedPrecondition(f"commit {place.commit.commit} was deleted while files were written to it")
         need_open(tx, row, spout)
-        _append(tx, session, row.seq, sealed)
-        return row.commit
+        return row.commit, _append(tx, session, row.seq, sealed)
     if now.commit is not None:  # somebody opened one meanwhile
-        _append(tx, session, now.commit.seq, sealed)
-        return now.commit.commit
+        return now.commit.commit, _append(tx, session, now.commit.seq, sealed)
     change = files.change_in(tx)
     commit = commit_sealed(change, session, Branch(target.repo, target.branch), sealed, spout=spout)
     change.close()
-    return commit
+    return commit, 0
 
 
 def commit_sealed(
@@ -347,47 +350,10 @@ def commit_sealed(
     return commit
 
 
-def _append(tx: Tx, session: Session, seq: int, sealed: Sequence[Sealed]) -> None:
+def _append(tx: Tx, session: Session, seq: int, sealed: Sequence[Sealed]) -> int:
+    """Put what a session sealed on a commit; how many layers that has then."""
     layers = [one for one in sealed if one.rows]
     session.adopt(tx, layers, DIFF_HOLDER, str(seq))
-    commit_rows.append_layers(tx, seq, [one.id for one in layers])
+    count = commit_rows.append_layers(tx, seq, [one.id for one in layers])
     commit_rows.grow(tx, seq, sum(one.size_bytes for one in layers))
-
-
-def compact_layers(files: Files, commit: Commit) -> None:
-    """Merge layers of an open commit when there are too many to read quickly.
-
-    Never fails: the files are written by then, and layers that cannot be merged now are read as they are.
-    """
-    row, layers = files.catalog.read(lambda tx: _layers(tx, commit))
-    if row is None or not row.open or len(layers) <= COMPACT_ABOVE:
-        return
-    ids = [layer.id for layer in layers[layers_to_merge([layer.rows for layer in layers]) :]]
-    try:
-        with files.session("compact") as session:
-            merged = files.store.compact(session, files.held(session, ids))
-            session.finish(lambda tx: _swap(tx, session, row.seq, ids, merged))
-    except Aborted:
-        return  # somebody else merged them meanwhile, or the commit was cleared or deleted
-    except TrunklineError as error:
-        log.warning("merging the layers of the open commit %s failed: %s", commit, error)
-
-
-def _layers(tx: Tx, commit: Commit) -> tuple[CommitRow | None, list[Sealed]]:
-    row = commit_rows.find_commit(tx, commit)
-    return row, load(tx, commit_rows.layers(tx, row.seq)) if row else []
-
-
-def _swap(tx: Tx, session: Session, seq: int, old: Sequence[str], merged: Sealed) -> None:
-    """Put a merged layer in the place of those it was made of, if they still lie one on another."""
-    present = commit_rows.layers(tx, seq)
-    row = commit_rows.get_commit(tx, seq)
-    places = (place for place in range(len(present)) if present[place : place + len(old)] == list(old))
-    at = next(places, None)
-    if row is None or not row.open or at is None:
-        return
-    session.adopt(tx, [merged], DIFF_HOLDER, str(seq))
-    others = [*present[:at], *present[at + len(old) :]]
-    commit_rows.replace_layers(tx, seq, [*present[:at], merged.id, *present[at + len(old) :]])
-    for fileset in set(old) - set(others):  # one file set may have been added several times
-        session.release(tx, fileset, DIFF_HOLDER, str(seq))
+    return count

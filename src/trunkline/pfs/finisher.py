@@ -111,12 +111,23 @@ def base_of(tx: Tx, row: CommitRow) -> int | None:
     """The commit whose content this one's diff changes: the nearest ancestor without error, unless it was fixed."""
     if row.base_fixed:
         return row.base
-    if row.parent is None:
-        return None
-    parent = commit_rows.get_commit(tx, row.parent)
-    if parent is None:
-        return None
-    return parent.base if parent.error else parent.seq
+    parent = commit_rows.get_commit(tx, row.parent) if row.parent is not None else None
+    return parent.seq if parent is not None and not parent.error else last_good(tx, row.parent)
+
+
+def last_good(tx: Tx, seq: int | None) -> int | None:
+    """The nearest commit without error that is finished, from this one back.
+
+    A row of errors is passed in one step, by what the last of them stands on. Only output on top of nothing, from a
+    job that began afresh, does not say what there was before it.
+    """
+    while seq is not None and (row := commit_rows.get_commit(tx, seq)) is not None:
+        if row.finished and not row.error:
+            return row.seq
+        if row.base_fixed and (row.base is not None or not commit_rows.layers(tx, row.seq)):
+            return row.base
+        seq = row.parent
+    return None
 
 
 def _still(tx: Tx, work: _Work) -> bool:

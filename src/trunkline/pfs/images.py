@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 from blake3 import blake3
 
@@ -19,15 +20,14 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.images import ImageRow
 from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model import paths
+from trunkline.model.image_names import FILES_PATH, INDEX_PATH
 from trunkline.pfs.files import Files
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
 
 IMAGE_HOLDER = exchange.IMAGE_HOLDER
 """Holds the file sets of an image; the key is its digest."""
-INDEX_PATH = "/index"
-"""The list of entries of an image, as JSON, within its file sets; the files lie below `FILES_PATH`."""
-FILES_PATH = "/files"
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def inspect_image(tx: Tx, name: str) -> ImageInfo:
     digest = image_rows.digest_of(tx, name)
     row = image_rows.find_image(tx, digest or name)
     if row is None:
-        names = ", ".join(known for known, _ in image_rows.list_names(tx)[:10]) or "none"
+        names = ", ".join(known for known, _ in image_rows.list_names(tx, 10)) or "none"
         raise NotFound(f'image "{name}" is not registered here (known: {names}); `pachctl create image` takes one in')
     return _info(name if digest else "", row)
 
@@ -167,10 +167,24 @@ def find_image(tx: Tx, name: str) -> ImageInfo | None:
     return _info(name, row) if row else None
 
 
-def list_images(tx: Tx) -> list[ImageInfo]:
-    """All names, sorted."""
-    found = ((name, image_rows.find_image(tx, digest)) for name, digest in image_rows.list_names(tx))
-    return [_info(name, row) for name, row in found if row is not None]
+def list_images(files: Files, number: int = 0, marker: str = "", *, reverse: bool = False) -> Iterator[ImageInfo]:
+    """Images by name.
+
+    number: at most so many; 0: all. marker: go on behind that name, which need not be there. Raises InvalidArgument.
+    """
+    if number < 0:
+        raise InvalidArgument(f"number must be 0 (all) or more, not {number}")
+    left, after = number or None, marker
+    while left is None or left > 0:
+        limit = PAGE if left is None else min(left, PAGE)
+        names = files.catalog.read(partial(image_rows.list_names, limit=limit, after=after, reverse=reverse))
+        for name, digest in names:
+            row = files.catalog.read(partial(image_rows.find_image, digest=digest))
+            if row is not None:
+                yield _info(name, row)
+        if len(names) < limit:
+            return
+        after, left = names[-1][0], None if left is None else left - limit
 
 
 def delete_image(tx: Tx, name: str) -> None:

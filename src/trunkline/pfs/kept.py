@@ -6,7 +6,7 @@ transaction that would write it unless that still is what it lies on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,10 +22,8 @@ from trunkline.model.infos import CommitState
 from trunkline.model.names import Branch
 from trunkline.pfs import reads
 from trunkline.pfs.files import Files
-from trunkline.pfs.finisher import base_of
-from trunkline.pfs.graph.changes import COMMIT_TOPIC
+from trunkline.pfs.finisher import base_of, last_good
 
-WAIT_S = 1.0
 HASH_BYTES = 32
 
 
@@ -50,7 +48,7 @@ def ground_of(tx: Tx, branch: Branch | None, commit: CommitRow | None) -> Ground
         return NOTHING
     if head.state is CommitState.FINISHING:
         return None
-    base = head.base if head.error else head.seq
+    base = last_good(tx, head.seq)
     if base is None:
         return NOTHING
     return Ground(f"on {head.seq} {base}".encode(), tuple(commit_rows.runs(tx, base)))
@@ -77,26 +75,23 @@ def need_ground(tx: Tx, stamp: bytes, branch: Branch | None, commit: CommitRow |
         raise Aborted("the branch changed since it was compared with the files to put; put them again")
 
 
-def there_already(
-    files: Files,
-    look: Callable[[Tx], Ground | None],
-    names: Sequence[str],
-    sizes: Sequence[int],
-    hashes: bytes,
-    wanted: Callable[[], bool],
-) -> tuple[bytes, list[bool]]:
-    """The stamp of a target's content, and which of these files it has at their paths: of these bytes, and undamaged.
-
-    hashes: BLAKE3 of each, end to end. Waits while the content is being finished. Raises InvalidArgument for lists
-    that do not fit together, Aborted when nobody waits any more.
-    """
+def check_lists(names: Sequence[str], sizes: Sequence[int], hashes: bytes) -> None:
+    """Raise InvalidArgument for lists that do not fit together. hashes: as for `there_already`."""
     if len(sizes) != len(names) or len(hashes) != HASH_BYTES * len(names):
         raise InvalidArgument("the files to compare do not add up: give a size and a hash of 32 bytes for each path")
     if len(set(names)) != len(names):
         raise InvalidArgument("the files to compare name one path twice; give each path once")
-    ground = _waited(files, look, wanted)
+
+
+def there_already(
+    files: Files, ground: Ground, names: Sequence[str], sizes: Sequence[int], hashes: bytes
+) -> list[bool]:
+    """Which of these files a put onto that ground would find at their paths: of these bytes, and undamaged.
+
+    hashes: BLAKE3 of each, end to end. Raises Aborted where the ground has gone meanwhile.
+    """
     if not ground.stamp or not names:
-        return ground.stamp, [False] * len(names)
+        return [False] * len(names)
     order = sorted(range(len(names)), key=names.__getitem__)
     with files.session("compare") as session:
         files.catalog.transact(lambda tx: fileset_rows.hold(tx, session.gen, ground.filesets))
@@ -110,15 +105,4 @@ def there_already(
     there = [False] * len(names)
     for at, found in zip(order, same.tolist(), strict=True):
         there[at] = found
-    return ground.stamp, there
-
-
-def _waited(files: Files, look: Callable[[Tx], Ground | None], wanted: Callable[[], bool]) -> Ground:
-    seen = 0
-    while True:
-        ground = files.catalog.read(look)
-        if ground is not None:
-            return ground
-        if not wanted():
-            raise Aborted("nobody waits for this comparison any more")
-        seen = files.catalog.wake.wait(seen, WAIT_S, COMMIT_TOPIC)
+    return there

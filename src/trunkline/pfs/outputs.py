@@ -12,6 +12,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted
+from trunkline.pfs.finisher import last_good
 from trunkline.pfs.graph import commits
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_row
@@ -53,6 +54,20 @@ def settle(tx: Tx, seq: int, *, base: int | None, error: str = "") -> bool:
     commit_rows.fix_base(tx, seq, base)
     commits.close(tx, seq, error=error)
     return True
+
+
+def abandon(tx: Tx, output: int, meta: int | None, *, base: int | None, error: str) -> None:
+    """Close a job's commits with an error. Output that nothing was written to shows what was there before it.
+
+    base: as in `settle`. Commits that have closed already, or have gone, stay as they are.
+    """
+    row = commit_rows.get_commit(tx, output)
+    if row is not None:
+        if base is None and row.open and not row.base_fixed and not commit_rows.layers(tx, output):
+            base = last_good(tx, row.parent)
+        settle(tx, output, base=base, error=error)
+    if meta is not None and commit_rows.get_commit(tx, meta) is not None:
+        settle(tx, meta, base=None, error=error)
 
 
 def content_filesets(tx: Tx, seq: int) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ from trunkline.ambient import Micros
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
-from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model import paths
 from trunkline.model.globs import Glob
 from trunkline.model.infos import CommitState, FileInfo
@@ -21,8 +21,12 @@ from trunkline.pfs.finisher import base_of
 from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.graph.refs import need_commit, need_row, refuse_forgotten
 from trunkline.pfs.lent.pseudo import is_lent, need_lease
+from trunkline.pfs.outside.fetching import always
 from trunkline.pfs.pins import Reading
 from trunkline.storage import Entry, View, entries
+
+LONGEST_S = 60.0
+"""How long a call waits for commits that are being finished where it can also be refused."""
 
 MAX_NUMBER = 100_000
 """The most entries that one call may ask for by number."""
@@ -95,13 +99,18 @@ def output_source(files: Files, seq: int) -> Source:
     return files.catalog.read(work)
 
 
-def need_source(files: Files, repo: Repo, ref: str) -> Source:
-    """As `open_source`, waiting while the commit is being finished. For threads that may block."""
+def need_source(files: Files, repo: Repo, ref: str, wanted: Callable[[], bool] = always) -> Source:
+    """As `open_source`, waiting while the commit is being finished. For threads that may block.
+
+    wanted: whether somebody still waits; raises Aborted when nobody does.
+    """
     seen = 0
     while True:
         source = open_source(files, repo, ref)
         if source is not None:
             return source
+        if not wanted():
+            raise Aborted(f"nobody waits any more for {repo}@{ref}, which is being finished")
         seen = files.catalog.wake.wait(seen, 1.0, COMMIT_TOPIC)
 
 
@@ -121,7 +130,7 @@ def content_of(tx: Tx, row: CommitRow, *, strict: bool = False) -> tuple[str, ..
         if strict:
             raise FailedPrecondition(
                 f"commit {row.commit} cannot be read yet: its base commit {unfinished.commit} is not finished; "
-                f"wait for it with `pachctl wait commit {unfinished.commit.repo.name}@{unfinished.commit.id}`"
+                f"wait for it with `pachctl wait commit {unfinished.commit.repo.typed}@{unfinished.commit.id}`"
             )
         return ()
     runs = commit_rows.runs(tx, under.seq) if under is not None else []

@@ -183,9 +183,12 @@ def _close(tx: Tx, do: InstructionRow) -> None:
         feed(tx, do.job, ev.CommitGone())
         return
     base = output.base if output.base_fixed else base_commit(tx, job)
-    outputs.settle(tx, job.output_commit, base=base, error=do.error)
+    if do.error:
+        outputs.abandon(tx, job.output_commit, job.meta_commit, base=base, error=do.error)
+        return
+    outputs.settle(tx, job.output_commit, base=base)
     if job.meta_commit is not None and commit_rows.get_commit(tx, job.meta_commit) is not None:
-        outputs.settle(tx, job.meta_commit, base=None, error=do.error)
+        outputs.settle(tx, job.meta_commit, base=None)
 
 
 def base_commit(tx: Tx, job: JobRow) -> int | None:

@@ -17,7 +17,7 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.instructions import InstructionRow
-from trunkline.errors import TrunklineError
+from trunkline.errors import InvalidArgument, TrunklineError
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pps import assemble, claims, machine, planning
@@ -175,8 +175,10 @@ class Controller:
         except Exception as error:
             if not isinstance(error, TrunklineError):
                 log.exception("work for job %s failed: %s", one.job, one.work)
-            why = str(error) or type(error).__name__
-            self._files.catalog.transact(lambda tx: _failed(tx, one, why))
+            event = ev.WorkFailed(
+                one.gen, Work(one.work), str(error) or type(error).__name__, isinstance(error, InvalidArgument)
+            )
+            self._files.catalog.transact(lambda tx: _failed(tx, one, event))
 
     def start(self) -> None:
         """Begin, with what a previous run of the server left."""
@@ -230,9 +232,9 @@ def _out_of_time(tx: Tx, seq: int) -> None:
         job_rows.set_values(tx, seq, deadline_us=None)
 
 
-def _failed(tx: Tx, one: InstructionRow, why: str) -> None:
+def _failed(tx: Tx, one: InstructionRow, event: ev.WorkFailed) -> None:
     instruction_rows.strike(tx, one.serial)
-    machine.feed(tx, one.job, ev.WorkFailed(one.gen, Work(one.work), why))
+    machine.feed(tx, one.job, event)
 
 
 WORK: dict[Work, Callable[[Files, Tables, InstructionRow], None]] = {

@@ -24,6 +24,9 @@ from trunkline.pps.events import Do, Ending, Instruction, JobEvent, JobKey, Work
 RESTARTS = 5
 """How often work of ours may fail before the job does."""
 
+AGAIN = ", trying again: "
+"""In the reason of a job while work of ours that failed waits for another try."""
+
 DELAY_S = 0.5
 LONGEST_DELAY_S = 60.0
 
@@ -346,14 +349,16 @@ def _commit_finished(job: JobCore, error: str) -> Outcome:
 
 
 def _work_failed(job: JobCore, event: ev.WorkFailed) -> Outcome:
-    """Try again after a pause; give up in the end, but never on closing the commits."""
+    """Try again after a pause, where that may help; give up in the end, but never on closing the commits."""
     again = [each for each in _repeat(job) if isinstance(each, Do) and each.work is event.work]
     if not again:
         return job, []
+    if event.lasting and event.work is not Work.FINISH:
+        return _close(job, event.why, JobState.FINISHING)
     job = replace(job, restart=job.restart + 1)
     if job.restart > RESTARTS and event.work is not Work.FINISH:
         return _close(job, f"could not {event.work.value}: {event.why}", JobState.FINISHING)
-    job = replace(job, reason=job.error or f"could not {event.work.value}, trying again: {event.why}")
+    job = replace(job, reason=job.error or f"could not {event.work.value}{AGAIN}{event.why}")
     return job, [replace(each, delay_s=_delay(job.restart)) for each in again]
 
 

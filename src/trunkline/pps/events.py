@@ -96,11 +96,15 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class WorkFailed:
-    """An instruction of ours could not be obeyed: an error of the system, not of user code."""
+    """An instruction of ours could not be obeyed: an error of the system, not of user code.
+
+    lasting: what was asked for can never be done, so there is no use in trying again.
+    """
 
     gen: int
     work: Work
     why: str
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

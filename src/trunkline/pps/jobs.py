@@ -29,6 +29,7 @@ from trunkline.pfs import outputs
 from trunkline.pps import machine
 from trunkline.pps.machine import need_job
 from trunkline.pps.pipelines import need_pipeline, spec_commit_of
+from trunkline.pps.specs.devices import devices_of
 from trunkline.pps.states.condition import condition
 
 ALL_HISTORY = -1
@@ -51,8 +52,7 @@ def list_pipelines(
 
     commit_set: only those with a job in it, in the version that the job is of.
     """
-    if history < ALL_HISTORY:
-        raise InvalidArgument(f"history must be -1 (all), 0 (none) or a number of versions, not {history}")
+    _check_history(history)
     rows = [need_pipeline(tx, pipeline)] if pipeline else pipeline_rows.list_pipelines(tx, projects)
     if commit_set:
         members = {job.pipeline: job.version for job in job_rows.jobs_of_set(tx, commit_set)}
@@ -64,6 +64,11 @@ def list_pipelines(
         versions = pipeline_rows.list_versions(tx, row.key, oldest)
         infos += [_pipeline_info(tx, row, version) for version in versions]
     return infos
+
+
+def _check_history(history: int) -> None:
+    if history < ALL_HISTORY:
+        raise InvalidArgument(f"history must be -1 (all), 0 (none) or a number of versions, not {history}")
 
 
 def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInfo:
@@ -99,6 +104,8 @@ def _pipeline_info(tx: Tx, row: PipelineRow, version: VersionRow) -> PipelineInf
         image_digest=version.image_digest,
         seq=row.key,
         up_us=row.up_us,
+        gpus=devices_of(spec, version.runner),
+        gpu_type=spec.resource_limits.gpu.type if spec.resource_limits and spec.resource_limits.gpu else "",
         maximum_uptime_us=spec.maximum_expected_uptime_us,
         metadata=row.metadata,
     )
@@ -201,7 +208,7 @@ def _busy(tx: Tx) -> str:
 def _workers(tx: Tx, row: JobRow) -> tuple[WorkerStatus, ...]:
     claims = claim_rows.claims_of_job(tx, row.seq)
     return tuple(
-        WorkerStatus(claim.worker, row.job, "", claim.row_started_us or claim.leased_us, row=claim.row)
+        WorkerStatus(claim.worker, row.job, "", claim.row_started_us or claim.leased_us, row=claim.in_hand)
         for claim in claims
         if claim.worker is not None
     )
@@ -226,6 +233,7 @@ def list_jobs(
     history: jobs of the pipeline's current version (0), of so many older ones too, or of all (-1). below, above: seqs,
     both exclusive. With `inputs` a page may have fewer jobs than `limit`; go on from the last seq until it is empty.
     """
+    _check_history(history)
     known = need_pipeline(tx, pipeline) if pipeline else None
     version_from = known.version - history if known is not None and history >= 0 else None
     rows = job_rows.list_jobs(
@@ -293,22 +301,12 @@ def set_state(tx: Tx, job: Job, state: JobState | None, reason: str = "") -> Non
     machine.stop(tx, row, reason or ("told to fail" if failed else "job stopped"), failed=failed)
 
 
-def stop_set(tx: Tx, job_id: str, reason: str = "") -> None:
-    """End all jobs of a set, together. Raises NotFound."""
-    rows = job_rows.jobs_of_set(tx, job_id)
-    if not rows:
-        raise NotFound(f"job set {job_id} not found")
-    for row in rows:
-        machine.stop(tx, row, reason or "job stopped")
-
-
 def delete_job(tx: Tx, job: Job) -> None:
     """End a job and forget it; its commits stay. What it did is not reused any more. Raises NotFound."""
     row = need_job(tx, job)
     if not row.ended:
-        for seq in (row.output_commit, row.meta_commit):
-            if seq is not None and commit_rows.get_commit(tx, seq) is not None:
-                outputs.settle(tx, seq, base=_base_commit(tx, row), error="the job was deleted")
+        base = _base_commit(tx, row)
+        outputs.abandon(tx, row.output_commit, row.meta_commit, base=base, error="the job was deleted")
     machine.remove(tx, row)
 
 

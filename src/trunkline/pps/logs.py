@@ -7,7 +7,6 @@ the order in which their segments arrived; to follow a log, ask for the next pag
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work import logs as log_rows
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.logs import SegmentRow
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.errors import DataLoss, InvalidArgument, NotFound
 from trunkline.model.infos_pps import LogLine
 from trunkline.model.names import Job, Pipeline
 
@@ -35,7 +34,6 @@ MASTER = ""
 """The worker of lines that the system says about a pipeline or a job."""
 
 PAGE = 20
-MOST_PLAIN_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def write(tx: Tx, worker: str, segments: Sequence[Segment]) -> None:
         about = _about(tx, one.claim)
         if about is None:
             continue
-        data = zlib.compress(one.data, 1)
+        data = log_rows.packed(one.data)
         log_rows.insert_segment(tx, *about, worker, one.first_us, one.last_us, one.lines, data)
         tx.emit(LOG_TOPIC, {"pipeline": about[0], "job": about[1]})
 
@@ -124,7 +122,7 @@ def _about(tx: Tx, claim: str) -> tuple[int, int | None] | None:
 def say(tx: Tx, pipeline: int, job: int | None, message: str) -> None:
     """A line of the system's own about a pipeline or a job."""
     line = {"ts": tx.now_us, "datum": "", "user": False, "message": message}
-    data = zlib.compress(json.dumps(line, ensure_ascii=False).encode() + b"\n", 1)
+    data = log_rows.packed(json.dumps(line, ensure_ascii=False).encode() + b"\n")
     log_rows.insert_segment(tx, pipeline, job, MASTER, tx.now_us, tx.now_us, 1, data)
     tx.emit(LOG_TOPIC, {"pipeline": pipeline, "job": job})
 
@@ -173,7 +171,12 @@ def _subject(tx: Tx, query: LogQuery) -> tuple[int | None, job_rows.JobRow | Non
 
 
 def _lines(row: SegmentRow, pipeline: Pipeline, job: str, query: LogQuery) -> Iterator[LogLine]:
-    found = [json.loads(text) for text in plain(row.data).splitlines()]
+    try:
+        found = [json.loads(text) for text in log_rows.plain(row).splitlines()]
+    except DataLoss as error:
+        # In the place of its lines, whatever was asked of them, so that all others can be read.
+        yield LogLine(pipeline, row.last_us, str(error), job, row.worker, master=True)
+        return
     kept = np.ones(len(found), bool)
     for one in query.patterns:
         kept &= one.mask(pa.array([line["message"] for line in found], pa.string()))
@@ -192,8 +195,3 @@ def _lines(row: SegmentRow, pipeline: Pipeline, job: str, query: LogQuery) -> It
             user=line["user"],
             master=row.worker == MASTER,
         )
-
-
-def plain(data: bytes) -> bytes:
-    """A segment's lines, at most 16 MiB of them."""
-    return zlib.decompressobj().decompress(data, MOST_PLAIN_BYTES)

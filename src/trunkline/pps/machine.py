@@ -31,6 +31,7 @@ from trunkline.pps import logs
 from trunkline.pps.decide import JobCore, Phase, decide, fits
 from trunkline.pps.events import Do, Ending, Instruction, JobEvent, Work
 from trunkline.pps.lineage import choose_base, core_of, look_at_inputs
+from trunkline.pps.specs.devices import devices_of
 from trunkline.pps.tables import failed_result, served_result
 
 JOB_TOPIC = "job"
@@ -45,6 +46,8 @@ CLAIMS_TOPIC = "claims"
 """Events of this topic: {"pipeline"}; there may be something to claim."""
 COMMAND_TOPIC = "command"
 """Events of this topic: {"worker", "claim", "cancel"} or {"worker", "claim", "restart"}; a worker is told something."""
+RETIRED_TOPIC = "retired"
+"""Events of this topic: {"project", "name"}; a pipeline was stopped or deleted, and workers run nothing more of it."""
 
 JOB_HOLDER = exchange.JOB_HOLDER
 """Holds the output that was reported or adopted, until the commit has it; the key is the job's seq."""
@@ -92,6 +95,7 @@ def create_job(tx: Tx, commit: CommitRow, branch: BranchRow) -> None:
         "timeout_us": spec.job_timeout_us,
         "tries": spec.datum_tries if spec.service is None else ENDLESS_TRIES,
         "parallelism": spec.parallelism or 0,
+        "gpus": devices_of(spec, version.runner),
         "set_datums": spec.datum_set_spec.number,
         "set_bytes": spec.datum_set_spec.size_bytes,
         "sets_per_worker": spec.datum_set_spec.per_worker,

@@ -24,6 +24,7 @@ from trunkline.model.datums import code_digest
 from trunkline.model.infos import Origin
 from trunkline.model.jobs import JobState, PipelineState, next_pipeline_state
 from trunkline.model.names import MASTER, Branch, Commit, Pipeline, Repo, check_pipeline, check_project
+from trunkline.model.provenance import downstream_first
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs import outputs
 from trunkline.pfs.graph import branches, metadata, repos
@@ -82,6 +83,7 @@ def create_pipeline(
         close_open_commit(tx, known, f"the spout was updated to version {row.version}")
         _leave_old_branch(change, known, spec)
         repos.create_repo(tx, pipeline.output, spec.description, update=True)
+        _retire(tx, pipeline)
     if known.stopped:
         _set_provenance(change, spec, [])
     else:
@@ -208,8 +210,6 @@ def set_state(tx: Tx, known: PipelineRow, state: PipelineState, reason: str = ""
     if state is now and reason == known.reason:
         return
     if state is not now:
-        if state is PipelineState.RUNNING and now in (PipelineState.PAUSED, PipelineState.FAILURE):
-            now = next_pipeline_state(now, PipelineState.STARTING)
         state = next_pipeline_state(now, state)
     pipeline_rows.set_state(tx, known.key, state.value, reason)
     tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": state.value})
@@ -248,6 +248,7 @@ def stop_pipeline(change: Change, pipeline: Pipeline) -> None:
     state = next_pipeline_state(PipelineState(known.state), PipelineState.PAUSED)
     pipeline_rows.set_stopped(change.tx, known.key, True, state.value)
     change.tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": state.value})
+    _retire(change.tx, pipeline)
 
 
 def start_pipeline(change: Change, pipeline: Pipeline) -> None:
@@ -260,11 +261,12 @@ def start_pipeline(change: Change, pipeline: Pipeline) -> None:
     if not known.stopped:
         return
     spec = current_spec(tx, known)
-    pipeline_rows.set_stopped(tx, known.key, False, PipelineState.STARTING.value)
+    starting = next_pipeline_state(PipelineState(known.state), PipelineState.STARTING)
+    pipeline_rows.set_stopped(tx, known.key, False, starting.value)
     schedules.go_on(tx, known.key)
     _set_provenance(change, spec, _input_branches(tx, spec))
     _again_if_bad(change, known, spec)
-    set_state(tx, replace(known, state=PipelineState.STARTING.value), PipelineState.RUNNING)
+    set_state(tx, replace(known, state=starting.value), PipelineState.RUNNING)
 
 
 def _again_if_bad(change: Change, known: PipelineRow, spec: PipelineSpec) -> None:
@@ -305,20 +307,40 @@ def delete_pipeline(
     if keep_repo:
         branches.create_branch(change, Branch(pipeline.output, spec.output_branch), provenance=())
         for repo in (*_outputs(tx, pipeline)[1:], pipeline.spec):
-            repos.delete_repo(change, repo, force=True, owner=True)
+            repos.delete_repo(change, repo, force=True)
     else:
-        repos.delete_repo(change, pipeline.output, force=force, owner=True)
+        repos.delete_repo(change, pipeline.output, force=force)
         schedules.drop_repos(change, ticks)
     tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": ""})
+    _retire(tx, pipeline)
     return True
+
+
+def _retire(tx: Tx, pipeline: Pipeline) -> None:
+    tx.emit(machine.RETIRED_TOPIC, {"project": pipeline.project, "name": pipeline.name})
+
+
+def delete_pipelines(
+    change: Change, projects: Sequence[str] = (), *, force: bool = False, keep_repo: bool = False
+) -> list[Pipeline]:
+    """Remove the pipelines of some projects (none: all), each before those whose output it reads; what was removed.
+
+    Raises FailedPrecondition while a pipeline of another project reads what goes, unless `force`.
+    """
+    reads: dict[Pipeline, list[Pipeline]] = {}
+    for row in pipeline_rows.list_pipelines(change.tx, projects):
+        sources = [leaf.source for leaf in current_spec(change.tx, row).leaves]
+        reads[row.pipeline] = [Pipeline(repo.project, repo.name) for repo in sources]
+    gone = downstream_first(reads, reads)
+    for pipeline in gone:
+        delete_pipeline(change, pipeline, force=force, keep_repo=keep_repo)
+    return gone
 
 
 def _end_commits(tx: Tx, known: PipelineRow) -> None:
     """Close what open jobs were to write, so that nothing waits for them for ever."""
     for job in job_rows.open_jobs(tx, known.key):
-        for seq in (job.output_commit, job.meta_commit):
-            if seq is not None and commit_rows.get_commit(tx, seq) is not None:
-                outputs.settle(tx, seq, base=None, error="the pipeline was deleted")
+        outputs.abandon(tx, job.output_commit, job.meta_commit, base=None, error="the pipeline was deleted")
 
 
 def spec_commit_of(known: PipelineRow, row: VersionRow) -> Commit:

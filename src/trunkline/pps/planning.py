@@ -21,7 +21,7 @@ from trunkline.catalog.work import instructions as instruction_rows
 from trunkline.catalog.work import jobs as job_rows
 from trunkline.catalog.work.instructions import InstructionRow
 from trunkline.catalog.work.jobs import JobRow
-from trunkline.errors import Aborted, FailedPrecondition
+from trunkline.errors import Aborted, InvalidArgument
 from trunkline.model import plan as plans
 from trunkline.model.datums import DatumTable
 from trunkline.model.globs import Glob
@@ -86,7 +86,7 @@ def make_plan(files: Files, tables: Tables, do: InstructionRow) -> None:
     with session:
         datums, records = _datums(files, session, ground, {one.id: one for one in held})
         if ground.spec.service is not None and len(datums) > 1:
-            raise FailedPrecondition(f"a service must have a single datum, and its input makes {len(datums)}")
+            raise InvalidArgument(f"services must have a single datum, and the input of this one makes {len(datums)}")
         base, donor = _known(tables, ground.base), _donor(tables, ground.donor)
         first = "runs in every job" if not ground.spec.skips else plans.NEW
         plan = plans.plan(datums, base, donor, first=first)

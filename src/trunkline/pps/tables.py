@@ -178,7 +178,7 @@ def decode(data: bytes) -> pa.Table:
         reader = (pa.ipc.open_file if data.startswith(_FILE) else pa.ipc.open_stream)(pa.BufferReader(data))
         return completed(reader.read_all()).cast(ROWS)
     except ValueError as error:  # ArrowInvalid is one, and so is a column too few or too many
-        raise DataLoss(f"a datum table cannot be read: {error}") from None
+        raise DataLoss(f"its rows are no table ({error})") from None
 
 
 @dataclass
@@ -207,20 +207,26 @@ class Tables:
             if known is not None:
                 self._cache.move_to_end(filesets)
                 return known
+        try:
+            table = self._read(filesets)
+        except DataLoss as error:
+            raise DataLoss(f"the datum table in file set {filesets[0]} cannot be read: {error}") from None
+        self._keep(filesets, table)
+        return table
+
+    def _read(self, filesets: tuple[str, ...]) -> JobTable:
         with self.files.reading.begin():
             view = self.files.view(filesets)
             parts = [view.file(path) for path in (DATUMS_PATH, ROWS_PATH)]
             if parts[0] is None or parts[1] is None:
-                raise DataLoss(f"the datum table in file set {filesets[0]} is incomplete")
+                raise DataLoss("it is incomplete")
             more = view.file(RECORDS_PATH)
             records = json.loads(more.bytes()) if more is not None else {}
-            table = JobTable(
+            return JobTable(
                 DatumTable.from_bytes(parts[0].bytes()),
                 decode(parts[1].bytes()),
                 {int(commit): tuple(filesets) for commit, filesets in records.items()},
             )
-        self._keep(filesets, table)
-        return table
 
     def _keep(self, filesets: tuple[str, ...], table: JobTable) -> None:
         with self._lock:

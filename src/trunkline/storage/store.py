@@ -14,7 +14,7 @@ from trunkline.ambient import Ambient
 from trunkline.errors import DataLoss
 from trunkline.storage.blobs import BlobStore
 from trunkline.storage.cached import CacheFigures
-from trunkline.storage.chunks import ChunkReader, Uploader
+from trunkline.storage.chunks import ChunkReader, Pools, Uploader
 from trunkline.storage.chunks.whole import plain_size
 from trunkline.storage.filesets.cache import MEMORY_BYTES, PartCache, with_depth
 from trunkline.storage.filesets.runs import LooseRun, Run, SealedRun, plain, read_rows
@@ -40,7 +40,8 @@ DISK_BYTES = 2 << 30
 CONTENT_BYTES = 64 << 20
 """Content that is kept in memory, unless somebody says otherwise."""
 
-_UPLOADING = 64 << 20
+_UPLOADING = 40 << 20
+"""Content that one writer has on its way: enough for what is hashed, what is put and what waits for either."""
 _OVERLAYS = 8
 
 
@@ -65,7 +66,7 @@ class Store:
         on_damage: Callable[[ChunkKey], None] = lambda _: None,
     ) -> None:
         self.blobs, self._ambient = blobs, ambient
-        self._uploads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
+        self._uploads = Pools(threads)
         self._reads = ThreadPoolExecutor(threads, thread_name_prefix="read")
         self._cache = PartCache(blobs, Path(cache_dir), cache_bytes, ambient, part_bytes)
         self._on_damage = on_damage
@@ -76,7 +77,7 @@ class Store:
 
     def close(self) -> None:
         """End the threads. What is being written is not waited for."""
-        self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._uploads.shutdown()
         self._reads.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -97,15 +98,16 @@ class Store:
         holds the file sets, if it does so by being there.
         """
         stack = list(sealed)
+        runs, layers = split(stack)
 
         def opened() -> list[Run]:
-            runs, layers = split(stack)
             found: list[Run] = [self._open(run) for run in runs]
             if layers:
                 found.append(self._overlay(tuple(one.id for one in stack), found, layers))
             return found
 
-        return View(opened, self.reader, keeper)
+        below = self.view(runs, keeper) if layers else None
+        return View(opened, self.reader, keeper, below=below, loose=sum(layer.rows for layer in layers))
 
     def same_files(self, session: WriteSession, view: View, paths: pa.Array, sizes: pa.Array, hashes: pa.Array) -> Mask:
         """Which of these files, whose paths ascend and differ, the view has as a plain put would leave them: of that

@@ -89,12 +89,13 @@ class FakeCluster:
             one = self.store.items[plural, name]
             self.store.put(plural, {**one, "status": status}, "MODIFIED")
 
-    def tell_event(self, about: str, kind: str, name: str, reason: str, message: str) -> None:
-        """An event of the cluster's own."""
+    def tell_event(self, about: str, kind: str, name: str, reason: str, message: str, count: int = 1) -> None:
+        """An event of the cluster's own. count: how often it came."""
         with self.store.changed:
             metadata = {"name": f"{name}.{self.store.version}", "namespace": "default", "uid": f"e{self.store.version}"}
-            involved = {"kind": about, "name": name}
-            event = {"metadata": metadata, "involvedObject": involved, "type": kind, "reason": reason}
+            known = self.store.items.get((f"{about.lower()}s", name), {"metadata": {}})
+            involved = {"kind": about, "name": name, "uid": known["metadata"].get("uid", "")}
+            event = {"metadata": metadata, "involvedObject": involved, "type": kind, "reason": reason, "count": count}
             self.store.put("events", {**event, "message": message}, "ADDED")
 
     # --- what controllers do

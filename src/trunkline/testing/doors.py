@@ -20,9 +20,12 @@ MakeDoors = Callable[[asyncio.AbstractEventLoop, Bridge], Sequence[Door]]
 
 
 @contextmanager
-def serving(folder: Path, make: MakeDoors, recorder: Recorder | None = None) -> Iterator[grpc.Channel]:
-    """A channel to a server with these doors. recorder: keeps calls that are made in a transaction."""
-    bridge = Bridge()
+def serving(
+    folder: Path, make: MakeDoors, recorder: Recorder | None = None, bridge: Bridge | None = None
+) -> Iterator[grpc.Channel]:
+    """A channel to a server with these doors. recorder: keeps calls that are made in a transaction. bridge: where
+    calls run, on threads of its own if None."""
+    bridge = bridge or Bridge()
     started, stopped = threading.Event(), asyncio.Event()
     loop = uvloop.new_event_loop()
 

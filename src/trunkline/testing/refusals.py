@@ -39,5 +39,7 @@ def own_root(root: Path) -> tuple[str, ...]:
             lines.append(f"ln -s {os.readlink(entry.path)} {root}{entry.path}")
         elif entry.is_dir():
             lines.append(f"mkdir {root}{entry.path} && mount --rbind {entry.path} {root}{entry.path}")
-    lines += [f"mkdir {root}/proc && mount -t proc proc {root}/proc", f'exec chroot {root} {" ".join(NO_MOUNTS)} "$@"']
+    lines.append(f"mkdir {root}/proc && mount -t proc proc {root}/proc")
+    lines.append("chroot=$(PATH=$PATH:/usr/sbin:/sbin command -v chroot)")  # not every root's PATH leads there
+    lines.append(f'exec $chroot {root} {" ".join(NO_MOUNTS)} "$@"')
     return ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "; ".join(lines), "sh")

@@ -52,6 +52,7 @@ class Seaweed:
             self._process = subprocess.Popen(
                 [
                     *(self._weed, "server", f"-dir={self._folder}", f"-ip={self._host}", f"-ip.bind={self._host}"),
+                    *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # ports that a second server here would miss
                     *("-filer", "-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
                     *(f"-{name}.port={port}" for name, port in zip(_NAMES, ports, strict=True)),
                 ],
@@ -73,7 +74,8 @@ class Seaweed:
         before = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)
         try:
-            for _ in range(int(START_S / LOOK_EVERY_S)):
+            end_s = self._ambient.ticks_s() + START_S
+            while self._ambient.ticks_s() < end_s and self._process is not None and self._process.poll() is None:
                 try:
                     write(open_place("s3://started/x"), lambda: b"x", _NoWaiting())
                     return
@@ -85,8 +87,10 @@ class Seaweed:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+        ended = self._process.poll() if self._process is not None else None
         self._end()
-        raise Unavailable(f"SeaweedFS did not serve within {START_S} s: {(self._folder / 'log').read_text()[-1000:]}")
+        why = f"did not serve within {START_S} s" if ended is None else f"ended with {ended}"
+        raise Unavailable(f"SeaweedFS {why}: {(self._folder / 'log').read_text()[-1000:]}")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()

@@ -5,6 +5,7 @@ The demo, the benchmarks and the tests of whole programs start their servers wit
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -34,15 +35,23 @@ class PachdProcess:
     """One pachd whose data, log, pid and client settings lie in `folder`. As a context it starts and ends it.
 
     flags: more of pachd's command line. programs: where pachd and pachctl lie; default: beside this Python.
+    tls: files with a certificate, for 127.0.0.1 and signed by itself, and its key.
     """
 
-    def __init__(self, folder: Path, flags: Sequence[str] = (), programs: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        flags: Sequence[str] = (),
+        programs: Path | None = None,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         self.folder = folder
         self.data = folder / "pachd"
         self.log = folder / "pachd.log"
         self.address = ""
         """HOST:PORT, once it serves."""
-        self._flags = tuple(flags)
+        self._tls = tls
+        self._flags = (*flags, "--tls-cert", str(tls[0]), "--tls-key", str(tls[1])) if tls else tuple(flags)
         self._programs = programs or Path(sys.executable).parent
         self._config = folder / "client.json"
         self._pid_file = folder / "pachd.pid"
@@ -174,6 +183,9 @@ class PachdProcess:
 
     def _write_client_settings(self) -> None:
         context = {"source": "USER", "pachd_address": f"grpc://{self.address}"}
+        if self._tls is not None:
+            context["pachd_address"] = f"grpcs://{self.address}"
+            context["server_cas"] = base64.b64encode(self._tls[0].read_bytes()).decode()
         settings = {"v2": {"active_context": "own", "contexts": {"own": context}}}
         self._config.write_text(json.dumps(settings, indent=2) + "\n")
 

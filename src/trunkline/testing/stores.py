@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trunkline.ambient import SimulatedAmbient
 from trunkline.storage import Finished, Sealed, Store, View, Writer
@@ -69,3 +72,13 @@ def contents(view: View) -> Model:
 def blank(model: Model) -> Model:
     """The model without paths that nobody has content at."""
     return {path: dict(by) for path, by in model.items() if by}
+
+
+def goes_past_the_cache(folder: Path) -> bool:
+    """Whether files here can be written past the page cache, which not every file system has."""
+    with tempfile.NamedTemporaryFile(dir=folder) as probe:
+        try:
+            fcntl.fcntl(probe, fcntl.F_SETFL, os.O_DIRECT)
+        except OSError:
+            return False
+    return True

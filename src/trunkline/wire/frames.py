@@ -2,7 +2,7 @@
 
 protobuf's own encoder grows its buffer as it goes and copies what it has each time: 1.5 ms for each MiB here, more than
 reading and hashing it. A length-delimited field is a tag, a length and the bytes, so one `join` does it in 0.1 ms.
-Decoding has no such cost and is left to protobuf.
+Decoding costs two copies, which `wire.pieces` saves.
 """
 
 from __future__ import annotations

@@ -150,14 +150,14 @@ def worker_status(status: WorkerStatus) -> pps.WorkerStatus:
 
 
 def datum_info(info: DatumInfo) -> pps.DatumInfo:
-    """A datum for the wire. Its record lies in the meta repo, under the job's id."""
+    """A datum for the wire. Its record lies in the meta repo, under the job's id; without a job there is none."""
     pipeline = info.job.pipeline
     record = Commit(Repo(pipeline.project, pipeline.name, META_REPO), info.job.id)
     return pps.DatumInfo(
         datum=pps.Datum(job=nouns.job(info.job), id=info.id),
         state=_DATUM[info.state],
         stats=process_stats(info.stats),
-        pfs_state=pfs.File(commit=nouns.commit(record), path=f"/pfs/{info.id}"),
+        pfs_state=pfs.File(commit=nouns.commit(record), path=f"/pfs/{info.id}") if info.job.id else None,
         data=[
             pfs.FileInfo(
                 file=pfs.File(commit=nouns.commit(file.commit), path=file.path),
@@ -184,5 +184,5 @@ def log_message(line: LogLine) -> pps.LogMessage:
         user=line.user,
         ts=timestamp(line.at_us),
         message=line.message,
-        data=[pps.InputFile(path=path) for path in line.paths],
+        data=[pps.InputFile(path=path, hash=digest) for path, digest in line.inputs],
     )

@@ -21,7 +21,7 @@ from trunkline.wire.gen import pps_v2_pb2 as pps
 M = TypeVar("M", bound=Message)
 Form = dict[str, Any]
 
-NOT_SPEC = ("update", "reprocess", "dry_run", "details_json", "spec_commit", "tf_job")
+NOT_SPEC = ("update", "reprocess", "dry_run", "details_json", "spec_commit")
 """Fields of the request that are about the call, not about the pipeline."""
 
 

@@ -243,10 +243,13 @@ def _cleaned(name: bytes, found: Found) -> str | None:
 def _contents(source: bytes) -> bytes | Iterator[bytes]:
     """A small file whole, a large one piece by piece. Never through a link, never blocking."""
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if os.fstat(descriptor).st_size <= _SMALL_BYTES:
-        with open(descriptor, "rb", buffering=0) as file:
-            return file.read()
-    return _pieces(descriptor)
+    size = os.fstat(descriptor).st_size
+    if size > _SMALL_BYTES:
+        return _pieces(descriptor)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def _pieces(descriptor: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, TrunklineError
+from trunkline.model.names import Pipeline
 from trunkline.worker import outcome
 from trunkline.worker.ahead import PASSING
 from trunkline.worker.collect import Collector, Found
@@ -19,15 +20,17 @@ from trunkline.worker.inputs.environment import claim_environment
 from trunkline.worker.inputs.masks import mask_of
 from trunkline.worker.inputs.pipes import Feeder
 from trunkline.worker.inputs.variables import environment
-from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, Sandbox, Scratch
+from trunkline.worker.launch import PFS_INSIDE, STAGING_INSIDE, AgentLost, Sandbox, Scratch
 from trunkline.worker.layout import Pfs, Prepared
-from trunkline.worker.limits.disk import too_much, wait_for_room
-from trunkline.worker.limits.volumes import Place, Places, full, volume_of
+from trunkline.worker.limits import disk, gpus, volumes
+from trunkline.worker.limits.volumes import Place, Places, volume_of
 from trunkline.worker.logs import Journal, Lines
-from trunkline.worker.outcome import Attempt
+from trunkline.worker.outcome import Attempt, Timing
 from trunkline.worker.ports import Buckets, Claim, NoBuckets, Output, Result, State
 from trunkline.worker.rungs import HostScratch, Rung, lock_pfs
-from trunkline.worker.runner import AgentLost, Command, Exited, Runner
+from trunkline.worker.runner import Command, Exited, Runner
+
+_NOTHING = contextlib.nullcontext()
 
 
 @dataclass
@@ -68,7 +71,8 @@ def open_bench(
     housing = Housing(scratch, rung.sandbox, images, ambient)
 
     def place(pfs: str) -> Place:
-        return Pfs(Path(pfs), inside), Collector(pfs, str(scratch.staging), inside)
+        aside = scratch.links if Path(pfs) == scratch.pfs else None
+        return Pfs(Path(pfs), inside, aside), Collector(pfs, str(scratch.staging), inside)
 
     containers = open_containers(scratch) if open_containers is not None else None
 
@@ -80,7 +84,7 @@ def open_bench(
                 f'the pipeline runs in a container of image "{claim.step.image.name}", and this server has no engine '
                 "for containers now; start it again with one, or update the pipeline"
             )
-        return containers.runner(claim.step, tell)
+        return containers.runner(claim.step, tell, str(claim.job.pipeline))
 
     def each(work: Callable[[Housing | Contained], None]) -> None:
         work(housing)
@@ -95,6 +99,7 @@ def open_bench(
         kill=lambda: each(lambda one: one.kill()),
         close=lambda: each(lambda one: one.close()),
         idle=containers.idle if containers is not None else lambda: None,
+        retire=(lambda pipeline: containers.retire(str(pipeline))) if containers is not None else lambda pipeline: None,
         ambient=ambient,
         inside=inside,
         variables=dict(variables or {}),
@@ -116,9 +121,9 @@ class Bench:
     """What a worker executes datums with.
 
     runner: the runner for a claim's image, opened anew after one was lost; tells what takes long. places: where its
-    /pfs lies. kill: end what runs, from any thread.
-    close: end the agents. idle: told, by the thread that runs, of each moment with nothing to do. completed: the agent
-    knows what the image says of variables and folder, and we do not.
+    /pfs lies. kill: end what runs, from any thread. close: end the agents. idle: told, by the thread that runs, when
+    there is nothing to do. retire: told, by the same, of each pipeline stopped, updated or deleted. devices: GPUs.
+    completed: the agent knows what the image says of variables and folder, and we do not.
     """
 
     scratch: Scratch
@@ -132,24 +137,15 @@ class Bench:
     variables: dict[str, str] = field(default_factory=dict)  # of the worker: addresses, names
     buckets: Buckets = field(default_factory=NoBuckets)
     completed: bool = False
+    devices: gpus.Devices | None = None
     idle: Callable[[], None] = lambda: None
+    retire: Callable[[Pipeline], None] = lambda pipeline: None
 
-
-@dataclass
-class Timing:
-    """When a datum began, where its time went, in seconds, and what its code used. fed_bytes: of lazy inputs."""
-
-    began_us: int
-    process_s: float = 0.0
-    upload_s: float = 0.0
-    cpu_us: int = 0
-    memory_bytes: int = 0
-    fed_bytes: int = 0
-
-    def add(self, ended: Exited) -> None:
-        """Count what an execution used."""
-        self.cpu_us += ended.user_us + ended.system_us
-        self.memory_bytes = max(self.memory_bytes, ended.max_rss_bytes)
+    def rest(self) -> None:
+        """There is nothing to do."""
+        self.idle()
+        if self.devices is not None:
+            self.devices.idle()
 
 
 class Execution:
@@ -163,6 +159,7 @@ class Execution:
         self._row = claim.first
         self._timing = Timing(0)
         self._env = claim_environment(bench, claim)
+        self._env |= gpus.visible(bench.devices, claim.step, journal.system, self._stop_if_cancelled)
         self._mask = mask_of(claim.step)
         self._secret = {name: os.fsdecode(value) for name, value in claim.step.secret_env.items()}
         self._pfs, self._collector = bench.places.disk
@@ -177,18 +174,15 @@ class Execution:
         attempts: list[Attempt] = []
         found = Found()
         verdict = outcome.judge(step, attempts, datum.deaths) if datum.deaths else None
-        problem = prepared.problem or self._housing_problem()
-        if problem:
+        if problem := prepared.problem or self._housing_problem():
             verdict = outcome.Verdict(State.FAILED, problem)
         env = {**environment(datum), **self._env}
         while verdict is None:
-            self._lay(prepared, env)
             try:
-                with self._feeding(prepared):
-                    attempt, found = self._attempt(prepared, env, timing)
+                attempt, found = self._try(prepared, env, timing)
                 attempts.append(attempt)
                 verdict = outcome.judge(step, attempts, datum.deaths)
-            except InputLost as error:
+            except (InputLost, disk.TooLarge) as error:
                 verdict = outcome.Verdict(State.FAILED, str(error))
             except _Again:
                 self._clear()
@@ -216,6 +210,7 @@ class Execution:
             reason=verdict.reason,
             tries=len(attempts) + datum.deaths,
             began_us=timing.began_us,
+            download_us=prepared.download_us,
             process_us=int(timing.process_s * 1e6),
             upload_us=int(timing.upload_s * 1e6),
             download_bytes=prepared.size_bytes + timing.fed_bytes,
@@ -225,22 +220,50 @@ class Execution:
             memory_bytes=timing.memory_bytes,
         )
 
+    def _try(self, prepared: Prepared, env: dict[str, str], timing: Timing) -> tuple[Attempt, Found]:
+        """Lay out and run once. An agent that is lost, or none that can be had, counts like code that fails."""
+        try:
+            self._lay(prepared, env)
+            with self._feeding(prepared) if prepared.pipes else _NOTHING:
+                return self._attempt(prepared, env, timing)
+        except AgentLost as error:
+            self._stop_if_told()
+            return Attempt(None, complaint=str(error)), Found()
+
     def _lay(self, prepared: Prepared, env: dict[str, str]) -> None:
-        """Show the datum's files and buckets, once there is room."""
-        if self._claim.step.memory_volume:  # its /pfs may have gone with its agent
+        """Show the datum's files and buckets, once there is room. Raises TooLarge where there never will be."""
+        bench, step = self._bench, self._claim.step
+        if step.memory_volume:  # its /pfs may have gone with its agent
             self._runner()
-        wait_for_room(self._bench.scratch.folder, self._bench.ambient, self._journal.system, self._stop_if_told)
+        folder, tell = bench.scratch.folder, self._journal.system
+        wants = f"copies of inputs, {prepared.size_bytes:,} bytes, do not fit"
+        waiting = disk.Waiting(folder, bench.ambient, tell, wants)
+        while True:
+            disk.wait_for_room(folder, bench.ambient, tell, self._stop_if_told)
+            self._show(prepared, env)
+            if not step.writable_inputs:
+                return
+            try:
+                return self._pfs.copy_inputs(prepared, bench.scratch.staging)
+            except OSError:
+                if not (note := volumes.no_room(self._pfs, step, folder)):
+                    raise
+                self._clear()
+                if step.memory_volume:
+                    raise disk.TooLarge(f"{wants}: {note}") from None
+            waiting.say()
+            bench.ambient.sleep(disk.COPY_AGAIN_S)
+            self._stop_if_told()
+
+    def _show(self, prepared: Prepared, env: dict[str, str]) -> None:
+        if self._pfs.used:  # by a datum that was ended in the middle
+            self._clear()
         self._pfs.lay(prepared, env)
         self._bench.buckets.show(prepared.datum)
-        if self._claim.step.writable_inputs:
-            self._pfs.copy_inputs(prepared, self._bench.scratch.staging)
 
     @contextlib.contextmanager
     def _feeding(self, prepared: Prepared) -> Iterator[None]:
         """Fill what the code opens of lazy inputs. Raises InputLost; TrunklineError where it may come back."""
-        if not prepared.pipes:
-            yield
-            return
         feeder = Feeder(
             prepared.pipes,
             os.fsencode(self._bench.scratch.staging),
@@ -263,9 +286,10 @@ class Execution:
             self._runner()
         except FailedPrecondition as error:
             return str(error)
+        except AgentLost:
+            pass  # the attempts say so
         finally:
-            if self._interrupt.cancelled:  # which also calls off an image in the making
-                raise Cancelled(self._interrupt.cancelled)
+            self._stop_if_cancelled()  # which also calls off an image in the making
         return ""
 
     def _runner(self) -> Runner:
@@ -284,10 +308,10 @@ class Execution:
             ended = self._execute(runner, step.cmd, self._stdin, env, lines)
             if outcome.accepted(step, ended):
                 found = self._look(runner, prepared)
-                found.fail(too_much(step.limits, found.files))
+                found.fail(disk.too_much(step.limits, found.files))
             if (found.complaint or not outcome.accepted(step, ended)) and step.err_cmd:
                 err = self._execute(runner, step.err_cmd, self._err_stdin, env, lines)
-            note = full(self._pfs, step.limits) if step.memory_volume else ""
+            note = volumes.no_room(self._pfs, step, self._bench.scratch.folder)
         except AgentLost as error:
             self._stop_if_told()
             return Attempt(None, complaint=str(error), tail=lines.tail()), found
@@ -319,9 +343,12 @@ class Execution:
     def close(self) -> None:
         """The claim is over."""
 
-    def _stop_if_told(self) -> None:
+    def _stop_if_cancelled(self) -> None:
         if self._interrupt.cancelled:
             raise Cancelled(self._interrupt.cancelled)
+
+    def _stop_if_told(self) -> None:
+        self._stop_if_cancelled()
         if self._interrupt.restart_row == self._row:
             self._interrupt.restart_row = -1
             raise _Again
@@ -349,7 +376,10 @@ class Execution:
         self._bench.buckets.clear()
         for path in self._pfs.clear():
             folder = path if path == f"{PFS_INSIDE}/out" else os.path.dirname(path)
-            self._runner().wipe(folder)
+            try:
+                self._runner().wipe(folder)
+            except AgentLost:  # the code may have had a hand in it; another has not seen this code
+                self._runner().wipe(folder)
 
     def _write_stdin(self, name: str, text: tuple[str, ...]) -> str:
         """Standard input as a file in staging, which the code can read and not change; "" for none."""

@@ -15,10 +15,10 @@ from typing import BinaryIO, Protocol
 
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
-from trunkline.worker.launch import HOME_INSIDE, STAGING_INSIDE, VENV_INSIDE, Sandbox, Scratch
+from trunkline.worker.launch import HOME_INSIDE, STAGING_INSIDE, VENV_INSIDE, AgentLost, Sandbox, Scratch
 from trunkline.worker.ports import Image, SecretFolder
 from trunkline.worker.rungs import LaidImage
-from trunkline.worker.runner import AgentLost, AgentRunner, Command, Runner
+from trunkline.worker.runner import AgentRunner, Command, Runner
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TRIES = 3
@@ -209,6 +209,7 @@ class Housing:
         self._keep = keep
         self._open: dict[tuple[str, str, tuple[SecretFolder, ...], str], Runner] = {}
         self._current: Runner | None = None
+        self._asked: tuple[object, ...] = ()  # what the current one was opened for, as each datum asks again
         self._ambient = ambient
         self._failed: dict[str, tuple[float, FailedPrecondition | None]] = {}
 
@@ -223,15 +224,21 @@ class Housing:
 
         tell: takes a sentence for each step that takes long. volume: as in `Sandbox`; without namespaces there is none.
         """
+        asked = (image, secrets, volume)
+        if self._current is not None and asked == self._asked and self._current.alive:
+            return self._current
+        self._asked = ()
         wanted = " ".join([image.name, image.digest, *(one.path for one in secrets)])
         since_s, error = self._failed.get(wanted, (0.0, None))
         if error and self._ambient.ticks_s() - since_s < _FAILED_S:
             raise error
         try:
-            return self._runner(image, tell, secrets, volume if self._sandbox.namespaces else "")
+            runner = self._runner(image, tell, secrets, volume if self._sandbox.namespaces else "")
         except FailedPrecondition as failed:
             self._failed[wanted] = (self._ambient.ticks_s(), failed)
             raise
+        self._asked = asked
+        return runner
 
     def _runner(
         self, image: Image, tell: Callable[[str], None], secrets: tuple[SecretFolder, ...], volume: str

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ HOME_INSIDE = "/tmp/home"
 VENV_INSIDE = "/.venv"
 
 _START_S = 20.0
+_REST_S = 1.0
+_GREETING_BYTES = 4096
+_GREETING_PIECES = 16
 _SOURCE = str(Path(__file__).parents[2])
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from trunkline.worker.agent.main import main; sys.exit(main())"
 
@@ -52,6 +56,11 @@ class Scratch:
     def tmp(self) -> Path:
         """Shown at /tmp; kept between datums of one worker."""
         return self.folder / "tmp"
+
+    @property
+    def links(self) -> Path:
+        """Where links of `pfs` are kept that are not shown now; beside it, out of the code's reach."""
+        return self.folder / "links"
 
     def make(self) -> Scratch:
         """Create what is missing. Only this user reaches the folder; inside it, code of any user may write."""
@@ -130,6 +139,10 @@ class CannotBuild(FailedPrecondition):
     """This machine refuses the sandbox; the message is the kernel's complaint."""
 
 
+class AgentLost(Unavailable):
+    """The agent died, hung up or talks nonsense. Whatever ran is gone with it; a new one can be started."""
+
+
 class Home(Protocol):
     """What an agent lives in, as a process or a container. It ends with its agent."""
 
@@ -178,15 +191,15 @@ class Launched:
     volume: int = -1
 
 
-def listen(folder: Path) -> socket.socket:
+def listen(folder: Path, name: str = SOCKET_NAME) -> socket.socket:
     """A listening socket in `folder`, bound by way of its descriptor, since an address holds 108 bytes at most."""
     here = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(folder / SOCKET_NAME)
-        here.bind(f"/proc/self/fd/{descriptor}/{SOCKET_NAME}")
-        os.chmod(folder / SOCKET_NAME, 0o666)
+            os.unlink(folder / name)
+        here.bind(f"/proc/self/fd/{descriptor}/{name}")
+        os.chmod(folder / name, 0o666)
         here.listen(1)
     except OSError:
         here.close()
@@ -256,24 +269,43 @@ def _accept(listener: socket.socket, process: subprocess.Popen[bytes]) -> socket
 
 
 def greet(connection: socket.socket, listener: int = -1) -> tuple[bytes, int, int]:
-    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs, descriptor that came with it or -1).
+    """Read HELLO, answer WELCOME. Returns (boot id, number of what runs, descriptor of a folder that came along or -1).
 
-    listener: a descriptor of a listening socket that the shim is to have; -1: none.
+    listener: a descriptor of a listening socket that the shim is to have; -1: none. Raises AgentLost.
     """
-    incoming, volume = frames.Incoming(), -1
-    connection.settimeout(_START_S)
+    came: list[int] = []
     try:
-        while (received := socket.recv_fds(connection, 4096, 1))[0]:
-            data, descriptors = received[:2]
-            volume = descriptors[0] if descriptors else volume
-            for kind, number, fields in incoming.feed(data):
-                if kind == frames.HELLO:
-                    version, boot, _ = fields.struct(frames.HELLO_BODY)
-                    mine = min(version, frames.VERSION)
-                    welcome = frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(mine))
-                    socket.send_fds(connection, [welcome], [listener] if listener >= 0 else [])
-                    connection.settimeout(None)
-                    return boot, number, volume
+        boot, number, version = _hello(connection, came)
+        if came and not stat.S_ISDIR(os.fstat(came[0]).st_mode):
+            raise frames.BadFrame("what came along is no folder")
+        welcome = frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(min(version, frames.VERSION)))
+        socket.send_fds(connection, [welcome], [listener] if listener >= 0 else [])
+        connection.settimeout(None)
     except (OSError, frames.BadFrame) as error:
-        raise Unavailable(f"the agent's greeting could not be read: {error}") from None
-    raise Unavailable("the agent hung up before it said hello")
+        for descriptor in came:
+            os.close(descriptor)
+        raise AgentLost(f"the agent's greeting could not be read: {error}") from None
+    for descriptor in came[1:]:
+        os.close(descriptor)
+    return boot, number, came[0] if came else -1
+
+
+def _hello(connection: socket.socket, came: list[int]) -> tuple[bytes, int, int]:
+    """HELLO's boot id, number and version; what descriptors come along are added to `came`."""
+    incoming, size = frames.Incoming(), 0
+    connection.settimeout(_START_S)
+    for _ in range(_GREETING_PIECES):
+        data, descriptors = socket.recv_fds(connection, _GREETING_BYTES, 1)[:2]
+        came += descriptors
+        size += len(data)
+        for kind, number, fields in incoming.feed(data):
+            if kind != frames.HELLO:
+                raise frames.BadFrame(f"it says something of kind {kind} before it says hello")
+            version, boot, _ = fields.struct(frames.HELLO_BODY)
+            if version < 1:
+                raise frames.BadFrame(f"it speaks version {version}")
+            return boot, number, version
+        if not data or size > _GREETING_BYTES:
+            break
+        connection.settimeout(_REST_S)
+    raise frames.BadFrame("the agent says too much" if size > _GREETING_BYTES else "it hung up before it said hello")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import shutil
 import threading
@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trunkline.worker.inputs.folders import Emptied, make_parents, write
+from trunkline.worker.inputs.links import Links
 from trunkline.worker.inputs.pipes import Pipe, make_pipe
 from trunkline.worker.inputs.variables import quoted
 from trunkline.worker.ports import Content, Datum, Element, Fetched
 
 OUT = "out"
+ENV = b".env"
 _KEEP_BYTES = 256 << 20
+_ENV_BYTES = 1 << 20  # what code makes longer is not left lying about
 _KEEP_FOLDERS = 256
 _LATER_BYTES = 1 << 20
 """What is smaller than this is removed while code runs, and not between two datums."""
@@ -30,9 +34,14 @@ class CannotLayOut(Exception):
 
 @dataclass(eq=False)
 class _Folder:
-    """An element's folder in staging, holding its files under their whole paths."""
+    """An element's folder in staging, holding its files under their whole paths.
+
+    parents: folders that it may hold without a file, since the element lies in them. made: it is there.
+    """
 
     name: str
+    parents: bytes = b""
+    made: bool = False
     files: list[bytes] = field(default_factory=list)  # paths below the folder
     pipes: dict[bytes, Iterable[bytes]] = field(default_factory=dict)  # those of them that are filled when opened
     size_bytes: int = 0
@@ -45,7 +54,7 @@ class Prepared:
     """A datum whose inputs lie ready. `links`: input name → folder in staging that /pfs/<input> leads to.
 
     owners: for each input the elements whose files it holds, to know a link's target again. pipes: to be fed while it
-    runs. problem: why it cannot run, or "".
+    runs. problem: why it cannot run, or "". download_us: its share of the time its window's inputs took.
     """
 
     datum: Datum
@@ -56,6 +65,7 @@ class Prepared:
     joined: list[str]
     problem: str = ""
     pipes: list[Pipe] = field(default_factory=list)
+    download_us: int = 0
 
     @staticmethod
     def impossible(datum: Datum, problem: str) -> Prepared:
@@ -67,10 +77,13 @@ class Staging:
     """The staging folder of a worker: each distinct element is written once, and shared by all datums that hold it.
 
     The folder is this object's alone. What no prepared datum uses any more stays, up to `keep_bytes`, for datums and
-    jobs to come. Safe for two threads.
+    jobs to come. shielded: code can change nothing in it. Safe for two threads.
     """
 
-    def __init__(self, folder: Path, content: Content, keep_bytes: int = _KEEP_BYTES) -> None:
+    def __init__(
+        self, folder: Path, content: Content, keep_bytes: int = _KEEP_BYTES, *, shielded: bool = False
+    ) -> None:
+        self.folder = folder
         self._root = os.fsencode(folder)
         self._content = content
         self._keep_bytes = keep_bytes
@@ -79,6 +92,8 @@ class Staging:
         self._idle: OrderedDict[Key, _Folder] = OrderedDict()  # longest idle first
         self._idle_bytes = 0
         self._count = 0
+        self._emptied = Emptied(self._root)
+        self._shielded = shielded
         self._gone: list[_Folder] = []  # nobody's any more, and small: `sweep` removes them
         for entry in list(os.scandir(self._root)):  # what an earlier worker left
             _discard(entry)
@@ -88,7 +103,7 @@ class Staging:
         self.sweep()
         wanted: dict[Key, Element] = {_key(each): each for datum in datums for each in _as_files(datum)}
         with self._lock:
-            fresh = {key: self._new("e") for key in wanted if key not in self._folders}
+            fresh = {key: self._anew(each) for key, each in wanted.items() if key not in self._folders}
             for key in wanted:
                 folder = fresh.get(key) or self._folders[key]
                 folder.users += 1  # kept while this call runs
@@ -112,14 +127,21 @@ class Staging:
             shutil.rmtree(os.path.join(self._root, os.fsencode(name)), ignore_errors=True)
         self._let_go(prepared.held)
 
-    def _new(self, kind: str) -> _Folder:
+    def _new(self, kind: str, parents: bytes = b"") -> _Folder:
         self._count += 1
-        return _Folder(f"{kind}{self._count}")
+        return _Folder(f"{kind}{self._count}", parents)
+
+    def _anew(self, element: Element) -> _Folder:
+        """A folder for an element: one that is there and empty, or one to be made."""
+        parents = os.path.dirname(element.path.strip("/").encode())
+        name = self._emptied.take(parents)
+        return _Folder(name, parents, made=True) if name else self._new("e", parents)
 
     def _fill(self, elements: list[Element], folders: list[_Folder]) -> None:
         made: set[bytes] = set()
         for folder in folders:
-            os.mkdir(os.path.join(self._root, folder.name.encode()), 0o755)
+            if not folder.made:
+                os.mkdir(os.path.join(self._root, folder.name.encode()), 0o755)
         if not elements:
             return
         for file in self._content.fetch(elements):
@@ -137,9 +159,9 @@ class Staging:
     def _lay(self, folder: _Folder, relative: bytes, file: Fetched, lazy: bool, made: set[bytes]) -> None:
         top = os.path.join(self._root, folder.name.encode())
         if not lazy or isinstance(file.data, bytes):
-            folder.size_bytes += _write(top, relative, file.data, made)
+            folder.size_bytes += write(top, relative, file.data, made)
             return
-        _make_parents(top, relative, made)
+        make_parents(top, relative, made)
         make_pipe(os.path.join(top, relative))
         folder.pipes[relative] = file.data
 
@@ -180,7 +202,7 @@ class Staging:
             source = os.path.join(self._root, folder.name.encode())
             for path in folder.files:
                 try:
-                    _make_parents(target, path, made)
+                    make_parents(target, path, made)
                     os.link(os.path.join(source, path), os.path.join(target, path))
                 except (FileExistsError, NotADirectoryError) as error:
                     if os.path.isdir(os.path.join(target, path)) or not os.path.lexists(os.path.join(target, path)):
@@ -217,33 +239,57 @@ class Staging:
 
     def _remove(self, folders: Iterable[_Folder]) -> None:
         for folder in folders:
-            _remove(os.path.join(self._root, folder.name.encode()), folder.files)
+            sure = self._shielded and not folder.problem
+            self._emptied.put(folder.name, folder.files, folder.parents, sure=sure)
 
 
 class Pfs:
-    """The folder shown at /pfs. `inside` is where the code sees the staging folder."""
+    """The folder shown at /pfs. `inside` is where the code sees the staging folder; aside: as of `Links`."""
 
-    def __init__(self, folder: Path, inside: str) -> None:
+    def __init__(self, folder: Path, inside: str, aside: Path | None = None) -> None:
         self._folder = folder
         self._root = os.fsencode(folder)
-        self._inside = inside
-        self._links: dict[str, str] = {}
+        self._links = Links(self._root, inside, aside)
+        self._env = 0  # inode of the /pfs/.env that is ours
         self.out = os.path.join(self._root, OUT.encode())
+        self._used = False
         self._clean()
+
+    @property
+    def used(self) -> bool:
+        """Whether something was shown here since it was last cleared: a datum may have been ended in the middle."""
+        return self._used
 
     def lay(self, prepared: Prepared, env: Mapping[str, str]) -> None:
         """Show this datum's inputs, an empty /pfs/out, and /pfs/.env. Raises OSError."""
-        for name in set(self._links) - set(prepared.links):
-            self._drop(name)
-        for name, folder in prepared.links.items():
-            if self._links.get(name) != folder:
-                self._drop(name)
-                os.symlink(os.fsencode(f"{self._inside}/{folder}"), os.path.join(self._root, name.encode()))
-                self._links[name] = folder
+        self._used = True
+        self._links.show(prepared.links)
         self.fresh_out()
-        text = "".join(f"{name}={quoted(value)}\n" for name, value in env.items())
-        with open(os.path.join(self._root, b".env"), "wb") as file:
-            file.write(text.encode(errors="surrogateescape"))
+        text = "".join([f"{name}={quoted(value)}\n" for name, value in env.items()])
+        self._write_env(text.encode(errors="surrogateescape"))
+
+    def _write_env(self, data: bytes) -> None:
+        """Write /pfs/.env anew. Never what a link of the code's leads to: we may write more than it may.
+
+        It is not emptied first: ext4 takes a file that was emptied and written anew for precious, and writes it out as
+        soon as it is closed; the next datum would wait for that.
+        """
+        path = os.path.join(self._root, ENV)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            handle = os.open(path, flags, 0o644)
+        except OSError:
+            self._links.drop(os.fsdecode(ENV))
+            handle = os.open(path, flags | os.O_EXCL, 0o644)
+        try:
+            before = os.fstat(handle)
+            self._env = before.st_ino
+            if os.write(handle, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            if before.st_size > len(data):
+                os.ftruncate(handle, len(data))
+        finally:
+            os.close(handle)
 
     def copy_inputs(self, prepared: Prepared, staging: Path) -> None:
         """Private copies in place of links (`writable_inputs`), except of lazy inputs; gone with `clear`."""
@@ -251,7 +297,7 @@ class Pfs:
         for name, folder in prepared.links.items():
             if name in lazy:
                 continue
-            self._drop(name)
+            self._links.drop(name)
             target = self._folder / name
             shutil.copytree(staging / folder, target, copy_function=shutil.copyfile)
             for path in (target, *target.rglob("*")):
@@ -259,37 +305,31 @@ class Pfs:
 
     def fresh_out(self) -> None:
         """/pfs/out is there, a folder that code of any user may write."""
-        with contextlib.suppress(FileExistsError):
+        try:
+            os.chmod(self.out, 0o777)
+        except FileNotFoundError:
             os.mkdir(self.out)
-        os.chmod(self.out, 0o777)
+            os.chmod(self.out, 0o777)
 
     def clear(self) -> list[str]:
         """Remove what code left beside the links. Returns what could not be removed, as the code names it."""
         left = []
         os.chmod(self._root, 0o755)
         for entry in list(os.scandir(self._root)):
-            name = os.fsdecode(entry.name)
-            if name in self._links and entry.is_symlink() and self._leads_home(entry, name):
+            if self._links.intact(entry) or self._is_env(entry):
                 continue
-            if name == OUT and entry.is_dir(follow_symlinks=False):
+            if entry.name == OUT.encode() and entry.is_dir(follow_symlinks=False):
                 left += _empty(entry.path)
                 continue
-            self._links.pop(name, None)
             left += _discard(entry)
+        self._used = bool(left)
         return [f"/pfs/{os.fsdecode(os.path.relpath(path, self._root))}" for path in left]
 
-    def _leads_home(self, entry: os.DirEntry[bytes], name: str) -> bool:
-        return os.readlink(entry.path) == os.fsencode(f"{self._inside}/{self._links[name]}")
-
-    def _drop(self, name: str) -> None:
-        self._links.pop(name, None)
-        path = os.path.join(self._root, name.encode())
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            return
-        except (IsADirectoryError, PermissionError):
-            shutil.rmtree(path, ignore_errors=True)
+    def _is_env(self, entry: os.DirEntry[bytes]) -> bool:
+        """Whether it is the file we wrote, which is written anew in its place."""
+        if entry.name != ENV or entry.inode() != self._env or not entry.is_file(follow_symlinks=False):
+            return False
+        return entry.stat(follow_symlinks=False).st_size <= _ENV_BYTES
 
     def _clean(self) -> None:
         """What an earlier worker left here goes."""
@@ -311,46 +351,6 @@ def _key(element: Element) -> Key:
     if element.hash:
         return (kind, element.path, element.hash.hex())
     return (kind, element.path, element.project, element.repo, element.commit)
-
-
-def _write(folder: bytes, relative: bytes, data: bytes | Iterable[bytes], made: set[bytes]) -> int:
-    """One file, read-only. Returns its size in bytes."""
-    _make_parents(folder, relative, made)
-    size = 0
-    descriptor = os.open(os.path.join(folder, relative), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444)
-    with open(descriptor, "wb", buffering=0) as file:
-        for piece in (data,) if isinstance(data, bytes) else data:
-            view = memoryview(piece)
-            while view:
-                view = view[file.write(view) :]
-            size += len(piece)
-    return size
-
-
-def _make_parents(folder: bytes, relative: bytes, made: set[bytes]) -> None:
-    parent = os.path.join(folder, os.path.dirname(relative))
-    if parent not in made and not os.path.isdir(parent):
-        os.makedirs(parent, 0o755, exist_ok=True)
-    made.add(parent)
-
-
-def _remove(folder: bytes, files: list[bytes]) -> None:
-    """The files we know, then their folders, deepest first: a tenth of what walking the tree costs."""
-    parents: set[bytes] = set()
-    for path in files:
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(folder, path))
-        while path := os.path.dirname(path):
-            if path in parents:
-                break
-            parents.add(path)
-    for path in sorted(parents, key=len, reverse=True):
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(folder, path))
-    try:
-        os.rmdir(folder)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _empty(folder: bytes) -> list[bytes]:

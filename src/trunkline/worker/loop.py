@@ -9,9 +9,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trunkline.errors import Aborted, Kind, TrunklineError
+from trunkline.model.names import Pipeline
 from trunkline.worker.ahead import Ahead
 from trunkline.worker.execute import Bench, Cancelled, Execution, Interrupt
 from trunkline.worker.layout import Staging
@@ -24,6 +25,7 @@ from trunkline.worker.ports import (
     Output,
     Restart,
     Result,
+    Retire,
     Server,
     Shorten,
     Storage,
@@ -55,6 +57,8 @@ class _Work:
     over: str = ""  # why nothing more of it is wanted
     ended: bool = False
     stirred: threading.Event = field(default_factory=threading.Event)
+    heard: dict[bool, set[int]] = field(default_factory=lambda: {True: set(), False: set()})
+    """Rows that were started over because a renewal (True) or the stream (False) said so, and not yet the other."""
 
 
 @dataclass
@@ -88,13 +92,14 @@ class Worker:
         self._storage = storage
         self._bench = bench
         self._ambient = bench.ambient
-        self._staging = Staging(bench.scratch.staging, storage)
+        self._staging = Staging(bench.scratch.staging, storage, shielded=bench.sandbox.namespaces)
         self._tell = tell
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._work: _Work | None = None
         self._parts: queue.Queue[_Part | None] = queue.Queue(maxsize=2)
+        self._retired: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
         self._last_lines = threading.Thread(target=lambda: None)
         self._last_lines.start()
 
@@ -106,10 +111,12 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._wake.clear()
+                while not self._retired.empty():
+                    self._bench.retire(self._retired.get())
                 claim = self._server.claim()
                 if claim is None:
                     self._idle()
-                    self._bench.idle()
+                    self._bench.rest()
                     self._wake.wait(IDLE_S)
                     continue
                 self._take(claim)
@@ -126,14 +133,17 @@ class Worker:
         self._end(None, reason)
         self._wake.set()
 
-    def obey(self, order: Order) -> None:
-        """An order from the server. Safe from any thread."""
+    def obey(self, order: Order, *, by_renewal: bool = False) -> None:
+        """An order from the server, which comes by a stream and with the next renewal. Safe from any thread."""
         if isinstance(order, Wake):
+            self._wake.set()
+        elif isinstance(order, Retire):
+            self._retired.put(order.pipeline)
             self._wake.set()
         elif isinstance(order, Cancel):
             self._end(order.claim, order.reason)
         elif isinstance(order, Restart):
-            self._restart(order)
+            self._restart(order, by_renewal)
         elif isinstance(order, Finish):
             self._finish(order)
         elif isinstance(order, Shorten):
@@ -187,22 +197,28 @@ class Worker:
     def _range(self, work: _Work) -> None:
         claim = work.claim
         execution = self._execution(self._bench, claim, work.journal, work.interrupt)
-        ahead = Ahead(self._staging, claim.datums, self._ambient, lambda row: not work.over and row < work.last)
+        ahead = Ahead(
+            self._staging,
+            claim.datums,
+            self._ambient,
+            lambda row: not work.over and row < work.last,
+            work.journal.system,
+        )
         part = _Part(work, self._storage.output(claim), [], claim.first)
         since_s, size = self._ambient.ticks_s(), 0
         try:
-            for ready in ahead:
-                row = ready.prepared.datum.row
+            for prepared in ahead:
+                row = prepared.datum.row
                 if work.over:
                     raise Cancelled(work.over)
                 if row >= work.last:
                     break
                 work.row = row
                 try:
-                    result = execution.run(ready.prepared, part.output)
+                    result = execution.run(prepared, part.output)
                 finally:
-                    self._staging.release(ready.prepared)
-                part.results.append(replace(result, download_us=ready.download_us))
+                    self._staging.release(prepared)
+                part.results.append(result)
                 part.done = row + 1
                 size += result.upload_bytes
                 if size >= REPORT_BYTES or self._ambient.ticks_s() - since_s >= REPORT_S:
@@ -213,9 +229,9 @@ class Worker:
             work.row = -1
             execution.close()
             self._bench.buckets.end()
-            ahead.close()
             if part.results and not work.over:
                 self._parts.put(part)
+            ahead.close()  # tidies up, which the report does not wait for
 
     def _publish(self) -> None:
         """Seal and report parts in order, until None comes. A part that cannot be reported ends the claim."""
@@ -262,7 +278,7 @@ class Worker:
     def _renew(self, work: _Work) -> None:
         try:
             for order in self._server.renew(work.claim, work.row):
-                self.obey(order)
+                self.obey(order, by_renewal=True)
             work.journal.flush(old_only=True)
         except Aborted as error:
             self._end(work.claim.id, f"the claim was given to another worker ({error})")
@@ -306,9 +322,16 @@ class Worker:
             work.interrupt.finish = True
             self._bench.kill()
 
-    def _restart(self, order: Restart) -> None:
+    def _restart(self, order: Restart, by_renewal: bool) -> None:
+        """Start the datum in progress over, once though the order comes twice."""
         with self._lock:
             work = self._work
-        if work is not None and order.claim == work.claim.id and work.row in order.rows:
-            work.interrupt.restart_row = work.row
-            self._bench.kill()
+            if work is None or order.claim != work.claim.id or work.row not in order.rows:
+                return
+            row, before = work.row, work.heard[not by_renewal]
+            if row in before:
+                before.discard(row)
+                return
+            work.heard[by_renewal].add(row)
+        work.interrupt.restart_row = row
+        self._bench.kill()

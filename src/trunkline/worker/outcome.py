@@ -27,6 +27,23 @@ class Attempt:
     note: str = ""
 
 
+@dataclass
+class Timing:
+    """When a datum began, where its time went, in seconds, and what its code used. fed_bytes: of lazy inputs."""
+
+    began_us: int
+    process_s: float = 0.0
+    upload_s: float = 0.0
+    cpu_us: int = 0
+    memory_bytes: int = 0
+    fed_bytes: int = 0
+
+    def add(self, ended: Exited) -> None:
+        """Count what an execution used."""
+        self.cpu_us += ended.user_us + ended.system_us
+        self.memory_bytes = max(self.memory_bytes, ended.max_rss_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The datum's state and the reason for it."""
@@ -53,7 +70,7 @@ def judge(step: Step, attempts: Sequence[Attempt], deaths: int = 0) -> Verdict |
         return None
     if last is None:
         return Verdict(State.FAILED, f"the worker died {_times(deaths)} while running this datum")
-    reason = _reason(step, last, tries)
+    reason = _plain(_reason(step, last, tries))
     if last.err and accepted(step, last.err) and last.ended:
         return Verdict(State.RECOVERED, f"recovered by err_cmd: {reason}")
     return Verdict(State.FAILED, reason)
@@ -79,7 +96,12 @@ def _reason(step: Step, last: Attempt, tries: int) -> str:
 
 def describe(step: Step, last: Attempt) -> str:
     """How an attempt ended, with its last lines."""
-    return _reason(step, last, 1) if last.ended is None or last.ended.code != 0 else _clean_end(last)
+    return _plain(_reason(step, last, 1) if last.ended is None or last.ended.code != 0 else _clean_end(last))
+
+
+def _plain(text: str) -> str:
+    """What code writes may hold zero bytes, which no text of a database may."""
+    return text.replace("\0", "␀")
 
 
 def _clean_end(last: Attempt) -> str:
@@ -95,15 +117,17 @@ def _end(step: Step, ended: Exited) -> str:
         return f"disk limit {step.limits.disk} exceeded"
     if ended.signal is not None:
         memory = ": the machine ran out of memory" if ended.out_of_memory else ""
-        return f"killed by signal {ended.signal} ({_name(ended.signal)}){memory}"
+        return f"killed by {signal_words(ended.signal)}{memory}"
     return f"exit {ended.code}"
 
 
-def _name(number: int) -> str:
+def signal_words(number: int) -> str:
+    """A signal, as `signal 9 (SIGKILL)`."""
     try:
-        return signal.Signals(number).name
+        name = signal.Signals(number).name
     except ValueError:
-        return "unknown"
+        name = "unknown"
+    return f"signal {number} ({name})"
 
 
 def _span(us: int) -> str:

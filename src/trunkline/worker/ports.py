@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from trunkline.ambient import Micros
-from trunkline.model.names import Job
+from trunkline.model.names import Job, Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,14 @@ class Shorten:
     last: int
 
 
-Order = Cancel | Restart | Finish | Shorten | Wake
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """`pipeline` was stopped, updated or deleted: what is kept ready for its code alone may go at once."""
+
+    pipeline: Pipeline
+
+
+Order = Cancel | Restart | Finish | Shorten | Wake | Retire
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Rung:
 
     max_workers: 0 for no bound. reason: one sentence for the log and for `inspect`.
     limits: what control groups of this machine hold code to: "memory", "cpu"; "volume": /pfs can lie in memory.
+    gpus: the devices that they share.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Rung:
     max_workers: int
     reason: str
     limits: frozenset[str] = frozenset()
+    gpus: tuple[str, ...] = ()
 
 
 class NoRunner(FailedPrecondition):

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from trunkline.errors import Unavailable
+from trunkline.ambient import Ambient, RealAmbient
 from trunkline.worker.agent import frames
-from trunkline.worker.launch import Launched, Sandbox, Scratch, launch
+from trunkline.worker.launch import AgentLost, Launched, Sandbox, Scratch, launch
 from trunkline.worker.ports import Limits
 
 _CREDIT_BYTES = 256 << 10
 _REGRANT_BYTES = 64 << 10
+_LATE_BYTES = 4 << 20
+"""What is still heard of an agent that is late: more than the credit that it may have."""
+_MESSAGE_CHARACTERS = 4096
+_MOST = 1 << 53
+"""Times and sizes beyond this are none."""
+_LOOK_S = 1
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,17 @@ class Exited:
     max_rss_bytes: int = 0
 
 
-class AgentLost(Unavailable):
-    """The agent died or hung up. Whatever ran is gone with it; a new one can be started."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an agent may take, in seconds, before it is given up.
+
+    end_s: to end what ran past its limit or was killed. answer_s: to answer what it was asked. take_s: to take what it
+    is sent.
+    """
+
+    end_s: float = 60.0
+    answer_s: float = 3600.0
+    take_s: int = 60
 
 
 class Runner(Protocol):
@@ -92,20 +109,35 @@ class Runner(Protocol):
 
 
 class AgentRunner:
-    """A runner with an agent of its own in `scratch`, housed as `sandbox` says. start: brings the agent up."""
+    """A runner with an agent of its own in `scratch`, housed as `sandbox` says. start: brings the agent up.
+
+    Whatever the agent says, or does not say, ends in AgentLost at worst, in bounded time.
+    """
 
     def __init__(
-        self, scratch: Scratch, sandbox: Sandbox, start: Callable[[Scratch, Sandbox], Launched] = launch
+        self,
+        scratch: Scratch,
+        sandbox: Sandbox,
+        start: Callable[[Scratch, Sandbox], Launched] = launch,
+        ambient: Ambient | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.scratch = scratch
         self.sandbox = sandbox
+        self._ambient = ambient or RealAmbient()
+        self._patience = patience or Patience()
         self._launched: Launched | None = start(scratch, sandbox)
         self.volume = self._launched.volume
         self._incoming = frames.Incoming()
         self._number = 0
-        self._lock = threading.Lock()  # over sending, and over which number runs
+        self._lock = threading.Lock()  # over sending, over which number runs, and until when
         self._active = 0
+        self._until_s = math.inf
+        self._late_bytes = 0
         self._dead = False
+        connection = self._launched.connection
+        for option, wait_s in ((socket.SO_RCVTIMEO, _LOOK_S), (socket.SO_SNDTIMEO, self._patience.take_s)):
+            connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", wait_s, 0))
         if self._launched.running:
             self._ask(frames.REAP)
 
@@ -153,18 +185,24 @@ class AgentRunner:
                     continue
                 if kind == frames.OUT:
                     data = fields.rest()
-                    stream = data[0]
+                    stream = data[0] if data else 0
+                    if stream not in taken:
+                        raise self._misspoke(f"output of stream {stream}")
                     taken[stream] += len(data) - 1
                     if taken[stream] >= _REGRANT_BYTES:
                         self._send(frames.CREDIT, number, frames.CREDIT_BODY.pack(stream, taken[stream]))
                         taken[stream] = 0
                     on_output(stream, data[1:])
                 elif kind == frames.EXITED:
-                    return _exited(fields)
+                    try:
+                        return _exited(fields)
+                    except frames.BadFrame as error:
+                        raise self._misspoke(str(error)) from None
 
     def kill(self) -> None:
         """As `Runner.kill`."""
         with self._lock:
+            self._until_s = min(self._until_s, self._ambient.ticks_s() + self._patience.end_s)
             if self._active:
                 with contextlib.suppress(AgentLost):
                     self._send_locked(frames.frame(frames.KILL, self._active))
@@ -203,7 +241,8 @@ class AgentRunner:
             self._limits(command.limits),
         )
         with self._lock:
-            self._number = self._number % 0xFFFF_FFFF + 1
+            limit_s = command.limit_us / 1e6 + self._patience.end_s if command.limit_us else math.inf
+            self._begin_locked(limit_s)
             self._send_locked(frames.frame(frames.EXEC, self._number, *body))
             self._active = self._number
             return self._number
@@ -218,14 +257,22 @@ class AgentRunner:
     def _ask(self, kind: int, *parts: bytes) -> str:
         """Send what is answered by DONE; returns its complaint."""
         with self._lock:
-            self._number = self._number % 0xFFFF_FFFF + 1
-            number = self._number
+            number = self._begin_locked(self._patience.answer_s)
             self._send_locked(frames.frame(kind, number, *parts))
         while True:
             for answer, about, fields in self._receive():
                 if answer == frames.DONE and about == number:
-                    fields.struct(frames.DONE_BODY)
-                    return fields.text().decode(errors="replace")
+                    try:
+                        fields.struct(frames.DONE_BODY)
+                        return _message(fields)
+                    except frames.BadFrame as error:
+                        raise self._misspoke(str(error)) from None
+
+    def _begin_locked(self, within_s: float) -> int:
+        """The number of what is begun, which is to end within that time."""
+        self._number = self._number % 0xFFFF_FFFF + 1
+        self._until_s, self._late_bytes = self._ambient.ticks_s() + within_s, 0
+        return self._number
 
     def _send(self, kind: int, number: int, *parts: bytes) -> None:
         with self._lock:
@@ -238,23 +285,40 @@ class AgentRunner:
             raise self._lost(str(error)) from None
 
     def _receive(self) -> list[tuple[int, int, frames.Fields]]:
-        try:
-            data = self._alive().connection.recv(128 << 10)
-        except OSError as error:
-            raise self._lost(str(error)) from None
+        data = None
+        while data is None:
+            try:
+                data = self._alive().connection.recv(128 << 10)
+            except BlockingIOError:
+                self._must_be_in_time(_LATE_BYTES)
+            except OSError as error:
+                raise self._lost(str(error)) from None
         if not data:
             raise self._lost("it hung up")
+        self._must_be_in_time(len(data))
         try:
             return list(self._incoming.feed(data))
         except frames.BadFrame as error:
-            raise self._lost(str(error)) from None
+            raise self._misspoke(str(error)) from None
+
+    def _must_be_in_time(self, came_bytes: int) -> None:
+        """Give up an agent that is late. What it said in time, and we did not hear in time, still counts."""
+        if self._ambient.ticks_s() < self._until_s:
+            return
+        self._late_bytes += came_bytes
+        if self._late_bytes >= _LATE_BYTES:
+            raise self._lost("it did not do in time what it was told", sure=True)
+
+    def _misspoke(self, what: str) -> AgentLost:
+        return self._lost(f"what it says is not the runner protocol: {what}", sure=True)
 
     def _alive(self) -> Launched:
         if self._launched is None:
             raise AgentLost("the agent is not running")
         return self._launched
 
-    def _lost(self, why: str) -> AgentLost:
+    def _lost(self, why: str, *, sure: bool = False) -> AgentLost:
+        """Give it up. sure: that is why; else what it lived in may know better."""
         launched = self._launched
         if launched is None:
             return AgentLost("the agent was ended")
@@ -262,13 +326,17 @@ class AgentRunner:
         with contextlib.suppress(OSError):
             launched.connection.shutdown(socket.SHUT_RDWR)
         status = launched.home.end()
-        told = launched.home.complaint() if status else ""
+        told = launched.home.complaint() if status and not sure else ""
         return AgentLost(f"the agent was lost: {told or why}")
 
 
 def _exited(fields: frames.Fields) -> Exited:
-    how, status, flags, wall_us, user_us, system_us, rss = fields.struct(frames.EXITED_BODY)
-    message = fields.text().decode(errors="replace")
+    how, status, flags, *used = fields.struct(frames.EXITED_BODY)
+    message = _message(fields)
+    known = {frames.HOW_EXITED: status in range(256), frames.HOW_SIGNALLED: status in range(1, 128)}
+    if not known.get(how, how == frames.HOW_NOT_STARTED) or max(used) > _MOST:
+        raise frames.BadFrame(f"an end that cannot be: {how}, {status}, {used}")
+    wall_us, user_us, system_us, rss = used
     return Exited(
         code=status if how == frames.HOW_EXITED else None,
         signal=status if how == frames.HOW_SIGNALLED else None,
@@ -282,3 +350,7 @@ def _exited(fields: frames.Fields) -> Exited:
         system_us=system_us,
         max_rss_bytes=rss,
     )
+
+
+def _message(fields: frames.Fields) -> str:
+    return fields.text().decode(errors="replace")[:_MESSAGE_CHARACTERS]

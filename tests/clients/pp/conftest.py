@@ -1,5 +1,7 @@
 """A python-pachyderm 7.6.0 client on the server at $TRUNKLINE_ADDRESS; run by tests/engines/test_clients.py.
 
+With $TRUNKLINE_ROOTS, a file with certificates, the server speaks TLS; the module test_pp_tls is for that alone.
+
 These tests run in an environment of the client's own, which has pytest and not Trunkline.
 """
 
@@ -23,6 +25,9 @@ from python_pachyderm.mixin import pfs, pps, transaction
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from touched import Touched
 
+ROOTS = os.environ.get("TRUNKLINE_ROOTS", "")
+collect_ignore = [] if ROOTS else ["test_pp_tls.py"]
+
 TOUCHED = Touched()
 TOUCHED.watch("pfs", pfs.PFSMixin)
 TOUCHED.watch("pps", pps.PPSMixin)
@@ -37,7 +42,8 @@ TOUCHED.watch_own("util", util, python_pachyderm)
 def client() -> Iterator[python_pachyderm.Client]:
     """A client of a server that has nothing on it."""
     host, port = os.environ["TRUNKLINE_ADDRESS"].split(":")
-    made = python_pachyderm.Client(host=host, port=int(port))
+    roots = Path(ROOTS).read_bytes() if ROOTS else None
+    made = python_pachyderm.Client(host=host, port=int(port), tls=bool(ROOTS), root_certs=roots)
     made.delete_all()
     yield made
     made.delete_all_transactions()

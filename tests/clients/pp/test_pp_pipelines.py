@@ -194,8 +194,19 @@ def test_a_service_and_a_spout(client: Client) -> None:
 
 
 def test_what_the_cluster_says(client: Client) -> None:
-    assert list(client.get_kube_events(since=None)) is not None
-    assert list(client.query_loki("{}", since=None)) is not None
+    assert any("PoolStarted" in each.message for each in client.get_kube_events(since=None))
+    put(client, "images", {"/a": b"1"})
+    client.create_pipeline(
+        "talks",
+        transform=pps_proto.Transform(cmd=["sh"], stdin=["echo good morning", "echo good night"]),
+        input=pps_proto.Input(pfs=pps_proto.PFSInput(glob="/*", repo="images")),
+    )
+    assert done(client, "talks").state == pps_proto.JobState.JOB_SUCCESS
+    for query, lines in {
+        '{pipelineName="talks"} |= "good"': ["good morning", "good night"],
+        '{pipelineName="talks"} |~ "^good n"': ["good night"],
+    }.items():
+        assert [each.message for each in client.query_loki(query, since=None)] == lines, query
 
 
 def test_the_spec_repo_holds_versions(client: Client) -> None:

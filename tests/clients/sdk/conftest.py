@@ -1,5 +1,7 @@
 """A pachyderm-sdk 2.12.2 client on the server at $TRUNKLINE_ADDRESS; run by tests/engines/test_clients.py.
 
+With $TRUNKLINE_ROOTS, a file with certificates, the server speaks TLS; the module test_sdk_tls is for that alone.
+
 These tests run in an environment of the client's own, which has pytest and not Trunkline.
 """
 
@@ -27,6 +29,9 @@ from pachyderm_sdk.api.transaction.extension import ApiStub as Transactions
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from touched import Touched
 
+ROOTS = os.environ.get("TRUNKLINE_ROOTS", "")
+collect_ignore = [] if ROOTS else ["test_sdk_tls.py"]
+
 TOUCHED = Touched()
 TOUCHED.watch("pfs", Files)
 TOUCHED.watch("pps", Pipelines)
@@ -43,7 +48,7 @@ for each in (pfs.RepoPicker, pfs.BranchPicker, pfs.CommitPicker):
 def client() -> Iterator[Client]:
     """A client of a server that has nothing on it."""
     host, port = os.environ["TRUNKLINE_ADDRESS"].split(":")
-    made = Client(host=host, port=int(port))
+    made = Client(host=host, port=int(port), tls=bool(ROOTS), root_certs=Path(ROOTS).read_bytes() if ROOTS else None)
     empty(made)
     yield made
     empty(made)

@@ -70,6 +70,21 @@ def test_pipelines_are_inspected_listed_and_updated(client: Client) -> None:
     assert [each.name for each in client.pps.delete_pipelines(all=True).pipelines] == ["copy"]
 
 
+def test_lists_are_filtered_by_jq(client: Client) -> None:
+    put(client, {"/a": b"1"})
+    for name in ("one", "two"):
+        done(client, copying(client, name))
+    named = list(client.pps.list_pipeline(jq_filter='select(.pipeline.name == "two")'))
+    assert [each.pipeline.name for each in named] == ["two"]
+    jobs = list(client.pps.list_job(jq_filter='.job.pipeline.name == "one" and .state == "JOB_SUCCESS"', number=5))
+    assert [each.job.pipeline.name for each in jobs] == ["one"]
+    sets = list(client.pps.list_job_set(jq_filter=f'.job_set.id == "{jobs[0].job.id}"', details=True))
+    assert [each.job_set.id for each in sets] == [jobs[0].job.id]
+    assert list(client.pps.list_job(jq_filter="select(false)")) == []
+    with refused(grpc.StatusCode.INVALID_ARGUMENT):
+        list(client.pps.list_job(jq_filter="select("))
+
+
 def test_a_spec_is_json(client: Client) -> None:
     put(client, {"/a": b"1"})
     spec = {
@@ -241,8 +256,27 @@ def test_a_service_and_a_spout(client: Client) -> None:
 
 
 def test_what_the_cluster_says(client: Client) -> None:
-    assert all(each.message for each in client.pps.get_kube_events(since=timedelta(hours=1)))
-    assert all(each.message for each in client.pps.query_loki(query="{}", since=timedelta(hours=1)))
+    assert any("PoolStarted" in each.message for each in client.pps.get_kube_events(since=timedelta(hours=1)))
+    put(client, {"/a": b"1"})
+    pipeline = pps.Pipeline(name="talks")
+    client.pps.create_pipeline(
+        pipeline=pipeline,
+        transform=pps.Transform(cmd=["sh"], stdin=["echo good morning", "echo good night"]),
+        input=pps.Input(pfs=pps.PfsInput(glob="/*", repo="images")),
+    )
+    assert done(client, pipeline).state == pps.JobState.JOB_SUCCESS
+    for query, lines in {
+        '{pipelineName="talks"} |= "good"': ["good morning", "good night"],
+        '{pipelineName="talks"} |~ "^good n"': ["good night"],
+        '{pipelineName="talks"} |= "good" != "night"': ["good morning"],
+    }.items():
+        assert [each.message for each in client.pps.query_loki(query=query, since=timedelta(hours=1))] == lines, query
+    for query, code in {
+        '{pipelineName="silent"} |= "good"': grpc.StatusCode.NOT_FOUND,
+        "good": grpc.StatusCode.INVALID_ARGUMENT,
+    }.items():
+        with refused(code):
+            list(client.pps.query_loki(query=query, since=timedelta(hours=1)))
     assert list(client.pps.list_task(group=Group(namespace="", group=""))) == []
 
 

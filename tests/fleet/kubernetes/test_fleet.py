@@ -152,6 +152,24 @@ def test_events_of_our_objects_are_passed_on_and_no_others(
     assert owner.events == [("Warning", "BackOff", "pod/default-edges-v1-x")]
 
 
+def test_what_events_tell_of_a_pod_that_waits_is_said_until_it_runs(
+    fake: FakeCluster, running: tuple[Listener, PodFleet]
+) -> None:
+    owner, fleet = running
+    owner.versions = [version("edges", **HERE)]
+    eventually(lambda: fleet.running("default-edges-v1") == 1)
+    (name,) = pods_of(fake)
+    ready = fake.store.items["pods", name]["status"]
+    creating = {"name": "user", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    fake.set_status("pods", name, {"phase": "Pending", "containerStatuses": [creating]})
+    eventually(lambda: fleet.running("default-edges-v1") == 0)
+    fake.tell_event("Pod", "Warning", name, "FailedMount", 'secret "nowhere" not found', count=4)
+    said = f'pod {name}: a volume of it cannot be mounted: secret "nowhere" not found'
+    eventually(lambda: owner.reasons.get("default-edges-v1") == said)
+    fake.set_status("pods", name, ready)
+    eventually(lambda: owner.reasons["default-edges-v1"] == "")
+
+
 def test_a_version_that_is_not_allowed_any_more_says_so(running: tuple[Listener, PodFleet]) -> None:
     owner, _ = running
     owner.versions = [version("edges", pod_spec='{"hostNetwork": true}'), version("other", **HERE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,41 @@ REFUSED = [
 def test_patches_that_would_break_pods_or_take_the_node_are_refused(fields: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         check(wanted(**fields), HOUSE)
+
+
+KEPT = replace(HOUSE, claim="data-pachd-0", account="workers")
+SHOWN = [
+    ("/containers/0/envFrom", [{"secretRef": {"name": KEPT.secret}}], f'shows code "{KEPT.secret}"'),
+    ("/volumes/-", {"name": "x", "secret": {"secretName": KEPT.secret}}, f'shows code "{KEPT.secret}"'),
+    ("/volumes/-", {"name": "x", "persistentVolumeClaim": {"claimName": KEPT.claim}}, 'shows code "data-pachd-0"'),
+    ("/containers/0/volumeMounts/-", {"name": "stored", "mountPath": "/x"}, 'shows code the volume "stored"'),
+    ("/initContainers/0/volumeMounts/-", {"name": "stored", "mountPath": "/x"}, 'shows code the volume "stored"'),
+    ("/serviceAccountName", "admin", "sets serviceAccountName"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "why"), SHOWN)
+def test_the_bytes_of_all_repos_are_not_shown_to_code(path: str, value: Any, why: str) -> None:
+    told = wanted(pod_patch=json.dumps([{"op": "add", "path": path, "value": value}]))
+    with pytest.raises(InvalidArgument, match=why):
+        check(told, KEPT)
+    check(told, replace(KEPT, trusted=True))
+
+
+def test_a_volume_of_ones_own_may_be_shown_and_nothing_else_changes() -> None:
+    claim = {"name": "mine", "persistentVolumeClaim": {"claimName": "mine"}}
+    patch = [
+        {"op": "add", "path": "/volumes/-", "value": claim},
+        {"op": "add", "path": "/containers/0/volumeMounts/-", "value": {"name": "mine", "mountPath": "/mine"}},
+    ]
+    check(wanted(pod_patch=json.dumps(patch)), KEPT)
+
+
+def test_an_account_gives_its_rights_to_workers_alone() -> None:
+    template = objects_of(wanted(metadata={"annotations": {"a": "b"}}), KEPT)[-1]["spec"]["template"]
+    assert template["spec"]["serviceAccountName"] == "workers"
+    assert template["spec"]["automountServiceAccountToken"] is False
+    assert template["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"] == "user,shim"
 
 
 def test_a_server_may_trust_its_users_with_the_node() -> None:

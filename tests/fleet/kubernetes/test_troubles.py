@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.fleet.kubernetes.troubles import ending, ready, refused, trouble, worst
+from trunkline.fleet.kubernetes.troubles import ending, ready, refused, said_of, trouble, worst
 
 
 def pod(name: str = "p", **status: Any) -> dict[str, Any]:
@@ -36,6 +36,11 @@ CASES = [
     (waiting("ErrImagePull", "not found"),
      'pod p: the code cannot start: its image cannot be pulled ("edges:1.2"): not found'),
     (waiting("ImagePullBackOff"), 'pod p: the code cannot start: its image cannot be pulled ("edges:1.2")'),
+    (waiting("ImagePullBackOff", 'Back-off pulling image "edges:1.2"'),
+     'pod p: the code cannot start: its image cannot be pulled ("edges:1.2")'),
+    (waiting("ErrImagePull", "no match for platform in manifest: not found"),
+     'pod p: the code cannot start: its image cannot be pulled ("edges:1.2"): it is made for other kinds of machine '
+     "than its node is: no match for platform in manifest: not found"),
     (waiting("InvalidImageName", "bad"),
      'pod p: the code cannot start: its image has a name that cannot be ("edges:1.2"): bad'),
     (waiting("CreateContainerConfigError", 'secret "x" not found', name="storage"),
@@ -51,6 +56,9 @@ CASES = [
     (pod(initContainerStatuses=[container("shim", {"terminated": {"exitCode": 2, "message": "no space"}})]),
      "pod p: the worker ended and is started again: exit 2: no space"),
     (pod(conditions=[UNSCHEDULABLE]), "pod p: no node can take it: 0/1 nodes are available: 1 Insufficient cpu."),
+    ({**pod(conditions=[UNSCHEDULABLE]), "spec": {"nodeSelector": {"gpu": "yes", "disk": "fast"}}},
+     "pod p: no node can take it: 0/1 nodes are available: 1 Insufficient cpu. It runs only on nodes with disk=fast, "
+     "gpu=yes (scheduling_spec.node_selector)."),
     (pod(phase="Failed", reason="Evicted", message="low on memory"),
      "pod p: it was evicted from its node: low on memory"),
     (pod(phase="Failed", reason="OutOfcpu", message="full"), "pod p: the node refuses it (OutOfcpu): full"),
@@ -71,6 +79,29 @@ def test_long_messages_are_cut_and_the_first_pod_by_name_speaks() -> None:
     assert len(worst([second, first])) < 450
     assert worst([second, first]).startswith("pod a: no node")
     assert worst([pod("c")]) == ""
+
+
+def event(reason: str = "FailedMount", count: int = 3, **more: Any) -> dict[str, Any]:
+    about = {"kind": "Pod", "uid": "u", "name": "p"}
+    plain = {"type": "Warning", "reason": reason, "involvedObject": about, "message": "no\n such", "count": count}
+    return {**plain, **more}
+
+
+def test_what_only_events_tell_is_said_while_a_pod_waits() -> None:
+    uid, why = said_of(event())
+    assert (uid, why) == ("u", "a volume of it cannot be mounted: no such")
+    assert said_of(event(count=0, series={"count": 9})) == (uid, why)
+    others = (event(count=2), event("Pulled"), event(type="Normal"), event(involvedObject={"kind": "Node"}))
+    assert {said_of(each) for each in others} == {("", "")}
+    waits = waiting("ContainerCreating")
+    waits["metadata"]["uid"] = uid
+    waits["status"]["phase"] = "Pending"
+    assert worst([waits], {uid: why}) == f"pod p: {why}"
+    assert worst([waits]) == ""
+    waits["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ErrImagePull"}}
+    assert "cannot be pulled" in worst([waits], {uid: why})
+    waits["status"] |= {"phase": "Running", "containerStatuses": [container("user", {"running": {}})]}
+    assert worst([waits], {uid: why}) == ""
 
 
 def test_what_the_cluster_refuses_is_said_by_the_replica_set() -> None:

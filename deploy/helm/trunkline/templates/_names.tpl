@@ -32,6 +32,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- default "default" .Values.pachd.serviceAccount.name }}
 {{- end -}}
 
+{{- /* The account of workers; none where nobody asks for one. */ -}}
+{{- define "trunkline.workerAccount" -}}
+{{- $worker := .Values.pachd.worker.serviceAccount -}}
+{{- if $worker.create }}{{ default "pachyderm-worker" $worker.name }}{{ else }}{{ $worker.name }}{{ end -}}
+{{- end -}}
+
 {{- /* "yes" where rows lie in PostgreSQL. */ -}}
 {{- define "trunkline.postgres" -}}
 {{- $pg := .Values.global.postgresql -}}
@@ -49,6 +55,17 @@ postgresql://{{ urlquery $pg.postgresqlUsername }}@{{ $pg.postgresqlHost }}:{{ i
 {{- default "pachd-key" .Values.pachd.secretsKeySecretName }}
 {{- end -}}
 
+{{- /* The Secret with pachd's certificate; none where it speaks plaintext. */ -}}
+{{- define "trunkline.tlsSecret" -}}
+{{- $tls := .Values.pachd.tls }}{{ $proxy := .Values.proxy.tls -}}
+{{- if or $tls.enabled $proxy.enabled -}}
+{{- if not (or $tls.newSecret.create $tls.secretName $proxy.secretName) -}}
+{{- fail "pachd.tls.enabled or proxy.tls.enabled is true, and there is no certificate: name a Secret with tls.crt and tls.key in pachd.tls.secretName, or have the chart make one with pachd.tls.newSecret" -}}
+{{- end -}}
+{{- default "pachd-tls" (default $proxy.secretName $tls.secretName) }}
+{{- end -}}
+{{- end -}}
+
 {{- define "trunkline.storageSecret" -}}
 {{- default "pachyderm-storage-secret" .Values.pachd.storage.storageSecretName }}
 {{- end -}}
@@ -56,10 +73,26 @@ postgresql://{{ urlquery $pg.postgresqlUsername }}@{{ $pg.postgresqlHost }}:{{ i
 {{- define "trunkline.backend" -}}
 {{- $target := .Values.deployTarget -}}
 {{- $backend := default $target .Values.pachd.storage.backend -}}
-{{- if eq $backend "LOCAL" -}}
-{{- fail "deployTarget LOCAL cannot be had: workers are pods of their own and do not see pachd's disk; name an object store in pachd.storage" -}}
-{{- end -}}
 {{- $backend -}}
+{{- end -}}
+
+{{- /* "yes" where the bytes of files lie on pachd's own volume. */ -}}
+{{- define "trunkline.local" -}}
+{{- if and (eq (include "trunkline.backend" .) "LOCAL") (not .Values.pachd.storage.storageURL) -}}
+{{- $count := int .Values.pachd.replicas -}}
+{{- if gt $count 1 -}}
+{{- fail (printf "pachd.replicas is %d, and with LOCAL the bytes of files lie on the volume of one pachd: name an object store in pachd.storage, or have one" $count) -}}
+{{- end -}}
+{{- if not .Values.global.securityContexts.enabled -}}
+{{- fail "global.securityContexts.enabled is false, and with LOCAL workers have to be the user that pachd is: name an object store in pachd.storage" -}}
+{{- end -}}
+yes
+{{- end -}}
+{{- end -}}
+
+{{- /* "yes" where pachd has a volume of its own. */ -}}
+{{- define "trunkline.kept" -}}
+{{- if or (include "trunkline.local" .) (not (include "trunkline.postgres" .)) }}yes{{ end -}}
 {{- end -}}
 
 {{- define "trunkline.storageURL" -}}
@@ -76,7 +109,7 @@ az://{{ $container }}?account={{ required "pachd.storage.microsoft.id is missing
 {{- else if eq $backend "MINIO" -}}
 {{- $bucket := required "pachd.storage.minio.bucket is missing: the bucket for the bytes of files" $s.minio.bucket -}}
 {{- $endpoint := required "pachd.storage.minio.endpoint is missing: HOST:PORT of the server" $s.minio.endpoint -}}
-s3://{{ $bucket }}?endpoint={{ if $s.minio.secure }}https{{ else }}http{{ end }}://{{ $endpoint }}
+s3://{{ $bucket }}?endpoint={{ if eq (toString $s.minio.secure) "true" }}https{{ else }}http{{ end }}://{{ $endpoint }}
 {{- else -}}
 {{- fail "it is not said where the bytes of files lie: set deployTarget and its part of pachd.storage, or pachd.storage.storageURL" -}}
 {{- end -}}
@@ -94,5 +127,22 @@ cpu={{ include "trunkline.amount" (list .cpu "1") }},memory={{ include "trunklin
 {{- end -}}
 
 {{- define "trunkline.pullSecrets" -}}
-{{- range $number, $one := .Values.global.imagePullSecrets }}{{ if $number }},{{ end }}{{ $one.name }}{{ end -}}
+{{- range $number, $one := .Values.global.imagePullSecrets }}{{ if $number }},{{ end }}{{ if kindIs "string" $one }}{{ $one }}{{ else }}{{ $one.name }}{{ end }}{{ end -}}
+{{- end -}}
+
+{{- /* What a cache may hold: as it is said, or by Pachyderm's count of chunks of 8 MiB, or what it is otherwise. */ -}}
+{{- define "trunkline.cache" -}}
+{{- if .bytes }}{{ .bytes }}{{ else if int .chunks }}{{ mul 8 (int .chunks) }}Mi{{ else }}{{ .otherwise }}{{ end -}}
+{{- end -}}
+
+{{- /* Hosts that are reached without the proxy: those that are said, this cluster's Services and its API. */ -}}
+{{- define "trunkline.noProxy" -}}
+{{- with .Values.global.noProxy }}{{ . }},{{ end -}}
+localhost,127.0.0.1,.svc,.svc.cluster.local,$(KUBERNETES_SERVICE_HOST),$(PACHD_SERVICE_HOST),$(PACHD_PEER_SERVICE_HOST)
+{{- end -}}
+
+{{- /* The Secret with the certificate by which PostgreSQL's is checked, if there is one. */ -}}
+{{- define "trunkline.databaseCA" -}}
+{{- $pg := .Values.global.postgresql -}}
+{{- if and (include "trunkline.postgres" .) (or $pg.postgresqlSSLSecret $pg.postgresqlSSLCACert) }}{{ default "postgres" $pg.postgresqlSSLSecret }}{{ end -}}
 {{- end -}}

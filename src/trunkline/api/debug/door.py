@@ -108,6 +108,13 @@ class DebugDoor:
             yield debug.DumpChunk(progress=progress)
             yield debug.DumpChunk(content=debug.DumpContent(content=piece))
 
+    def Binary(self, request: debug.BinaryRequest, _call: Call) -> Iterator[BytesValue]:
+        """A compressed tar of the program that answers: its modules, and the names of all that it is installed with."""
+        if request.filter.WhichOneof("filter") not in (None, "pachd"):
+            raise InvalidArgument("workers run the program that pachd runs; leave the filter out")
+        for piece in dump.packed(dump.program_parts(), self._now_s()):
+            yield BytesValue(value=piece)
+
     def Profile(self, request: debug.ProfileRequest, call: Call) -> Iterator[BytesValue]:
         """What the server does, as text: `cpu` in folded stacks, `heap` by kinds of objects, `goroutine` by threads."""
         name = request.profile.name

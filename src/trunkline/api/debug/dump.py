@@ -13,11 +13,13 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
+import trunkline
 from trunkline import __version__
 from trunkline.api.debug import process
 from trunkline.api.debug.redacting import redacted, text
@@ -69,6 +71,13 @@ def version_parts() -> list[Part]:
         "machine": platform.machine(),
     }
     return [Part("version.json", partial(_json, found)), Part("packages.txt", process.packages)]
+
+
+def program_parts() -> list[Part]:
+    """The program itself, as it lies on the disk: to compare with a release, and to read a stack beside."""
+    root = Path(trunkline.__file__).parent
+    sources = sorted(root.rglob("*.py"))
+    return [*version_parts(), *(Part(f"pachd/{one.relative_to(root.parent)}", one.read_text) for one in sources)]
 
 
 def machine_parts(about: About) -> list[Part]:

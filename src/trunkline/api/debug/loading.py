@@ -13,9 +13,7 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.files import Files
-from trunkline.pfs.loading import Loaded, read_load, run_load
 from trunkline.pps.images.resolving import Rules
-from trunkline.pps.loading import read_dag, run_dag
 from trunkline.wire import nouns
 from trunkline.wire.gen import debug_v2_pb2 as debug
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -83,6 +81,9 @@ class PipelineLoadDoor:
             raise InvalidArgument("a load test of pipelines begins with pipelines of its own; leave state_id out")
         if request.parallelism < 0:
             raise InvalidArgument(f"parallelism is a number of workers, not {request.parallelism}")
+        from trunkline.pfs.loading import read_load  # which hardly any server ever needs
+        from trunkline.pps.loading import read_dag, run_dag
+
         error, state = run_dag(
             self.files,
             self.rules,
@@ -102,13 +103,15 @@ def _loaded(
     request: pfs.RunLoadTestRequest | debug.RunPFSLoadTestRequest,
     wanted: Callable[[], bool],
 ) -> Answer:
+    from trunkline.pfs.loading import read_load, run_load
+
     spec = read_load(request.spec)
     branch = nouns.branch_of(request.branch, "the load test") if request.HasField("branch") else None
     if request.state_id and branch is None:
         raise InvalidArgument("state_id says from which commit to go on; name its branch as well")
     seed = request.seed or files.ambient.seed()
     begun = files.ambient.ticks_s()
-    found: Loaded = run_load(files, spec, branch, seed, request.state_id, wanted)
+    found = run_load(files, spec, branch, seed, request.state_id, wanted)
     return answer(
         spec=spec.as_yaml(),
         branch=nouns.branch(found.branch),

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.settling import Settling
 from trunkline.errors import InvalidArgument
+from trunkline.model.names import Repo
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import removal
+from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.past import tasks as pfs_tasks
 from trunkline.pfs.past import walks
 from trunkline.pfs.past.diffs import merge_diffs
-from trunkline.pfs.past.search import find_commits
+from trunkline.pfs.past.search import find_commits, start_of
+from trunkline.pfs.reads import LONGEST_S
 from trunkline.wire import infos, nouns, pickers, tasks
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import taskapi_pb2 as taskapi
@@ -26,21 +31,28 @@ class RemovalDoor:
     """Commits squashed, dropped, forgotten."""
 
     files: Files
+    settling: Settling
     service: str = field(default="pfs_v2.API")
 
-    def SquashCommit(self, request: pfs.SquashCommitRequest, _call: Call) -> pfs.SquashCommitResponse:
+    async def SquashCommit(self, request: pfs.SquashCommitRequest, _call: Call) -> pfs.SquashCommitResponse:
         """Remove a commit, keeping its data in those that follow."""
-        commit, recursive = nouns.commit_of(request.commit), request.recursive
-        grown = self.files.change(
-            lambda change: removal.squash_commit(change, commit.repo, commit.ref, recursive=recursive)
-        )
-        merge_diffs(self.files, grown)
+        at, recursive = nouns.commit_of(request.commit), request.recursive
+        await self._settled(at)
+        await self._squash(lambda change: removal.squash_commit(change, at.repo, at.ref, recursive=recursive))
         return pfs.SquashCommitResponse()
 
-    def SquashCommitSet(self, request: pfs.SquashCommitSetRequest, _call: Call) -> Empty:
+    async def SquashCommitSet(self, request: pfs.SquashCommitSetRequest, _call: Call) -> Empty:
         """Remove a commit set, keeping its data in the commits that follow."""
-        merge_diffs(self.files, self.files.change(lambda change: removal.squash_set(change, request.commit_set.id)))
+        set_id = request.commit_set.id
+        await self.settling.until(lambda tx: removal.set_settles(tx, set_id), LONGEST_S)
+        await self._squash(lambda change: removal.squash_set(change, set_id))
         return Empty()
+
+    async def _settled(self, at: nouns.CommitRef) -> None:
+        await self.settling.until(lambda tx: removal.commit_settles(tx, at.repo, at.ref), LONGEST_S)
+
+    async def _squash(self, change: Callable[[Change], list[int]]) -> None:
+        await self.settling.bridge.unary(lambda: merge_diffs(self.files, self.files.change(change)))
 
     def DropCommit(self, request: pfs.DropCommitRequest, _call: Call) -> pfs.DropCommitResponse:
         """Remove a commit with its data."""
@@ -53,10 +65,12 @@ class RemovalDoor:
         self.files.change(lambda change: removal.drop_set(change, request.commit_set.id))
         return Empty()
 
-    def ForgetCommit(self, request: pfs.ForgetCommitRequest, _call: Call) -> pfs.ForgetCommitResponse:
+    async def ForgetCommit(self, request: pfs.ForgetCommitRequest, _call: Call) -> pfs.ForgetCommitResponse:
         """Give up the files of an output commit, and keep its record."""
-        commit = pickers.commit_of(request.commit)
-        self.files.change(lambda change: removal.forget_commit(change, commit.repo, commit.ref))
+        at = pickers.commit_of(request.commit)
+        await self._settled(at)
+        forget = partial(self.files.change, lambda change: removal.forget_commit(change, at.repo, at.ref))
+        await self.settling.bridge.unary(forget)
         return pfs.ForgetCommitResponse()
 
 
@@ -65,12 +79,22 @@ class PastDoor:
     """History walked along provenance and searched for a path; work under way."""
 
     files: Files
+    settling: Settling
     service: str = field(default="pfs_v2.API")
 
-    def FindCommits(self, request: pfs.FindCommitsRequest, call: Call) -> Iterator[pfs.FindCommitsResponse]:
+    async def FindCommits(
+        self, request: pfs.FindCommitsRequest, _call: Call
+    ) -> AsyncGenerator[pfs.FindCommitsResponse, None]:
         """Commits that changed a path, newest first; last, how far the search went."""
-        commit = nouns.commit_of(request.start)
-        for step in find_commits(self.files, commit.repo, commit.ref, request.file_path, limit=request.limit):
+        named = nouns.commit_of(request.start)
+        row = await self.settling.until(lambda tx: start_of(tx, named.repo, named.ref))
+        ref = row.commit.id if row is not None else named.ref
+        async with aclosing(self.settling.bridge.stream(partial(self._search, request, named.repo, ref))) as found:
+            async for one in found:
+                yield one
+
+    def _search(self, request: pfs.FindCommitsRequest, repo: Repo, ref: str) -> Iterator[pfs.FindCommitsResponse]:
+        for step in find_commits(self.files, repo, ref, request.file_path, limit=request.limit):
             if step.found is not None:
                 yield pfs.FindCommitsResponse(found_commit=nouns.commit(step.found), commits_searched=step.searched)
             else:

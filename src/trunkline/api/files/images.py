@@ -50,9 +50,9 @@ class ImageDoor:
             for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
                 yield own.ImageFiles(data=data[start : start + PIECE_BYTES])
 
-    def ListImage(self, _request: own.ListImageRequest, _call: Call) -> Iterator[own.ImageInfo]:
-        """All images, by name."""
-        yield from map(_told, self.files.catalog.read(pfs_images.list_images))
+    def ListImage(self, request: own.ListImageRequest, _call: Call) -> Iterator[own.ImageInfo]:
+        """Images by name."""
+        return map(_told, pfs_images.list_images(self.files, request.number, request.marker, reverse=request.reverse))
 
     def DeleteImage(self, request: own.DeleteImageRequest, _call: Call) -> own.DeleteImageResponse:
         """Take a name away."""

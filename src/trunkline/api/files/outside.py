@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.settling import Settling
 from trunkline.errors import InvalidArgument
-from trunkline.pfs import reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.outside.rows import send_rows
 from trunkline.pfs.outside.sending import send
+from trunkline.pfs.reads import Source
 from trunkline.pps.egress.pushing import password_of
 from trunkline.pps.secrets import Vault
 from trunkline.wire import nouns
@@ -25,7 +25,7 @@ class EgressDoor:
 
     files: Files
     vault: Vault
-    bridge: Bridge
+    settling: Settling
     service: str = field(default="pfs_v2.API")
 
     async def Egress(self, request: pfs.EgressRequest, call: Call) -> pfs.EgressResponse:
@@ -34,27 +34,25 @@ class EgressDoor:
         target = request.WhichOneof("target")
         if target is None:
             raise InvalidArgument("Egress says nowhere to write: name an object store's URL, or a database")
+        source = await self.settling.opened(named.repo, named.ref)
+        slow = self.settling.bridge.slow
         if target == "sql_database":
-            rows = await self.bridge.slow(partial(self._rows, named, request.sql_database, call.wanted))
+            rows = await slow(partial(self._rows, source, request.sql_database, call.wanted))
             return pfs.EgressResponse(sql_database=pfs.EgressResponse.SQLDatabaseResult(rows_written=rows))
         url = request.object_storage.url
-        sent = await self.bridge.slow(partial(_send, self.files, named, url, call.wanted))
-        result = pfs.EgressResponse.ObjectStorageResult(bytes_written=sent)
+        sent = await slow(partial(send, source, "/", url, self.files.ambient, wanted=call.wanted))
+        result = pfs.EgressResponse.ObjectStorageResult(bytes_written=sent.size_bytes)
         return pfs.EgressResponse(object_storage=result)
 
-    def _rows(
-        self, named: nouns.CommitRef, target: pfs.SQLDatabaseEgress, wanted: Callable[[], bool]
-    ) -> dict[str, int]:
+    def _rows(self, source: Source, target: pfs.SQLDatabaseEgress, wanted: Callable[[], bool]) -> dict[str, int]:
         from trunkline.storage.databases import Layout  # a server that writes into none starts sooner without
 
-        layout = Layout(
-            pfs.SQLDatabaseEgress.FileFormat.Type.Name(target.file_format.type), tuple(target.file_format.columns)
-        )
+        layout = Layout(_format(target.file_format.type), tuple(target.file_format.columns))
         password = password_of(self.files, self.vault, target.secret.name, target.secret.key)
-        source = reads.need_source(self.files, named.repo, named.ref)
         return send_rows(self.files, source, target.url, password, layout, wanted)
 
 
-def _send(files: Files, named: nouns.CommitRef, url: str, wanted: Callable[[], bool]) -> int:
-    source = reads.need_source(files, named.repo, named.ref)
-    return send(source, "/", url, files.ambient, wanted=wanted).size_bytes
+def _format(number: int) -> str:
+    """The format's name. A number that has none is refused like the name of one that cannot be read."""
+    kinds = pfs.SQLDatabaseEgress.FileFormat.Type
+    return kinds.Name(number) if number in kinds.values() else str(number)  # type: ignore[arg-type]

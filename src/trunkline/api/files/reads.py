@@ -13,12 +13,11 @@ from trunkline.api.files.handover import Handed, write_all
 from trunkline.api.files.tar import blocks, messages
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
-from trunkline.api.rpc.events import Events
+from trunkline.api.rpc.settling import Settling
 from trunkline.errors import Aborted, InvalidArgument
 from trunkline.pfs import content, reads
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import commits
-from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.lent.pseudo import is_lent
 from trunkline.pfs.outside.sending import send
 from trunkline.pfs.reads import Source
@@ -42,18 +41,13 @@ class ReadDoor:
 
     files: Files
     bridge: Bridge
-    events: Events
+    settling: Settling
     service: str = field(default="pfs_v2.API")
 
     async def open(self, commit: pfs.Commit) -> tuple[Source, str]:
         """The commit's content, and the name of its branch as the client wrote it."""
         named = nouns.commit_of(commit, "the file")
-        while True:
-            seq = self.events.seq
-            source = await self.bridge.unary(partial(reads.open_source, self.files, named.repo, named.ref))
-            if source is not None:
-                return source, named.branch
-            await self.events.after(seq, COMMIT_TOPIC)
+        return await self.settling.opened(named.repo, named.ref), named.branch
 
     async def listed(
         self, commit: pfs.Commit, call: Call, find: Callable[[Source], Iterator[pa.Table]]

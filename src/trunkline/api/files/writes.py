@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.files.handover import Handed, read_into
 from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.doors import Reader
+from trunkline.api.rpc.settling import Settling
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.edits import Add, AddMany, AddUrl, Copy, Delete, Edit, Pour, Target, ground_of, modify
 from trunkline.pfs.files import Files
-from trunkline.pfs.kept import there_already
+from trunkline.pfs.kept import check_lists, there_already
 from trunkline.wire import nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
 from trunkline.wire.gen import trunkline_pb2 as own
+from trunkline.wire.pieces import Piece, bulk_put, modify_file
+
+Modify = pfs.ModifyFileRequest | Piece
+BulkMessage = own.BulkPutRequest | Piece
 
 
 def target_of(commit: pfs.Commit) -> Target:
@@ -32,22 +40,25 @@ class ModifyDoor:
 
     files: Files
     service: str = "pfs_v2.API"
+    readers: ClassVar[Mapping[str, Reader]] = {"ModifyFile": modify_file}
 
-    def ModifyFile(self, messages: Iterator[pfs.ModifyFileRequest], call: Call) -> Empty:
+    def ModifyFile(self, messages: Iterator[Modify], call: Call) -> Empty:
         """Apply edits to one commit, all or none."""
         first = next(messages, None)
-        if first is None or first.WhichOneof("body") != "set_commit":
+        if not isinstance(first, pfs.ModifyFileRequest) or first.WhichOneof("body") != "set_commit":
             raise InvalidArgument("the first message of ModifyFile must be set_commit: it says where to write")
         modify(self.files, target_of(first.set_commit), edits_of(messages, call))
         return Empty()
 
 
-def edits_of(messages: Iterator[pfs.ModifyFileRequest], call: Call) -> Iterator[Edit]:
+def edits_of(messages: Iterator[Modify], call: Call) -> Iterator[Edit]:
     """What a stream wants done, after it has said where."""
     return (_edit(message, call) for message in messages)
 
 
-def _edit(message: pfs.ModifyFileRequest, call: Call) -> Edit:
+def _edit(message: Modify, call: Call) -> Edit:
+    if isinstance(message, Piece):
+        return Add(message.path, message.data, message.datum)
     match message.WhichOneof("body"):
         case "add_file":
             return _add(message.add_file, call)
@@ -56,7 +67,7 @@ def _edit(message: pfs.ModifyFileRequest, call: Call) -> Edit:
         case "copy_file":
             copy = message.copy_file
             source = nouns.commit_of(copy.src.commit, "a copied file")
-            return Copy(copy.dst, source.repo, source.ref, copy.src.path, append=copy.append, datum=copy.datum)
+            return Copy(copy.dst, source.repo, source.ref, copy.src.path, copy.append, copy.datum, call.wanted)
         case "set_commit":
             raise InvalidArgument("set_commit may only be the first message of ModifyFile: one stream, one commit")
     raise InvalidArgument("a message of ModifyFile says nothing: expected add_file, delete_file or copy_file")
@@ -74,30 +85,27 @@ class BulkDoor:
     """Our own stream of edits: many files to a message."""
 
     files: Files
+    settling: Settling
     handed: Handed
     service: str = "trunkline.v1.Files"
+    readers: ClassVar[Mapping[str, Reader]] = {"BulkPut": bulk_put}
 
     def Handover(self, _request: own.HandoverRequest, _call: Call) -> own.HandoverResponse:
         """Where files may be handed over; no path where they may not."""
         return own.HandoverResponse(socket=self.handed.path, greeting=self.handed.greeting)
 
-    def CheckFiles(self, request: own.CheckFilesRequest, call: Call) -> own.CheckFilesResponse:
+    async def CheckFiles(self, request: own.CheckFilesRequest, _call: Call) -> own.CheckFilesResponse:
         """Which files need not be sent."""
         target = target_of(request.commit)
-        stamp, there = there_already(
-            self.files,
-            lambda tx: ground_of(tx, target),
-            request.paths,
-            request.sizes,
-            request.hashes,
-            call.wanted,
-        )
-        return own.CheckFilesResponse(there=bytes(there), stamp=stamp)
+        check_lists(request.paths, request.sizes, request.hashes)
+        ground = await self.settling.found(lambda tx: ground_of(tx, target))
+        look = partial(there_already, self.files, ground, request.paths, request.sizes, request.hashes)
+        return own.CheckFilesResponse(there=bytes(await self.settling.bridge.unary(look)), stamp=ground.stamp)
 
-    def BulkPut(self, messages: Iterator[own.BulkPutRequest], call: Call) -> own.BulkPutResponse:
+    def BulkPut(self, messages: Iterator[BulkMessage], call: Call) -> own.BulkPutResponse:
         """Put many files into one commit, all or none."""
         first = next(messages, None)
-        if first is None or first.WhichOneof("body") != "target":
+        if not isinstance(first, own.BulkPutRequest) or first.WhichOneof("body") != "target":
             raise InvalidArgument("the first message of BulkPut must be target: it says where to write")
         edits = Bulk(messages, self.handed)
         target = target_of(first.target.commit)
@@ -114,7 +122,7 @@ class BulkDoor:
 class Bulk:
     """The edits of a stream, counted on their way. handed: None where no open files are taken."""
 
-    def __init__(self, messages: Iterator[own.BulkPutRequest], handed: Handed | None) -> None:
+    def __init__(self, messages: Iterator[BulkMessage], handed: Handed | None) -> None:
         self._messages = messages
         self._handed = handed
         self.files = 0
@@ -123,11 +131,12 @@ class Bulk:
     def __iter__(self) -> Iterator[Edit]:
         going_on = ""
         for message in self._messages:
-            body = message.WhichOneof("body")
-            if body == "piece":
-                going_on = message.piece.path or going_on
-                yield from self._piece(message.piece, going_on)
+            if isinstance(message, Piece) or message.HasField("piece"):
+                piece = message if isinstance(message, Piece) else message.piece
+                going_on = piece.path or going_on
+                yield from self._piece(piece, going_on)
                 continue
+            body = message.WhichOneof("body")
             going_on = ""
             if body == "small":
                 yield self._small(message.small)
@@ -156,7 +165,7 @@ class Bulk:
         self.size_bytes += len(small.data)
         return AddMany(small.paths, small.sizes, small.data, append=small.append)
 
-    def _piece(self, piece: own.FilePiece, path: str) -> Iterator[Edit]:
+    def _piece(self, piece: own.FilePiece | Piece, path: str) -> Iterator[Edit]:
         if not path:
             raise InvalidArgument("a piece goes on with a file, but no piece before it named one")
         if piece.path:

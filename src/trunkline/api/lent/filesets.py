@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 
-from trunkline.api.files.writes import edits_of
-from trunkline.api.rpc.bridge import Bridge
+from trunkline.api.files.writes import Modify, edits_of
 from trunkline.api.rpc.call import Call
-from trunkline.api.rpc.events import Events
+from trunkline.api.rpc.doors import Reader
+from trunkline.api.rpc.settling import Settling
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.files import Files
-from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.lent import cache
 from trunkline.pfs.lent.leases import Leases
 from trunkline.pfs.lent.ranges import shards_of
 from trunkline.wire import nouns
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.pieces import modify_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,11 @@ class FileSetDoor:
     """File sets. Taking one from a commit that is being finished waits for it as a coroutine."""
 
     leases: Leases
-    bridge: Bridge
-    events: Events
+    settling: Settling
     service: str = field(default="pfs_v2.API")
+    readers: ClassVar[Mapping[str, Reader]] = {"CreateFileSet": modify_file}
 
-    def CreateFileSet(self, messages: Iterator[pfs.ModifyFileRequest], call: Call) -> pfs.CreateFileSetResponse:
+    def CreateFileSet(self, messages: Iterator[Modify], call: Call) -> pfs.CreateFileSetResponse:
         """A file set of a stream of edits, which says nothing about where to write."""
         return pfs.CreateFileSetResponse(file_set_id=self.leases.create(edits_of(messages, call)))
 
@@ -40,13 +41,8 @@ class FileSetDoor:
         """The content of a commit, or what it changed."""
         named = nouns.commit_of(request.commit, "GetFileSet")
         diff = request.type == pfs.GetFileSetRequest.DIFF
-        while True:
-            seq = self.events.seq
-            work = partial(self.leases.of_commit, named.repo, named.ref, diff=diff)
-            lease = await self.bridge.unary(work)
-            if lease is not None:
-                return pfs.CreateFileSetResponse(file_set_id=lease)
-            await self.events.after(seq, COMMIT_TOPIC)
+        lease = await self.settling.tried(partial(self.leases.of_commit, named.repo, named.ref, diff=diff))
+        return pfs.CreateFileSetResponse(file_set_id=lease)
 
     def AddFileSet(self, request: pfs.AddFileSetRequest, _call: Call) -> Empty:
         """Lay a file set on an open commit."""

@@ -196,8 +196,11 @@ class _Feed(Generic[T]):
         """Put the client's messages until it sends no more or nobody reads on."""
         try:
             self._put(first)
-            async for message in messages:
-                await self._room.wait()
+            while True:
+                await self._room.wait()  # before the next is asked for: it would be one more in memory
+                message = await anext(messages, None)
+                if message is None:
+                    break
                 if self._over:
                     return  # what comes is dropped, the answer is on its way
                 self._put(message)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +50,11 @@ class Door(Protocol):
     def service(self) -> str:
         """The service's full name, as pfs_v2.API."""
         ...
+
+
+Reader = Callable[[bytes], Any]
+"""Makes a message of what came, where protobuf is not to. Raises DecodeError. A door names those of its calls in a
+mapping `readers`."""
 
 
 class Recorder(Protocol):
@@ -125,7 +130,10 @@ def _handler(
         work = partial(_unbuilt_stream if method.server_streaming else _unbuilt, name)
     build = KINDS[method.client_streaming, method.server_streaming]
     answer = (_streaming if method.server_streaming else _single)(name, method, work, rooms)
-    return build(answer, partial(_decode, message_factory.GetMessageClass(method.input_type)), _encode)
+    kind = message_factory.GetMessageClass(method.input_type)
+    readers: Mapping[str, Reader] = getattr(getattr(work, "__self__", None), "readers", {})
+    read = readers.get(method.name, kind.FromString)
+    return build(answer, partial(_decode, method.input_type.name, read), _encode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +143,11 @@ class _Unreadable:
     error: InvalidArgument
 
 
-def _decode(kind: type[Message], data: bytes) -> Message | _Unreadable:
+def _decode(name: str, read: Reader, data: bytes) -> Any:
     try:
-        return kind.FromString(data)
+        return read(data)
     except DecodeError as error:
-        what = f"{len(data)} bytes came that are no {kind.DESCRIPTOR.name} ({error})"
+        what = f"{len(data)} bytes came that are no {name} ({error})"
         return _Unreadable(InvalidArgument(f"{what}; every text in it must be UTF-8"))
 
 

@@ -21,7 +21,6 @@ BY_CALL = dict.fromkeys(
 )
 
 BY_CALL |= {
-    "debug_v2.Debug/Binary": "{call} is not built: pachd is no one program; `pachctl debug dump` lists its packages",
     "debug_v2.Debug/Trace": "{call} is not built: pachd is no Go program; use `pachctl debug profile cpu` instead",
 }
 

@@ -9,7 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from trunkline.api.rpc.call import Call
-from trunkline.api.transactions.members import Answer, Member
+from trunkline.api.transactions.members import Answer, Member, refuse_dry
 from trunkline.catalog.transactions import TransactionRow
 from trunkline.errors import ResourceExhausted
 from trunkline.pfs.graph.transactions import Transactions
@@ -30,6 +30,8 @@ class TransactionDoor:
 
     def BatchTransaction(self, request: wire.BatchTransactionRequest, call: Call) -> wire.TransactionInfo:
         """Several requests at once."""
+        for each in request.requests:
+            refuse_dry(each)
         requests = [one.SerializeToString(deterministic=True) for one in request.requests]
         row, played = self.transactions.batch(requests)
         for one in played:

@@ -95,6 +95,17 @@ def _newer_dry(request: pps.CreatePipelineV2Request) -> bool:
     return bool(request.dry_run) or Request(request.create_pipeline_request_json).tries
 
 
+def refuse_dry(request: transactions.TransactionRequest) -> None:
+    """Raises InvalidArgument for a pipeline that is only to be tried: a batch is carried out, as a whole."""
+    newer = request.create_pipeline_v2
+    inner = newer.create_pipeline_request
+    if request.create_pipeline.dry_run or inner.dry_run or (newer.user_json and Request(newer.user_json).tries):
+        raise InvalidArgument(
+            "a pipeline in a batch asks for a dry run, and a batch does what it says; leave out dry_run, or send the "
+            "pipeline by itself"
+        )
+
+
 def _as_kept(request: pps.CreatePipelineV2Request) -> pps.CreatePipelineTransaction:
     """The newer call keeps the text as it was written: its meaning may hang on defaults that change until the end."""
     text = request.create_pipeline_request_json

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
+from trunkline.api.rpc.settling import Settling
 from trunkline.errors import InvalidArgument
 from trunkline.pfs.files import Files
-from trunkline.pfs.merging.merge import Merged, Wish, merge_branch
+from trunkline.pfs.merging.merge import Merged, Wish, merge_branch, unfinished_head
 from trunkline.pfs.merging.sides import Choice, Deed
 from trunkline.wire import nouns
 from trunkline.wire.gen import trunkline_pb2 as own
@@ -28,10 +28,10 @@ class MergeDoor:
     """Merges."""
 
     files: Files
-    bridge: Bridge
+    settling: Settling
     service: str = field(default="trunkline.v1.Versions")
 
-    async def MergeBranch(self, request: own.MergeBranchRequest, _call: Call) -> own.MergeBranchResponse:
+    async def MergeBranch(self, request: own.MergeBranchRequest, call: Call) -> own.MergeBranchResponse:
         """Bring what one line of history changed into a branch."""
         source = nouns.commit_of(request.source, "the merge's source")
         target = nouns.branch_of(request.target, "the merge's target")
@@ -40,7 +40,8 @@ class MergeDoor:
         except ValueError as error:
             raise InvalidArgument(f"a merge cannot be settled by {request.choice}: theirs, ours or union") from error
         wish = Wish(source.repo, source.ref, target, choice, request.dry_run, request.description)
-        return _told(await self.bridge.slow(partial(merge_branch, self.files, wish)))
+        await self.settling.until(lambda tx: unfinished_head(tx, wish))
+        return _told(await self.settling.bridge.slow(partial(merge_branch, self.files, wish, call.wanted)))
 
 
 def _told(merged: Merged) -> own.MergeBranchResponse:

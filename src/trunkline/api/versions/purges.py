@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
-from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
-from trunkline.api.rpc.events import Events
+from trunkline.api.rpc.settling import Settling
 from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.purging.purges import PurgeRow, TollRow
-from trunkline.errors import InvalidArgument
+from trunkline.errors import Aborted, InvalidArgument
+from trunkline.model.names import Commit
 from trunkline.pfs.purging.asking import PurgeInfo, Purging
 from trunkline.pfs.purging.purger import PURGE_TOPIC
-from trunkline.pfs.purging.survey import Survey, Wish
+from trunkline.pfs.purging.survey import PATIENCE_S, Survey, Wish, settles
 from trunkline.wire import nouns
 from trunkline.wire.gen import trunkline_pb2 as own
 from trunkline.wire.times import timestamp
+
+TRIES = 5
 
 _STAGES = {
     purge_rows.REWRITING: own.PURGE_REWRITING,
@@ -33,33 +36,58 @@ class PurgeDoor:
     """Purges."""
 
     purging: Purging
-    bridge: Bridge
-    events: Events
+    settling: Settling
     service: str = field(default="trunkline.v1.Purges")
 
-    def PurgePath(self, request: own.PurgePathRequest, _call: Call) -> Iterator[own.PurgePathResponse]:
+    async def PurgePath(self, request: own.PurgePathRequest, call: Call) -> AsyncGenerator[own.PurgePathResponse, None]:
         """Begin a purge, or say what one would take."""
         repo = nouns.repo_of(request.repo, "the purge")
         wish = Wish(repo, request.path, request.glob, request.tagged, request.reason)
-        if request.dry_run:
-            found = self.purging.look(wish)
-            yield own.PurgePathResponse(purge=_planned(found))
-            for toll in sorted(found.tolls, key=lambda one: one.seq):
-                yield own.PurgePathResponse(commit=_commit(toll))
-            return
-        info = self.purging.inspect(self.purging.begin(wish))
+        work = partial(self._look, wish)
+        if not request.dry_run:
+            work = partial(self._begun, await self._begin(wish, call))
+        else:
+            await self._settled(wish)
+        async with aclosing(self.settling.bridge.stream(work)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _settled(self, wish: Wish) -> None:
+        await self.settling.until(lambda tx: settles(tx, wish), PATIENCE_S)
+
+    async def _begin(self, wish: Wish, call: Call) -> str:
+        """The id of a purge that has begun. Where history changed while it was looked through, it is done again."""
+        for _ in range(TRIES - 1):
+            await self._settled(wish)
+            try:
+                return await self.settling.bridge.unary(partial(self.purging.begin, wish))
+            except Aborted:
+                if not call.wanted():
+                    raise
+        await self._settled(wish)
+        return await self.settling.bridge.unary(partial(self.purging.begin, wish))
+
+    def _look(self, wish: Wish) -> Iterator[own.PurgePathResponse]:
+        found = self.purging.look(wish)
+        yield own.PurgePathResponse(purge=_planned(found))
+        for toll in sorted(found.tolls, key=lambda one: one.seq):
+            yield own.PurgePathResponse(commit=_commit(toll))
+
+    def _begun(self, id: str) -> Iterator[own.PurgePathResponse]:
+        info = self.purging.inspect(id)
         yield own.PurgePathResponse(purge=_told(info))
-        for toll in self.purging.tolls(info.row.id):
+        for toll in self.purging.tolls(id):
             yield own.PurgePathResponse(commit=_commit(toll, info.row))
 
     async def InspectPurge(self, request: own.InspectPurgeRequest, _call: Call) -> own.PurgeInfo:
         """One purge, at once or when it has come to an end."""
+        events = self.settling.events
         while True:
-            seq = self.events.seq
-            info = await self.bridge.unary(partial(self.purging.inspect, request.id))
+            seq = events.seq
+            info = await self.settling.bridge.unary(partial(self.purging.inspect, request.id))
             if not request.wait or info.row.stage in (purge_rows.GONE, purge_rows.STOPPED) or info.row.trouble:
                 return _told(info)
-            await self.events.after(seq, PURGE_TOPIC)
+            await events.after(seq, PURGE_TOPIC)
 
     def StopPurge(self, request: own.StopPurgeRequest, _call: Call) -> own.StopPurgeResponse:
         """End one before its time."""
@@ -68,21 +96,23 @@ class PurgeDoor:
 
     def ListPurge(self, request: own.ListPurgeRequest, _call: Call) -> Iterator[own.PurgeInfo]:
         """Purges, newest first."""
-        if request.number < 0:
-            raise InvalidArgument(f"number must be 0 (all) or more, not {request.number}")
-        return map(_told, self.purging.list_(nouns.find_repo(request.repo), request.number))
+        repo = nouns.find_repo(request.repo)
+        return map(_told, self.purging.list_(repo, request.number, request.marker, reverse=request.reverse))
 
     def ListPurgedCommit(self, request: own.ListPurgedCommitRequest, _call: Call) -> Iterator[own.PurgedCommit]:
         """What commits lost."""
         named = nouns.find_commit(request.commit)
         if (named is None) == (not request.purge):
             raise InvalidArgument("name a purge, to see what each commit lost by it, or a commit, and not both")
+        number, reverse, marker = request.number, request.reverse, request.marker
         if named is not None:
-            for info, toll in self.purging.marks(named.repo, named.ref):
+            for info, toll in self.purging.marks(named.repo, named.ref, number, marker.purge, reverse=reverse):
                 yield _commit(toll, info.row)
             return
         row = self.purging.inspect(request.purge).row
-        for toll in self.purging.tolls(request.purge):
+        after = nouns.find_commit(marker.commit)
+        behind = Commit(after.repo, after.ref) if after is not None else None
+        for toll in self.purging.tolls(request.purge, number, behind, reverse=reverse):
             yield _commit(toll, row)
 
 

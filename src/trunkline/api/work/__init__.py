@@ -1,1 +1,1 @@
-"""Doors of the pipeline system, and the workers' own."""
+"""Doors of the pipeline system."""

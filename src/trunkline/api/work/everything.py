@@ -13,7 +13,6 @@ from trunkline.model.infos_pps import PipelineInfo
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph import repos as pfs_repos
-from trunkline.pfs.graph.changes import Change
 from trunkline.pps import jobs as pps_jobs
 from trunkline.pps import pipelines as pps_pipelines
 from trunkline.pps.states import tasks as pps_tasks
@@ -27,20 +26,16 @@ ILL = (PipelineState.CRASHING, PipelineState.RESTARTING)
 
 @dataclass(frozen=True, slots=True)
 class AllPipelinesDoor:
-    """All pipelines. crash: why no worker can run, "" if that is not so."""
+    """All pipelines. crash: why no worker can run, "" if that is not so. gpus: devices of their machine."""
 
     files: Files
     crash: Callable[[], str] = lambda: ""
+    gpus: int | None = None
     service: str = field(default="pps_v2.API")
 
     def DeleteAll(self, _request: Empty, _call: Call) -> Empty:
-        """Remove every pipeline with its output, newest first: what reads another's output was made after it."""
-
-        def work(change: Change) -> None:
-            for info in pps_jobs.list_pipelines(change.tx):
-                pps_pipelines.delete_pipeline(change, info.pipeline, force=True)
-
-        self.files.change(work)
+        """Remove every pipeline with its output."""
+        self.files.change(lambda change: pps_pipelines.delete_pipelines(change, force=True))
         return Empty()
 
     def ListTask(self, request: taskapi.ListTaskRequest, _call: Call) -> Iterator[taskapi.TaskInfo]:
@@ -59,7 +54,7 @@ class AllPipelinesDoor:
     def _summary(self, tx: Tx, projects: list[str], crash: str) -> pps.PipelinesSummaryResponse:
         answer = pps.PipelinesSummaryResponse()
         for project in projects or [info.name for info in pfs_repos.list_projects(tx)]:
-            found = [with_workers(info, crash) for info in pps_jobs.list_pipelines(tx, [project])]
+            found = [with_workers(info, crash, self.gpus) for info in pps_jobs.list_pipelines(tx, [project])]
             answer.summaries.append(_counted(project, found))
         return answer
 
@@ -68,7 +63,7 @@ class AllPipelinesDoor:
         projects = [] if request.all else [nouns.project_of(request.project)]
         crash, now_us = self.crash(), self.files.ambient.now_us()
         for info in self.files.catalog.read(lambda tx: pps_jobs.list_pipelines(tx, projects)):
-            if found := alerts(with_workers(info, crash), now_us):
+            if found := alerts(with_workers(info, crash, self.gpus), now_us):
                 yield pps.CheckStatusResponse(
                     project=nouns.project(info.pipeline.project), pipeline=nouns.pipeline(info.pipeline), alerts=found
                 )

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.api.filters.jq import wanted_by
 from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
 from trunkline.api.work import changes
 from trunkline.catalog.engine import thing
-from trunkline.errors import Unimplemented
 from trunkline.model.infos_pps import JobInfo, JobSetInfo
 from trunkline.model.names import Commit, Job
 from trunkline.pfs.files import Files
@@ -27,10 +28,8 @@ from trunkline.wire.times import micros
 PAGE = 500
 
 
-def refuse_jq(text: str) -> None:
-    """Raises Unimplemented for a filter in the language of jq."""
-    if text:
-        raise Unimplemented("jq filters are not built; filter the answer with the program jq instead")
+def _newest(info: JobSetInfo) -> int:
+    return max((job.created_us for job in info.jobs), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,6 @@ class JobDoor:
 
     def ListJob(self, request: pps.ListJobRequest, _call: Call) -> Iterator[pps.JobInfo]:
         """Jobs, newest first; after the marker's instant (before it, when in reverse)."""
-        refuse_jq(request.jqFilter)
         page = partial(
             pps_jobs.list_jobs,
             projects=[nouns.project_of(project) for project in request.projects],
@@ -93,16 +91,18 @@ class JobDoor:
             limit=PAGE,
             details=request.details,
         )
-        left = request.number if request.number > 0 else None
-        for info in self._pages(page, reverse=request.reverse):
-            if request.HasField("paginationMarker"):
-                marker = micros(request.paginationMarker)
-                if info.created_us <= marker if request.reverse else info.created_us >= marker:
-                    continue
-            if left == 0:
-                return
-            left = None if left is None else left - 1
-            yield infos_pps.job_info(info, details=request.details)
+        found = self._after(request, self._pages(page, reverse=request.reverse))
+        with wanted_by(request.jqFilter) as wanted:
+            shown = (infos_pps.job_info(info, details=request.details) for info in found)
+            yield from islice(filter(wanted, shown), request.number if request.number > 0 else None)
+
+    @staticmethod
+    def _after(request: pps.ListJobRequest, infos: Iterator[JobInfo]) -> Iterator[JobInfo]:
+        """Those beyond the marker of a request."""
+        if not request.HasField("paginationMarker"):
+            return infos
+        marker = micros(request.paginationMarker)
+        return (one for one in infos if (one.created_us > marker if request.reverse else one.created_us < marker))
 
     def _inputs(self, request: pps.ListJobRequest) -> list[Commit]:
         """Commits that jobs must read, looked up: a client may name a branch."""
@@ -125,20 +125,15 @@ class JobDoor:
 
     def ListJobSet(self, request: pps.ListJobSetRequest, _call: Call) -> Iterator[pps.JobSetInfo]:
         """Job sets, newest first."""
-        refuse_jq(request.jqFilter)
         projects = [nouns.project_of(project) for project in request.projects]
         found = self._sets(projects, details=request.details)
         chosen = reversed(list(found)) if request.reverse else found
-        left = request.number if request.number > 0 else None
-        marker = micros(request.paginationMarker) if request.HasField("paginationMarker") else None
-        for info in chosen:
-            created = max((job.created_us for job in info.jobs), default=0)
-            if marker is not None and (created <= marker if request.reverse else created >= marker):
-                continue
-            if left == 0:
-                return
-            left = None if left is None else left - 1
-            yield infos_pps.job_set_info(info, details=request.details)
+        if request.HasField("paginationMarker"):
+            marker = micros(request.paginationMarker)
+            chosen = (one for one in chosen if (_newest(one) > marker if request.reverse else _newest(one) < marker))
+        with wanted_by(request.jqFilter) as wanted:
+            shown = (infos_pps.job_set_info(info, details=request.details) for info in chosen)
+            yield from islice(filter(wanted, shown), request.number if request.number > 0 else None)
 
     def _sets(self, projects: list[str], *, details: bool) -> Iterator[JobSetInfo]:
         below: int | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from trunkline.api.rpc.bridge import Bridge
@@ -41,10 +41,12 @@ class LogDoor:
         if request.tail < 0:
             raise InvalidArgument(f"tail is how many of the last lines are wanted, 0 meaning all; not {request.tail}")
         query = await self.bridge.unary(partial(self._query, request))
-        after, left_out = await self._tail(query, request.tail) if request.tail else (0, 0)
+        filters = tuple(request.data_filters) if query.datums is None else ()
+        page_of = partial(self._page, query, filters)
+        after, left_out = await self._tail(page_of, request.tail) if request.tail else (0, 0)
         while True:
             seq = self.events.seq
-            page = await self.bridge.unary(partial(self._page, query, after))
+            page = await self.bridge.unary(partial(page_of, after))
             after = page.after
             for line in page.lines:
                 if left_out:
@@ -57,7 +59,7 @@ class LogDoor:
                 return
             await self.events.after(seq, LOG_TOPIC, JOB_TOPIC, PIPELINE_TOPIC)
 
-    async def _tail(self, query: LogQuery, tail: int) -> tuple[int, int]:
+    async def _tail(self, page_of: Callable[[int], LogPage], tail: int) -> tuple[int, int]:
         """Where the last `tail` lines begin: a place in the log, and how many lines after it are not among them.
 
         Lines are counted and not kept, since somebody may ask for any number of them.
@@ -65,7 +67,7 @@ class LogDoor:
         stretches: deque[tuple[int, int]] = deque()
         count, after, more = 0, 0, True
         while more:
-            page = await self.bridge.unary(partial(self._page, query, after))
+            page = await self.bridge.unary(partial(page_of, after))
             if page.lines:
                 stretches.append((after, len(page.lines)))
                 count += len(page.lines)
@@ -77,8 +79,10 @@ class LogDoor:
                 stretches = deque((first[0], first[1] + second[1]) for first, second in pairs)
         return (stretches[0][0], max(0, count - tail)) if stretches else (after, 0)
 
-    def _page(self, query: LogQuery, after: int) -> LogPage:
-        return self.system.files.catalog.read(lambda tx: pps_logs.page(tx, query, after))
+    def _page(self, query: LogQuery, filters: tuple[str, ...], after: int) -> LogPage:
+        page = self.system.files.catalog.read(lambda tx: pps_logs.page(tx, query, after))
+        lines = pps_datums.with_inputs(self.system.files, self.system.tables, page.lines, filters)
+        return replace(page, lines=lines)
 
     def _query(self, request: pps.GetLogsRequest) -> LogQuery:
         named = request.datum.job if request.datum.id else request.job
@@ -93,12 +97,10 @@ class LogDoor:
         )
 
     def _datums(self, request: pps.GetLogsRequest, job: Job | None) -> frozenset[str] | None:
-        """IDs of the datums meant; None: all."""
+        """IDs of the datums meant; None: all, or those that the filters choose in each job."""
         if request.datum.id:
             return frozenset([request.datum.id])
         filters = list(request.data_filters)
-        if not filters:
+        if not filters or job is None:
             return None
-        if job is None:
-            raise InvalidArgument("logs by the files of a datum are kept by job: name the job as well")
         return pps_datums.matching_ids(self.system.files, self.system.tables, job, filters)

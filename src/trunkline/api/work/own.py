@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from trunkline.api.rpc.call import Call
-from trunkline.api.work.handout import datums_of, step_of
+from trunkline.api.rpc.settling import Settling
+from trunkline.api.work.datums import opened
+from trunkline.api.workers.handout import datums_of, step_of
 from trunkline.model.infos_pps import ProcessStats
 from trunkline.model.names import Commit
 from trunkline.model.plan import RowClass
@@ -35,6 +38,7 @@ class OwnDatumDoor:
     """What only our own clients ask about datums. workers: how many this server runs."""
 
     system: Pps
+    settling: Settling
     rules: Rules
     workers: int
     service: str = field(default="trunkline.v1.Datums")
@@ -44,13 +48,15 @@ class OwnDatumDoor:
         job = nouns.job_of(request.job)
         return map(_reason, why(self.system.files, self.system.tables, job, request.datum))
 
-    def Forecast(self, request: wire.ForecastRequest, _call: Call) -> wire.ForecastResponse:
+    async def Forecast(self, request: wire.ForecastRequest, _call: Call) -> wire.ForecastResponse:
         """What a spec would run."""
         text = request.create_pipeline_request_json
-        written = self.system.files.catalog.read(lambda tx: requests.read(tx, text, self.rules))
-        again = request.reprocess or written.asks("reprocess")
-        found = forecast(self.system.files, self.system.tables, written.spec, reprocess=again)
-        workers = min(self.workers, written.spec.parallelism or self.workers)
+        files, unary = self.system.files, self.settling.bridge.unary
+        written = await unary(partial(files.catalog.read, lambda tx: requests.read(tx, text, self.rules)))
+        spec, again = written.spec, request.reprocess or written.asks("reprocess")
+        sources = await opened(self.settling, spec.input) if spec.input is not None else {}
+        found = await unary(partial(forecast, files, self.system.tables, spec, sources, reprocess=again))
+        workers = min(self.workers, spec.parallelism or self.workers)
         return wire.ForecastResponse(
             reasons=[
                 wire.ForecastReason(fate=FATES[fate], reason=reason, datums=count)
@@ -99,7 +105,8 @@ class OwnDatumDoor:
 
     def ListDatumFailure(self, request: wire.ListDatumFailureRequest, _call: Call) -> Iterator[wire.DatumFailure]:
         """Datums that did not succeed, and why."""
-        for one in list_failures(self.system.files, self.system.tables, nouns.job_of(request.job)):
+        job, number, marker = nouns.job_of(request.job), request.number, request.marker
+        for one in list_failures(self.system.files, self.system.tables, job, number, marker, reverse=request.reverse):
             yield wire.DatumFailure(
                 datum=one.datum, state=infos_pps.datum_state(one.state), reason=one.reason, tries=one.tries
             )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from google.protobuf.empty_pb2 import Empty
 
+from trunkline.api.filters.jq import wanted_by
 from trunkline.api.rpc.call import Call
-from trunkline.api.work.jobs import refuse_jq
 from trunkline.catalog.engine import Tx
 from trunkline.errors import NotFound, Unimplemented
 from trunkline.model.addresses import parse_ancestry
@@ -60,17 +60,29 @@ class PipelineDoor:
             if info.runner == CONTAINER:
                 call.notes.append(f"pipeline {info.pipeline} {info.runner_note}")
             call.notes.extend(notes_on_fleet(spec, self.rules, info.runner))
-        return infos_pps.pipeline_info(with_workers(info, self.crash()), details=request.details)
+        return infos_pps.pipeline_info(with_workers(info, self.crash(), self.rules.gpus), details=request.details)
 
     def ListPipeline(self, request: pps.ListPipelineRequest, _call: Call) -> Iterator[pps.PipelineInfo]:
         """Pipelines, newest first; pages go by name."""
-        refuse_jq(request.jqFilter)
         crash = self.crash()
-        for info in self._listed(request):
-            yield infos_pps.pipeline_info(with_workers(info, crash), details=request.details)
+        with wanted_by(request.jqFilter) as wanted:
+            found = [
+                (info, message)
+                for info in self._listed(request)
+                if wanted(
+                    message := infos_pps.pipeline_info(
+                        with_workers(info, crash, self.rules.gpus), details=request.details
+                    )
+                )
+            ]
+        size = request.page.page_size
+        if size > 0:
+            first = size * max(request.page.page_index, 0)
+            found = sorted(found, key=lambda one: (one[0].pipeline, -one[0].version))[first : first + size]
+        yield from (message for _, message in found)
 
     def _listed(self, request: pps.ListPipelineRequest) -> list[PipelineInfo]:
-        found = self.files.catalog.read(
+        return self.files.catalog.read(
             lambda tx: pps_jobs.list_pipelines(
                 tx,
                 [nouns.project_of(project) for project in request.projects],
@@ -79,11 +91,6 @@ class PipelineDoor:
                 commit_set=request.commit_set.id,
             )
         )
-        size = request.page.page_size
-        if size <= 0:
-            return found
-        first = size * max(request.page.page_index, 0)
-        return sorted(found, key=lambda info: (info.pipeline, -info.version))[first : first + size]
 
     def DeletePipeline(self, request: pps.DeletePipelineRequest, _call: Call) -> Empty:
         """Remove a pipeline with its output, or with `all` every one."""
@@ -107,15 +114,9 @@ class PipelineDoor:
         return pps.DeletePipelinesResponse(pipelines=map(nouns.pipeline, gone))
 
     def _delete_all(self, projects: list[str], *, force: bool, keep_repo: bool) -> list[Pipeline]:
-        """Newest first: whatever reads another's output was made after it."""
-
-        def work(change: Change) -> list[Pipeline]:
-            found = [info.pipeline for info in pps_jobs.list_pipelines(change.tx, projects)]
-            for pipeline in found:
-                pps_pipelines.delete_pipeline(change, pipeline, force=force, keep_repo=keep_repo)
-            return found
-
-        return self.files.change(work)
+        return self.files.change(
+            lambda change: pps_pipelines.delete_pipelines(change, projects, force=force, keep_repo=keep_repo)
+        )
 
     def StartPipeline(self, request: pps.StartPipelineRequest, _call: Call) -> Empty:
         """Let a stopped pipeline work again."""

@@ -27,7 +27,6 @@ class ContainerSide:
 
     def __init__(self, url: str, server: str, ambient: Ambient) -> None:
         self._engine = Engine(url) if url else None
-        self._own = Engine(url)  # of the sweeper, which waits for other things
         self.server = server
         self.run = ambient.new_id()
         self._keeper: Keeper | None = None
@@ -35,7 +34,7 @@ class ContainerSide:
         self._ended: set[str] = set()  # workers that died, whose containers may be there still
         self._complaint = ""
         self._stopping = False
-        self._sweeper = threading.Thread(target=self._sweep, name="leftovers", daemon=True)
+        self._sweeper: threading.Thread | None = None
 
     def name(self) -> str:
         """The engine, as `Docker 20.10.24`; "": there is none. One that is away now may come back."""
@@ -52,6 +51,8 @@ class ContainerSide:
         if self._engine is None:
             return
         forget_secrets(self.server)
+        own = Engine(self._engine.url)  # waited for by the sweeper alone
+        self._sweeper = threading.Thread(target=self._sweep, args=(own,), name="leftovers", daemon=True)
         self._sweeper.start()
         self._keeper = Keeper(files, vault, self._engine, _log.info)
         self._keeper.start()
@@ -64,7 +65,7 @@ class ContainerSide:
 
     def stop(self) -> None:
         """Look for no more images; all workers have ended, so remove what those who had to be killed left. Blocks."""
-        if self._keeper is None or self._engine is None:
+        if self._keeper is None or self._sweeper is None or self._engine is None:
             return
         self._keeper.stop()
         with self._changed:
@@ -73,16 +74,17 @@ class ContainerSide:
         self._sweeper.join()
         forget_secrets(self.server)
         try:
-            remove_leftovers(self._own, self.server, tell=_log.info)
+            remove_leftovers(Engine(self._engine.url), self.server, tell=_log.info)
         except TrunklineError as error:
             _log.warning("containers may be left, which the next start removes: %s", error)
+        forget_secrets(self.server)
 
-    def _sweep(self) -> None:
+    def _sweep(self, engine: Engine) -> None:
         """At first for those of former runs, then for each worker that died; until an engine that is away is back."""
         wanted, ended = True, set[str]()
         while not self._stopping:
             if wanted:
-                wanted = not self._sweep_once(ended)
+                wanted = not self._sweep_once(engine, ended)
             with self._changed:
                 if not wanted:
                     self._ended -= ended
@@ -90,12 +92,16 @@ class ContainerSide:
                 ended = set(self._ended)
                 wanted = wanted or bool(ended)
 
-    def _sweep_once(self, ended: set[str]) -> bool:
-        """Whether the engine answered."""
+    def _forget(self, ended: set[str]) -> None:
         for worker in ended:
             forget_secrets(self.server, worker)
+
+    def _sweep_once(self, engine: Engine, ended: set[str]) -> bool:
+        """Whether the engine answered."""
+        self._forget(ended)
         try:
-            remove_leftovers(self._own, self.server, tell=_log.info, spared=in_use(self.run, ended))
+            remove_leftovers(engine, self.server, tell=_log.info, spared=in_use(self.run, ended))
+            self._forget(ended)  # Docker makes a folder anew that it was about to show to a container
         except TrunklineError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)

@@ -29,6 +29,7 @@ End = Callable[[], None]
 class Leading:
     """Becomes the leader when there is none, and keeps what this server has open alive meanwhile.
 
+    holder: who this server is; no other that runs is called so.
     begin: called with the catalog to write to, when a term begins; answers what ends what it began.
     """
 
@@ -36,6 +37,7 @@ class Leading:
         self._files, self._catalog = files, files.catalog
         self._holder = holder
         self._begin = begin
+        self._new = True
         self._epoch: int | None = None
         self._end: End | None = None
         self._stop = threading.Event()
@@ -81,9 +83,12 @@ class Leading:
             _log.warning("another server leads now; this one had not been heard of for too long")
             self._stand_down()
         found = self._catalog.read(leading.get_leader)
-        if found is not None and not found.late:
+        # A term of the process that this one follows is over: it held the data folder that this one holds now.
+        former = found.epoch if found is not None and self._new and found.holder == self._holder else None
+        self._new = False
+        if found is not None and not found.late and former is None:
             return
-        taken = self._catalog.transact(lambda tx: leading.take(tx, self._holder, LEASE_US))
+        taken = self._catalog.transact(lambda tx: leading.take(tx, self._holder, LEASE_US, after=former))
         if taken is not None:
             _log.info("this server leads now, in term %d", taken)
             # Where that fails, the term is not renewed, and whoever looks when its lease has run out tries again.

@@ -16,7 +16,7 @@ from trunkline.app.memory import few_arenas
 from trunkline.app.worker import Only, Standing, WorkerSettings, say, work
 from trunkline.client.address import parse
 from trunkline.errors import TrunklineError
-from trunkline.fleet.kubernetes.objects.pods import SETTINGS
+from trunkline.fleet.kubernetes.names import SETTINGS
 
 CACHE_BYTES = 512 << 20
 

@@ -19,6 +19,7 @@ class PodConfig:
     """Settings of a server whose workers are pods. address: where they reach it, HOST:PORT; "": as it listens.
 
     image: of the worker. kubeconfig, namespace: "" for the usual ones. trust: specs may ask for rights on nodes.
+    claim: of the volume with the data folder, where there is no object store. account: of the pods.
     pull_policy, pull_secrets: of the worker's image. requests, sidecar_requests: of the container with the code, and of
     that beside it, where a spec says nothing.
     """
@@ -30,6 +31,8 @@ class PodConfig:
     trust: bool = False
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    claim: str = ""
+    account: str = ""
     requests: Resources = DEFAULT_REQUESTS
     sidecar_requests: Resources = DEFAULT_REQUESTS
 
@@ -40,11 +43,13 @@ def pods_of(given: argparse.Namespace) -> PodConfig | None:
         return None
     if not given.worker_image:
         raise InvalidArgument("workers that are pods need an image of Trunkline; name it with --worker-image")
-    if not given.storage:
+    if not given.storage and not given.storage_claim:
         raise InvalidArgument(
             "workers that are pods do not see this machine's disk: keep bytes in an object store, with --storage "
-            "s3://BUCKET/PATH"
+            "s3://BUCKET/PATH, or say by --storage-claim which volume of the cluster the data folder is"
         )
+    if given.storage and given.storage_claim:
+        raise InvalidArgument("bytes lie in one place: give --storage or --storage-claim")
     if given.worker_pull_policy not in PULL_POLICIES:
         raise InvalidArgument(
             f'worker-pull-policy "{given.worker_pull_policy}" does not exist; choose one of {", ".join(PULL_POLICIES)}'
@@ -56,6 +61,8 @@ def pods_of(given: argparse.Namespace) -> PodConfig | None:
         namespace=given.namespace,
         trust=given.trust_pods,
         pull_policy=given.worker_pull_policy,
+        claim=given.storage_claim,
+        account=given.worker_account,
         pull_secrets=tuple(name for name in given.worker_pull_secrets.split(",") if name),
         requests=_requests("pipeline-requests", given.pipeline_requests),
         sidecar_requests=_requests("sidecar-requests", given.sidecar_requests),
@@ -97,6 +104,8 @@ def add_pods(parser: argparse.ArgumentParser, env: Callable[..., str], on: Calla
         "worker-pull-policy", "POLICY", "when it is pulled: Always, IfNotPresent, Never (IfNotPresent)", "IfNotPresent"
     )
     flag("worker-pull-secrets", "NAMES", "Secrets of the cluster with its registry's credentials, with commas between")
+    flag("worker-account", "NAME", "ServiceAccount of pods, where a cloud gives it the rights to the object store")
+    flag("storage-claim", "NAME", "PersistentVolumeClaim that is the data folder, in place of --storage; for one node")
     flag("worker-address", "HOST:PORT", "where pods reach this server (default: as it listens)")
     flag("pipeline-requests", "AMOUNTS", "what code asks for whose spec says nothing (cpu=1,memory=256Mi,disk=1Gi)")
     flag("sidecar-requests", "AMOUNTS", "what the worker beside it asks for, likewise")

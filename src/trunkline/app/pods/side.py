@@ -14,18 +14,26 @@ from trunkline.app.pods.settings import PodConfig
 from trunkline.app.worker import client_settings
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.work import containers
+from trunkline.errors import FailedPrecondition
 from trunkline.fleet.happened import Happened
 from trunkline.fleet.kubernetes.access import find_access
 from trunkline.fleet.kubernetes.api import HttpCluster
 from trunkline.fleet.kubernetes.fleet import PodFleet
 from trunkline.fleet.kubernetes.objects.manifests import check
-from trunkline.fleet.kubernetes.wanted import House, Wanted
+from trunkline.fleet.kubernetes.wanted import WORKER_USER, House, Wanted
 from trunkline.model.specs import PipelineSpec
 from trunkline.pps.images.resolving import Rules
 from trunkline.pps.pods.wishes import PodWish, pod_wishes, tell
 from trunkline.pps.secrets import Vault
 
 _STORE_KEYS = ("AWS_", "GOOGLE_", "AZURE_")
+_PROXY = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+_RIGHTS = {
+    "s3": ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID"),
+    "g": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    "a": ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_STORAGE_ACCOUNT_KEY"),
+}
+"""By how a store's URL begins: the variable with a file that gives rights to it, and the one with a key."""
 
 _log = logging.getLogger("trunkline.kubernetes")
 
@@ -42,7 +50,10 @@ class PodSide:
             image=config.image,
             address=config.address,
             blobs=blobs,
-            given=store_keys(os.environ),
+            claim=config.claim,
+            account=config.account,
+            user=os.getuid() if config.claim else WORKER_USER,  # who shares a folder with the server is the same user
+            given=store_keys(os.environ, blobs, config.account),
             trusted=config.trust,
             image_pull_policy=config.pull_policy,
             pull_secrets=config.pull_secrets,
@@ -141,6 +152,18 @@ def open_pods(config: Config, server: str, ambient: Ambient) -> PodSide | None:
     return PodSide(config.pods, server, config.blobs, ambient) if config.pods is not None else None
 
 
-def store_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables by which workers reach the object store as the server does."""
-    return {name: value for name, value in environ.items() if name.startswith(_STORE_KEYS)}
+def store_keys(environ: Mapping[str, str], blobs: str, account: str = "") -> dict[str, str]:
+    """The variables by which workers reach the object store as the server does, proxies too. account: that pods have.
+
+    Raises FailedPrecondition where the server's own right lies in a file of its own, and pods have no account.
+    """
+    scheme = blobs.partition("://")[0]
+    file, key = next((told for letter, told in _RIGHTS.items() if scheme.startswith(letter)), ("", ""))
+    if file in environ and key not in environ and not account:
+        raise FailedPrecondition(
+            f"this server reaches its object store by the file of {file}, which pods do not have: give {key}, or name "
+            "a ServiceAccount that has the same right with --worker-account"
+        )
+    files = {name for name, _ in _RIGHTS.values()}
+    told = {name for name in environ if name.startswith(_STORE_KEYS) or name in _PROXY}
+    return {name: value for name, value in environ.items() if name in told - files}

@@ -62,6 +62,10 @@ class CatalogCopy:
         for (name,) in self._pages(query, ("",), 1):
             yield name
 
+    def secrets(self) -> Iterator[tuple[str, bytes]]:
+        """Name and sealed content of every secret, ascending."""
+        yield from self._pages("SELECT name, sealed FROM secrets WHERE name > ? ORDER BY name LIMIT ?", ("",), 1)
+
     def _pages(self, query: str, after: tuple[Any, ...], width: int) -> Iterator[Any]:
         while rows := self._raw.execute(query, (*after, PAGE)).fetchall():
             yield from rows

@@ -15,6 +15,10 @@ from sqlalchemy import BindParameter, Connection, Dialect, Executable, Insert, b
 
 Values = Mapping[str, Any]
 Process = Callable[[Any], Any] | None
+Count = int | Callable[[], int]
+"""A number, or what finds it out: a change of rows may be under way still."""
+Changes = list[tuple[str, Sequence[Any]]]
+"""Statements that changed rows, in order, each as the driver was given it."""
 
 
 def given(name: str) -> BindParameter[Any]:
@@ -39,12 +43,19 @@ class Line(Protocol):
 
     dialect: Dialect
 
-    def one(self, plan: Plan, values: Sequence[Any]) -> tuple[list[Any], int]:
+    def one(self, plan: Plan, values: Sequence[Any]) -> tuple[list[Any], Count]:
         """Run it: its rows, and how many were touched."""
         ...
 
-    def many(self, plan: Plan, sets: Sequence[Sequence[Any]]) -> int:
+    def many(self, plan: Plan, sets: Sequence[Sequence[Any]]) -> Count:
         """Run it for each set of values. Answers how many rows were touched."""
+        ...
+
+    def again(self, changes: Changes) -> bool:
+        """Change rows once more as they were changed before, where they are what they were then.
+
+        False, with nothing done: new rows would get other numbers here.
+        """
         ...
 
     def began(self) -> None:
@@ -64,16 +75,24 @@ class Fixed:
         self.statement = statement
         self._plans: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Plan] = {}
 
-    def run(self, line: Line, params: Values | Sequence[Values]) -> tuple[list[Any], int]:
-        """Run it: its rows, and how many were touched. Raises what the driver raises."""
+    def run(
+        self, line: Line, params: Values | Sequence[Values], changes: Changes | None = None
+    ) -> tuple[list[Any], Count]:
+        """Run it: its rows, and how many were touched. changes: it is added to these. Raises what the driver raises."""
         if isinstance(params, Mapping):
-            values = _filled(params)
-            plan = self._plan(line.dialect, values)
-            return line.one(plan, plan.values(values))
+            filled = _filled(params)
+            plan = self._plan(line.dialect, filled)
+            values = plan.values(filled)
+            if changes is not None:
+                changes.append((plan.text, values))
+            return line.one(plan, values)
         if not params:
             raise ValueError("a statement was given no set of values: leave it out")
         plan = self._plan(line.dialect, params[0])
-        return [], line.many(plan, [plan.values(each) for each in params])
+        sets = [plan.values(each) for each in params]
+        if changes is not None:
+            changes.extend((plan.text, each) for each in sets)
+        return [], line.many(plan, sets)
 
     def _plan(self, dialect: Dialect, params: Values) -> Plan:
         lists = tuple(len(value) for value in params.values() if isinstance(value, (list, tuple)))

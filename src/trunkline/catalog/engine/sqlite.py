@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from trunkline.catalog.engine.failures import code_of, in_words, is_fatal, undecodable
-from trunkline.catalog.engine.fixed import Plan
+from trunkline.catalog.engine.fixed import Changes, Plan
 from trunkline.errors import FailedPrecondition, Internal
 
 APPLICATION_ID = 0x54524E4B
@@ -145,6 +147,12 @@ class FileLine:
     def many(self, plan: Plan, sets: Sequence[Sequence[Any]]) -> int:
         return int(self._raw.executemany(plan.text, sets).rowcount)
 
+    def again(self, changes: Changes) -> bool:
+        for text, alike in groupby(changes, itemgetter(0)):
+            # What it answered then is known: the driver takes many at once of those only that answer nothing.
+            self._raw.executemany(text.partition(" RETURNING ")[0], [values for _, values in alike])
+        return True
+
     def began(self) -> None:
         """It has begun already."""
 
@@ -174,6 +182,9 @@ class SqliteWriting:
     def rollback(self) -> None:
         if self._raw.in_transaction:
             self._raw.execute("ROLLBACK")
+
+    def settle(self) -> None:
+        """Nothing is put off."""
 
     def run(self, words: str) -> None:
         self._raw.execute(words)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, Insert, Row, SelectBase, Table, UpdateBase, insert, text
+from sqlalchemy.engine.interfaces import ExecuteStyle
 
 from trunkline.ambient import Ambient, Micros, chance, id_from
 from trunkline.catalog.engine.failures import undecodable
-from trunkline.catalog.engine.fixed import Fixed, Line, listened_to
+from trunkline.catalog.engine.fixed import Changes, Count, Fixed, Line, listened_to
 from trunkline.catalog.engine.wake import thing
 from trunkline.catalog.tables import events
 from trunkline.errors import Internal
@@ -45,12 +47,16 @@ class Seed:
 class Rows:
     """The rows that a statement gave, all fetched: no statement stays open behind them."""
 
-    __slots__ = ("_rows", "rowcount")
+    __slots__ = ("_count", "_rows")
 
-    def __init__(self, rows: Sequence[AnyRow], rowcount: int) -> None:
+    def __init__(self, rows: Sequence[AnyRow], rowcount: Count) -> None:
         self._rows = rows
-        self.rowcount = rowcount
+        self._count = rowcount
+
+    @property
+    def rowcount(self) -> int:
         """How many rows an insert, update or delete touched; -1 where the driver does not say."""
+        return self._count if isinstance(self._count, int) else self._count()
 
     def __iter__(self) -> Iterator[AnyRow]:
         return iter(self._rows)
@@ -81,6 +87,36 @@ class Rows:
         return [row[0] for row in self._rows]
 
 
+class Marks:
+    """When functions last changed rows of each table: counted, from the start of this process, by its only writer."""
+
+    __slots__ = ("_newest", "of")
+
+    def __init__(self) -> None:
+        self._newest = 0
+        self.of: dict[Table | None, int] = {}
+        """None: rows of any table."""
+
+    @property
+    def newest(self) -> int:
+        """All that was changed so far has this mark or a lower one."""
+        return self._newest
+
+    def touch(self, table: Table | None) -> None:
+        """Rows of it may change now."""
+        self._newest += 1
+        self.of[table] = self._newest
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a function changed. whole: nothing is missing. drawn: how many ids it had made by then."""
+
+    changes: Changes = field(default_factory=list)
+    whole: bool = True
+    drawn: int = 0
+
+
 @dataclass(slots=True)
 class Scope:
     """What all views of one running function share."""
@@ -95,13 +131,19 @@ class Scope:
     names: set[str] = field(default_factory=set)
     """What the events are about, as `Wake.subscribe` tells it."""
     known: dict[tuple[Table, ...], dict[Hashable, Any]] = field(default_factory=dict)
+    marks: Marks = field(default_factory=Marks)
+    trace: Trace | None = None
 
-    def changed(self, executable: Executable) -> None:
-        """Forget the rows that a statement may have changed."""
+    def changed(self, executable: Executable) -> bool:
+        """Forget the rows that a statement may have changed. Whether it is one that changes rows of one table."""
         if not isinstance(executable, UpdateBase):
             if not isinstance(executable, SelectBase):
                 self.known.clear()  # plain text can do anything
-            return
+                self.marks.touch(None)
+                if self.trace is not None:
+                    self.trace.whole = False
+            return False
+        self.marks.touch(cast(Table, executable.table))
         # New rows leave old ones as they are; an insert of a dialect's own may be more than that.
         adds = type(executable) is Insert
         for tables, rows in self.known.items():
@@ -109,6 +151,7 @@ class Scope:
                 kept = {key: row for key, row in rows.items() if row is not None} if adds else {}
                 rows.clear()
                 rows.update(kept)
+        return True
 
 
 class Tx:
@@ -118,17 +161,23 @@ class Tx:
     here for the same reason. Query results are fetched whole, so ask for pages (5,000 rows at most) of what can grow.
     """
 
-    __slots__ = ("_ids", "_scope", "_seed")
+    __slots__ = ("_drawn", "_ids", "_scope", "_seed")
 
     def __init__(self, scope: Scope, seed: Seed) -> None:
         self._scope = scope
         self._seed = seed
         self._ids: Callable[[], str] | None = None
+        self._drawn = 0
 
     @property
     def now_us(self) -> Micros:
         """The instant of this transaction: one value, however often it is asked for and run."""
         return self._seed.now_us
+
+    @property
+    def seed(self) -> Seed:
+        """Where its instant and ids come from."""
+        return self._seed
 
     @property
     def is_write(self) -> bool:
@@ -146,11 +195,60 @@ class Tx:
             raise Internal("a read makes no ids")
         if self._ids is None:
             self._ids = partial(id_from, chance(self._seed.number))
+        self._drawn += 1
         return self._ids()
 
     def seeded(self, seed: Seed) -> Tx:
         """The same transaction under another seed, for a recorded request that keeps its own."""
         return Tx(self._scope, seed)
+
+    @property
+    def mark(self) -> int:
+        """What `unchanged` takes later on to say whether rows are what they are now."""
+        return self._scope.marks.newest
+
+    def unchanged(self, mark: int, but: Collection[Table] = ()) -> bool:
+        """Whether this process has changed no row since, other than of the tables `but`."""
+        return not any(at > mark and table not in but for table, at in self._scope.marks.of.items())
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What is done while this is entered is undone at its end: rows and events, but not the ids that were made."""
+        scope = self._scope
+        events, names, marks = list(scope.events), set(scope.names), dict(scope.marks.of)
+        self._say("SAVEPOINT trial")
+        yield
+        self._say("ROLLBACK TO SAVEPOINT trial")
+        self._say("RELEASE SAVEPOINT trial")
+        scope.events, scope.names, scope.marks.of = events, names, marks
+        scope.known.clear()
+
+    @contextmanager
+    def traced(self, before: Trace | None = None) -> Iterator[Trace]:
+        """Notes what is changed while this is entered, behind what was changed before."""
+        scope = self._scope
+        trace = Trace(list(before.changes), before.whole) if before else Trace()
+        scope.trace = trace
+        try:
+            yield trace
+        finally:
+            scope.trace = None
+            trace.drawn = self._drawn
+
+    def again(self, trace: Trace) -> bool:
+        """Change again what was changed, on the same rows as then. False, with nothing done: that cannot be done."""
+        scope = self._scope
+        scope.known.clear()
+        scope.marks.touch(None)
+        if not trace.whole or not scope.line.again(trace.changes):
+            return False
+        while self._drawn < trace.drawn:
+            self.new_id()
+        return True
+
+    def _say(self, words: str) -> None:
+        self._scope.line.began()
+        self._scope.connection.exec_driver_sql(words)
 
     def row(self, tables: tuple[Table, ...], key: Hashable, look: Callable[[], T | None]) -> T | None:
         """The one row of that key, None where there is none; `look` reads it, from these tables and nothing else.
@@ -167,7 +265,8 @@ class Tx:
     def execute(self, statement: Executable | Fixed | str, params: Params | None = None) -> Rows:
         """Run one statement. `params`: its named values, or several sets of them to run it once for each.
 
-        Raises what the driver raises; let it pass, `transact` tells the caller in words.
+        Raises what the driver raises; let it pass, `transact` tells the caller in words. What is wrong with a change
+        may be raised by a later statement, or when the function has returned.
         """
         scope = self._scope
         if scope.ended:
@@ -181,13 +280,15 @@ class Tx:
             executable = statement.statement
         else:
             executable = text(statement) if isinstance(statement, str) else statement
-        if scope.is_write:
-            scope.changed(executable)
+        trace = scope.trace if scope.is_write and scope.changed(executable) else None
         try:
             if fixed is not None and not listened_to(scope.connection):
-                return Rows(*fixed.run(scope.line, {} if params is None else params))
+                changes = None if trace is None else trace.changes
+                return Rows(*fixed.run(scope.line, {} if params is None else params, changes))
             scope.line.began()
             result = scope.connection.execute(executable, params)
+            if trace is not None:
+                _note(trace, result.context)
             if result.returns_rows:
                 rows = result.all()
                 return Rows(rows, len(rows))
@@ -212,6 +313,13 @@ class Tx:
 
 _EMIT = Fixed(insert(events))
 _EMIT_LAST = Fixed(insert(events).returning(events.c.seq))
+
+
+def _note(trace: Trace, context: Any) -> None:
+    """Add to a trace what SQLAlchemy made of a statement."""
+    if context.execute_style is ExecuteStyle.INSERTMANYVALUES:  # it made several
+        trace.whole = False
+    trace.changes.extend((context.statement, values) for values in context.parameters)
 
 
 def flush(tx: Tx) -> int | None:

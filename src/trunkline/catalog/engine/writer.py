@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from trunkline.ambient import Ambient
 from trunkline.catalog.engine.fixed import Line
 from trunkline.catalog.engine.rehearsal import Rehearsal
-from trunkline.catalog.engine.tx import Scope, Seed, Tx, end, flush, names_of
+from trunkline.catalog.engine.tx import Marks, Scope, Seed, Tx, end, flush, names_of
 from trunkline.catalog.engine.wake import Wake
 from trunkline.errors import Aborted, Internal, TrunklineError, Unavailable
 
@@ -71,6 +71,10 @@ class Writing(Protocol):
 
     def run(self, words: str) -> None:
         """A statement without values and without an answer."""
+        ...
+
+    def settle(self) -> None:
+        """Have happen what a function changed and did not wait for."""
         ...
 
     def sound(self) -> bool:
@@ -157,6 +161,7 @@ class Writer:
         self.counts = Counts()
         self._side = side
         self._rehearsal = rehearsal
+        self._marks = Marks()
         self._wake = wake
         self._ambient = ambient
         self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
@@ -293,12 +298,15 @@ class Writer:
         """Run one function, inside a savepoint of its own unless it is the only one. Raises _GroupLost when that cost
         the transaction."""
         work.value = work.error = work.last_event = None
+        marks = dict(self._marks.of)
         if not alone:
             self._side.run("SAVEPOINT one")
         try:
             if work.epoch is not None and self._side.epoch() != work.epoch:
                 raise Aborted("another server leads now; this one stops")
             work.value, work.last_event = self._run(work)
+            if not (alone and work.keep):  # else COMMIT tells
+                self._side.settle()
             if not self._side.sound():
                 raise Internal("a function kept an error to itself that had ended its transaction")
         except BaseException as error:
@@ -307,6 +315,7 @@ class Writer:
             work.error = self._side.in_words(error)
         if work.error is not None or not work.keep:
             work.last_event = None
+            self._marks.of = marks
             if not alone:
                 self._side.run("ROLLBACK TO one")
         if not alone:
@@ -314,12 +323,16 @@ class Writer:
 
     def _run(self, work: Work) -> tuple[Any, int | None]:
         if self._rehearsal is not None:
+            marks = dict(self._marks.of)
             self._rehearsal.first(self._side, lambda: self._attempt(work))
+            self._marks.of = marks
             return self._rehearsal.again(lambda: self._attempt(work))
         return self._attempt(work)
 
     def _attempt(self, work: Work) -> tuple[Any, int | None]:
-        tx = Tx(Scope(self._side.connection, self._side.line, self._side.sound, is_write=True, events=[]), work.seed)
+        side = self._side
+        scope = Scope(side.connection, side.line, side.sound, is_write=True, events=[], marks=self._marks)
+        tx = Tx(scope, work.seed)
         started = self._ambient.ticks_s()
         try:
             value = work.run(tx)

@@ -365,6 +365,7 @@ CREATE TABLE jobs (
 	timeout_us BIGINT NOT NULL,
 	tries INTEGER NOT NULL,
 	parallelism INTEGER NOT NULL,
+	gpus INTEGER NOT NULL,
 	set_datums BIGINT NOT NULL,
 	set_bytes BIGINT NOT NULL,
 	sets_per_worker BIGINT NOT NULL,
@@ -483,6 +484,7 @@ CREATE TABLE transaction_requests (
 	position INTEGER NOT NULL,
 	request BLOB NOT NULL,
 	response BLOB NOT NULL,
+	checksum BIGINT NOT NULL,
 	CONSTRAINT pk_transaction_requests PRIMARY KEY ("transaction", position),
 	CONSTRAINT fk_transaction_requests_transaction FOREIGN KEY("transaction") REFERENCES transactions (id)
 );

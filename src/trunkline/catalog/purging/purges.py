@@ -109,13 +109,15 @@ def get_purge(tx: Tx, key: int) -> PurgeRow | None:
     return _purge(row) if row else None
 
 
-def list_purges(tx: Tx, limit: int, *, repo: Repo | None = None, below: int | None = None) -> list[PurgeRow]:
-    """A page of purges, newest first: all, or those that were asked for of one repo; below: an exclusive key."""
-    query = select(purges).order_by(purges.c.key.desc()).limit(limit)
+def list_purges(
+    tx: Tx, limit: int, *, repo: Repo | None = None, after: int | None = None, reverse: bool = False
+) -> list[PurgeRow]:
+    """A page of purges, newest first: all, or those that were asked for of one repo. after: an exclusive key."""
+    query = select(purges).order_by(purges.c.key if reverse else purges.c.key.desc()).limit(limit)
     if repo is not None:
         query = query.where(purges.c.project == repo.project, purges.c.repo == repo.name)
-    if below is not None:
-        query = query.where(purges.c.key < below)
+    if after is not None:
+        query = query.where(purges.c.key > after if reverse else purges.c.key < after)
     return [_purge(row) for row in tx.execute(query)]
 
 
@@ -125,11 +127,21 @@ def unfinished(tx: Tx) -> list[PurgeRow]:
     return [_purge(row) for row in tx.execute(query)]
 
 
-def tolls(tx: Tx, key: int, after: int, limit: int) -> list[TollRow]:
-    """A page of what commits lost by a purge, by seq, from after one."""
-    where = purge_commits.c.purge == key, purge_commits.c.commit_seq > after
-    query = select(purge_commits).where(*where).order_by(purge_commits.c.commit_seq).limit(limit)
-    return [_toll(row) for row in tx.execute(query)]
+def tolls(tx: Tx, key: int, after: int | None, limit: int, *, reverse: bool = False) -> list[TollRow]:
+    """A page of what commits lost by a purge, by seq. after: an exclusive one."""
+    seq = purge_commits.c.commit_seq
+    query = select(purge_commits).where(purge_commits.c.purge == key).order_by(seq.desc() if reverse else seq)
+    if after is not None:
+        query = query.where(seq < after if reverse else seq > after)
+    return [_toll(row) for row in tx.execute(query.limit(limit))]
+
+
+def toll_of(tx: Tx, key: int, commit: Commit) -> TollRow | None:
+    """What one commit lost by a purge; None: nothing."""
+    repo, rows = commit.repo, purge_commits.c
+    mine = rows.purge == key, rows.project == repo.project, rows.repo == repo.name, rows.commit_id == commit.id
+    row = tx.execute(select(purge_commits).where(*mine)).first()
+    return _toll(row) if row else None
 
 
 def marks(tx: Tx, seq: int) -> list[tuple[PurgeRow, TollRow]]:
@@ -238,10 +250,11 @@ def first_unfinished(tx: Tx, repo_keys: Sequence[int]) -> int | None:
     return None if found is None else int(found)
 
 
-def any_finishing(tx: Tx, repo_keys: Sequence[int]) -> bool:
-    """Whether a commit of some repos is closed and not finished yet."""
+def first_finishing(tx: Tx, repo_keys: Sequence[int]) -> int | None:
+    """Seq of a commit of some repos that is closed and not finished yet; None where there is none."""
     where = commits.c.repo.in_(list(repo_keys)), commits.c.state == CommitState.FINISHING.value
-    return tx.execute(select(commits.c.seq).where(*where).limit(1)).first() is not None
+    seq: int | None = tx.execute(select(commits.c.seq).where(*where).limit(1)).scalar()
+    return seq
 
 
 def newest_of(tx: Tx, repo_keys: Sequence[int]) -> tuple[int, int]:

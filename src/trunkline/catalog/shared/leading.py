@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, insert, literal, select, update
+from sqlalchemy import BigInteger, ColumnElement, cast, func, insert, literal, or_, select, update
 
 from trunkline.catalog.engine.tx import Tx
 from trunkline.catalog.shared.tables import leader
@@ -25,9 +25,13 @@ def get_leader(tx: Tx) -> Leader | None:
     return None if row is None else Leader(row.epoch, row.holder, bool(row.late))
 
 
-def take(tx: Tx, holder: str, lease_us: int) -> int | None:
-    """Become the leader, if there is none or its lease has run out. Answers the epoch of the new term, else None."""
-    change = update(leader).where(leader.c.until_us < _now(tx))
+def take(tx: Tx, holder: str, lease_us: int, after: int | None = None) -> int | None:
+    """Become the leader, if there is none or its lease has run out. Answers the epoch of the new term, else None.
+
+    after: of a term that is known to be over, whatever its lease says.
+    """
+    free = leader.c.until_us < _now(tx)
+    change = update(leader).where(free if after is None else or_(free, leader.c.epoch == after))
     values = {"epoch": leader.c.epoch + 1, "holder": holder, "until_us": _now(tx) + lease_us}
     found = tx.execute(change.values(**values).returning(leader.c.epoch)).scalar()
     if found is not None:

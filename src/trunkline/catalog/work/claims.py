@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from trunkline.ambient import Micros
 from trunkline.catalog.engine.fixed import Fixed, given
 from trunkline.catalog.engine.tx import AnyRow, Tx
 from trunkline.catalog.tables_pps import claims, datum_deaths, reports
+from trunkline.errors import DataLoss
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,21 @@ class ClaimRow:
         """How many rows are not reported yet."""
         return self.last - self.done
 
+    @property
+    def in_hand(self) -> int | None:
+        """The row that a worker has in hand, as far as is known; None: nobody has one.
+
+        A worker takes rows in order, and says which one runs about once a second: until then it is the first of those
+        that are not reported.
+        """
+        if self.worker is None or not self.left:
+            return None
+        return self.done if self.row is None else max(self.row, self.done)
+
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A finished prefix. results: Arrow IPC."""
+    """A finished prefix. results: Arrow IPC; kept with its CRC-32 in four bytes behind it."""
 
     job: int
     gen: int
@@ -92,6 +105,7 @@ _DEATHS = Fixed(
         datum_deaths.c.row.between(given("first"), given("last")),
     )
 )
+_CRC_BYTES = 4
 _REPORT = Fixed(insert(reports))
 _REPORTS = Fixed(select(reports).where(reports.c.job == given("of")).order_by(reports.c.seq))
 _FORGET = [Fixed(delete(table).where(table.c.job == given("of"))) for table in (claims, datum_deaths, reports)]
@@ -234,13 +248,38 @@ def deaths_in(tx: Tx, job: int, gen: int, first: int, last: int) -> dict[int, in
 def insert_report(tx: Tx, report: ReportRow) -> None:
     """Keep a finished prefix."""
     values = {"job": report.job, "gen": report.gen, "first": report.first, "last": report.last}
-    tx.execute(_REPORT, {**values, "output": json.dumps(report.output), "results": report.results})
+    tx.execute(_REPORT, {**values, "output": json.dumps(report.output), "results": _sealed(report.results)})
 
 
 def reports_of_job(tx: Tx, job: int) -> list[ReportRow]:
-    """What was reported of a job, in order of acknowledgement."""
+    """What was reported of a job, in order of acknowledgement. Raises DataLoss."""
     rows = tx.execute(_REPORTS, {"of": job}).all()
-    return [ReportRow(r.job, r.gen, r.first, r.last, tuple(json.loads(r.output)), r.results) for r in rows]
+    return [ReportRow(r.job, r.gen, r.first, r.last, tuple(json.loads(r.output)), _opened(r)) for r in rows]
+
+
+def damaged_reports(tx: Tx, above: int, limit: int = 500) -> tuple[list[str], int | None]:
+    """A sentence for each damaged report, of those after seq `above`; and where to go on, None at the end."""
+    rows = tx.execute(select(reports).where(reports.c.seq > above).order_by(reports.c.seq).limit(limit)).all()
+    wrong = [f"I-11: {_damage(row)}" for row in rows if not _is_whole(row.results)]
+    return wrong, rows[-1].seq if rows else None
+
+
+def _sealed(results: bytes) -> bytes:
+    return results + zlib.crc32(results).to_bytes(_CRC_BYTES, "big")
+
+
+def _is_whole(sealed: bytes) -> bool:
+    return _sealed(sealed[:-_CRC_BYTES]) == sealed
+
+
+def _opened(row: AnyRow) -> bytes:
+    if not _is_whole(row.results):
+        raise DataLoss(_damage(row))  # Arrow would take it for what it says, and may read past its end
+    return bytes(row.results[:-_CRC_BYTES])
+
+
+def _damage(row: AnyRow) -> str:
+    return f"what was reported of job {row.job}, datums {row.first} to {row.last - 1} in its order, is damaged"
 
 
 def forget(tx: Tx, job: int) -> None:

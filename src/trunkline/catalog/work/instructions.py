@@ -37,6 +37,7 @@ _HASTEN = Fixed(
 _STRIKE = Fixed(delete(instructions).where(instructions.c.serial == given("at")))
 _STRIKE_OLDER = Fixed(delete(instructions).where(instructions.c.job == given("of"), instructions.c.gen < given("from")))
 _FIND = Fixed(select(instructions).where(_OF_JOB))
+_OF_PIPELINE = Fixed(select(instructions).where(instructions.c.job.in_(_OPEN_OF)).order_by(instructions.c.serial))
 _LIST = Fixed(select(instructions).order_by(instructions.c.serial))
 
 
@@ -71,3 +72,8 @@ def find(tx: Tx, job: int, work: str) -> InstructionRow | None:
 def list_all(tx: Tx) -> list[InstructionRow]:
     """All slow work that stands, oldest first."""
     return [InstructionRow(*row) for row in tx.execute(_LIST).all()]
+
+
+def of_pipeline(tx: Tx, pipeline: int) -> list[InstructionRow]:
+    """Slow work that stands for the jobs of a pipeline, oldest first."""
+    return [InstructionRow(*row) for row in tx.execute(_OF_PIPELINE, {"of": pipeline}).all()]

@@ -65,6 +65,7 @@ class JobRow:
 
     datums: the file sets of its datum table, None while there is none; table_gen: the generation that made it.
     adopted: file sets with output taken over from jobs that failed. timeout_us, parallelism: 0 for no bound.
+    gpus: devices that a worker holds.
     set_datums, set_bytes, sets_per_worker: how datums are handed out, as the spec says; 0: it does not say. look_from:
     where the search for a job to build on goes on behind this one; None: at its parent.
     """
@@ -83,6 +84,7 @@ class JobRow:
     timeout_us: Micros
     tries: int
     parallelism: int
+    gpus: int
     set_datums: int
     set_bytes: int
     sets_per_worker: int
@@ -336,6 +338,7 @@ def _job(row: AnyRow) -> JobRow:
         timeout_us=row.timeout_us,
         tries=row.tries,
         parallelism=row.parallelism,
+        gpus=row.gpus,
         set_datums=row.set_datums,
         set_bytes=row.set_bytes,
         sets_per_worker=row.sets_per_worker,

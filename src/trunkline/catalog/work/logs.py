@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from trunkline.ambient import Micros
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.engine.fixed import Fixed
 from trunkline.catalog.tables_pps import log_segments
+from trunkline.errors import DataLoss
+
+MOST_PLAIN_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,44 @@ class SegmentRow:
     last_us: Micros
     lines: int
     data: bytes
+
+
+def packed(lines: bytes) -> bytes:
+    """Lines as a segment keeps them."""
+    return zlib.compress(lines, 1)
+
+
+def plain(row: SegmentRow) -> bytes:
+    """A segment's lines, at most 16 MiB of them. Raises DataLoss."""
+    decoder = zlib.decompressobj()
+    try:
+        lines = decoder.decompress(row.data, MOST_PLAIN_BYTES)
+    except zlib.error as error:
+        raise _damaged(row, str(error)) from None
+    if len(lines) == MOST_PLAIN_BYTES:
+        return lines  # the check sum stands behind what is left out
+    if not decoder.eof or decoder.unused_data:
+        raise _damaged(row, "it does not end where it should")
+    return lines
+
+
+def _damaged(row: SegmentRow, why: str) -> DataLoss:
+    whose = f"worker {row.worker}" if row.worker else "the server"
+    return DataLoss(f"log segment {row.seq} is damaged: {row.lines} lines of {whose} are lost ({why})")
+
+
+def damaged_page(tx: Tx, above: int, limit: int = 200) -> tuple[list[str], int | None]:
+    """A sentence for each segment that cannot be read, of those after `above`; and where to go on, None at the end."""
+    rows = list_segments(tx, pipeline=None, job=None, since_us=0, after=above, limit=limit)
+    return [f"I-11: {told}" for row in rows if (told := _trouble(row))], rows[-1].seq if rows else None
+
+
+def _trouble(row: SegmentRow) -> str:
+    try:
+        plain(row)
+    except DataLoss as error:
+        return str(error)
+    return ""
 
 
 _INSERT = Fixed(insert(log_segments).returning(log_segments.c.seq))

@@ -35,7 +35,8 @@ def render(
     """Print the manifests that the chart makes of values, for `kubectl apply -f -`.
 
     They are what `helm template` prints of deploy/helm/trunkline, and neither Helm nor a cluster is needed. With the
-    same values they are the same.
+    same values they are the same. A comment before them names each value of Pachyderm's chart that was given and has
+    no effect here.
     """
     from trunkline.cli.chart.rendered import shipped
     from trunkline.cli.chart.values import read
@@ -44,7 +45,11 @@ def render(
     if show_values:
         click.echo((chart.folder / "values.yaml").read_text(), nl=False)
         return
-    for text in chart.manifests(read(files, settings, texts), name, namespace, _cluster(kube_version)):
+    values = read(files, settings, texts)
+    manifests = chart.manifests(values, name, namespace, _cluster(kube_version))
+    for line in chart.unused(values):
+        click.echo(f"# {line}")
+    for text in manifests:
         click.echo(text, nl=False)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote_plus
@@ -81,6 +83,8 @@ def _number(value: Any) -> int:
     return int(float(value or 0))
 
 
+_KINDS: Mapping[str, type] = {"map": Mapping, "slice": list, "string": str, "bool": bool}
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "b64enc": lambda text: base64.b64encode(text.encode()).decode(),
     "contains": lambda part, text: part in text,
@@ -88,7 +92,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "dict": lambda *pairs: dict(zip(pairs[::2], pairs[1::2], strict=True)),
     "eq": lambda one, *others: any(one == other for other in others),
     "fail": _fail,
+    "fromYaml": yaml.safe_load,
     "ge": lambda one, other: one >= other,
+    "get": lambda those, name: those.get(name, ""),
     "gt": lambda one, other: one > other,
     "has": lambda one, those: one in (those or ()),
     "hasPrefix": lambda prefix, text: text.startswith(prefix),
@@ -96,15 +102,19 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "index": lambda those, at: those[at],
     "int": _number,
     "join": lambda between, those: between.join(map(shown, those)),
+    "kindIs": lambda kind, value: isinstance(value, _KINDS[kind]),
     "list": lambda *values: list(values),
+    "mul": lambda *values: math.prod(map(_number, values)),
     "ne": lambda one, other: one != other,
     "nindent": lambda spaces, text: "\n" + indented(spaces, text),
     "not": lambda value: not true(value),
     "printf": _printf,
     "quote": lambda value: json.dumps(shown(value), ensure_ascii=False),
+    "regexMatch": lambda pattern, text: re.search(pattern, text) is not None,
     "required": _required,
     "semverCompare": _at_least,
     "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),
+    "splitList": lambda between, text: text.split(between),
     "toJson": as_json,
     "toString": shown,
     "toYaml": as_yaml,

@@ -40,6 +40,15 @@ class _Apis:
         return name in self.names
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    folder: Path
+
+    def Get(self, name: str) -> str:
+        """What such a file of the chart says; called so by templates."""
+        return (self.folder / name).read_text()
+
+
 class Chart:
     """A chart's folder."""
 
@@ -66,23 +75,35 @@ class Chart:
 
     def manifests(self, given: Values, name: str, namespace: str, cluster: Cluster | None = None) -> list[str]:
         """Each object as a document of YAML. Raises InvalidArgument for values that are unknown or do not fit."""
-        cluster = cluster or Cluster()
+        dot = self._dot(given, name, namespace, cluster or Cluster())
+        found = []
+        for file in self._templates.bodies:
+            if file.endswith(".yaml"):
+                found += _documents(file, self._templates.render(file, dot))
+        return [text for _, text in sorted(found, key=lambda one: one[0])]
+
+    def unused(self, given: Values) -> list[str]:
+        """A sentence for each value that is known, was given, and has no effect. Raises InvalidArgument."""
+        dot = self._dot(given, "trunkline", "default", Cluster())
+        return self._templates.include("trunkline.unused", dot).split("\n")[1:]
+
+    @cached_property
+    def _templates(self) -> Templates:
+        folder = self.folder / "templates"
+        return Templates({file.name: file.read_text() for file in sorted(folder.iterdir())})
+
+    def _dot(self, given: Values, name: str, namespace: str, cluster: Cluster) -> Mapping[str, Any]:
+        """What templates are given."""
         _must_fit(name, namespace, cluster.version)
         values = over(self.defaults, given)
         check(values, self.schema)
-        dot = {
+        return {
             "Values": values,
             "Release": {"Name": name, "Namespace": namespace, "Service": "Helm", "IsInstall": True, "Revision": 1},
             "Chart": {key[0].upper() + key[1:]: value for key, value in self.about.items()},
+            "Files": _Files(self.folder),
             "Capabilities": {"APIVersions": _Apis(cluster.apis), "KubeVersion": {"Version": cluster.version}},
         }
-        folder = self.folder / "templates"
-        templates = Templates({file.name: file.read_text() for file in sorted(folder.iterdir())})
-        found = []
-        for file in templates.bodies:
-            if file.endswith(".yaml"):
-                found += _documents(file, templates.render(file, dot))
-        return [text for _, text in sorted(found, key=lambda one: one[0])]
 
 
 def shipped() -> Chart:

@@ -146,7 +146,7 @@ def _complaints(at: str, value: Any, schema: Mapping[str, Any]) -> Iterator[str]
         yield f"the value {at} is {_told(at, value)}, and has to be of type {' or '.join(kinds)}"
         return
     if "enum" in schema and value not in schema["enum"]:
-        known = ", ".join(one for one in schema["enum"] if one)
+        known = ", ".join(dict.fromkeys(str(one).lower() if one is True else str(one) for one in schema["enum"] if one))
         yield f"the value {at} is {_told(at, value)}, and has to be one of {known}"
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         yield f"the value {at} is {_told(at, value)}, and has to be {schema.get('title', schema.get('pattern'))}"

@@ -226,6 +226,9 @@ def _order(command: messages.Command) -> ports.Order | None:
             return ports.Shorten(command.shorten.claim, command.shorten.last)
         case "wake":
             return ports.Wake()
+        case "retire":
+            named = command.retire.pipeline
+            return ports.Retire(Pipeline(named.project.name or "default", named.name))
     return None
 
 

@@ -16,7 +16,7 @@ from trunkline.fleet.kubernetes.names import OWNER
 from trunkline.fleet.kubernetes.objects.manifests import house_secret, objects_of
 from trunkline.fleet.kubernetes.plans import Action, Create, Delete, plan, pods_of
 from trunkline.fleet.kubernetes.seen import Watcher
-from trunkline.fleet.kubernetes.troubles import ending, gone, image_of, ready, refused, worst
+from trunkline.fleet.kubernetes.troubles import ending, gone, image_of, ready, refused, said_of, worst
 from trunkline.fleet.kubernetes.wanted import House, Wanted
 
 LOOK_S = 1.0
@@ -74,6 +74,7 @@ class PodFleet:
         self._made: dict[str, tuple[Wanted, list[Object]]] = {}
         self._bad: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._said: dict[str, str] = {}
         self._images: dict[str, str] | None = None
         self._wanted: list[Wanted] = []
         self._thread = threading.Thread(target=self._run, name="pods", daemon=True)
@@ -154,6 +155,10 @@ class PodFleet:
         name = str(about.get("name", ""))
         if change.type == "DELETED" or not any(f"{name}-".startswith(f"{one.name}-") for one in self._wanted):
             return
+        pod, why = said_of(change.item)
+        if pod:
+            self._said[pod] = why
+            self._news.set()
         told = " ".join(str(change.item.get("message", "")).split())
         kind, reason = change.item.get("type") or "Normal", change.item.get("reason") or ""
         self._owner.happened(kind, reason, f"{str(about.get('kind', '')).lower()}/{name}", told)
@@ -218,6 +223,10 @@ class PodFleet:
     def _report(self) -> None:
         """Tell what has changed about pods that do not run."""
         pods, sets = self._watchers[PODS].items(), self._watchers[REPLICA_SETS].items()
+        known = {pod["metadata"].get("uid") for pod in pods.values()}
+        for uid in [*self._said]:  # which another thread adds to
+            if uid not in known:
+                self._said.pop(uid)
         told: dict[str, str] = {}
         for one in self._wanted:
             reason, before = self._reason(one, pods, sets), self._told.get(one.name)
@@ -242,8 +251,8 @@ class PodFleet:
         mine = [pod for pod in pods_of(there, pods) if not pod["metadata"].get("deletionTimestamp")]
         living = [pod for pod in mine if not gone(pod)]
         if len(living) >= one.replicas:
-            return worst(living)
-        return refused(there) or worst(mine)
+            return worst(living, self._said)
+        return refused(there) or worst(mine, self._said)
 
     def _run(self) -> None:
         while not self._stop.is_set():

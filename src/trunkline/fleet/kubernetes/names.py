@@ -16,6 +16,8 @@ RENDERED = "trunkline/rendered"
 ADDRESS = "trunkline/address"
 """The annotation with the pipeline's address, project/name."""
 VERSION = "pipelineVersion"
+SETTINGS = "TRUNKLINE_POD"
+"""The variable with the settings of a worker in a pod, as JSON."""
 TOKEN = "TRUNKLINE_WORKER_TOKEN"
 """The variable in which a worker finds what it shows to its server: a command line could be read by everybody."""
 

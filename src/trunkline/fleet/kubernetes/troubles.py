@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from trunkline.fleet.kubernetes.objects.pods import STORAGE, USER
@@ -20,7 +21,18 @@ _CODE = {
     "RunContainerError": "its container cannot be started",
     "StartError": "its container cannot be started",
 }
+_EVENTS = {
+    "FailedMount": "a volume of it cannot be mounted",
+    "FailedAttachVolume": "a volume of it cannot be attached to its node",
+    "FailedCreatePodSandBox": "its node cannot make room for it",
+}
+"""What only events tell, while a pod looks as if it were on its way."""
+_ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
+_OFTEN = 3
+"""An event that comes this often is no accident: a kubelet may find a fresh Secret only at its second look."""
 _OUT_OF_MEMORY = "OOMKilled"
+_FOREIGN = "no match for platform"
+_WAITS = "Back-off pulling image"
 _WORDS = 400
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
@@ -28,13 +40,32 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 def trouble(pod: Mapping[str, Any]) -> str:
     """Why a pod does not run, in a sentence without its end; "" if it does, or may be on its way."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
-    told = _of_pod(status) or next(filter(None, map(_of_container, _containers(status))), "")
+    told = _unplaced(pod) or _of_pod(status) or next(filter(None, map(_of_container, _containers(status))), "")
     return f"pod {name}: {told}" if told else ""
 
 
-def worst(pods: Iterable[Mapping[str, Any]]) -> str:
-    """The trouble of the first of these pods that has one, by name; ""."""
-    return next(filter(None, (trouble(pod) for pod in sorted(pods, key=lambda each: each["metadata"]["name"]))), "")
+def worst(pods: Iterable[Mapping[str, Any]], said: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The trouble of the first of these pods that has one, by name; "". said: what events told of pods, by uid."""
+    told = (trouble(pod) or _waiting(pod, said) for pod in sorted(pods, key=lambda each: each["metadata"]["name"]))
+    return next(filter(None, told), "")
+
+
+def said_of(event: Mapping[str, Any]) -> tuple[str, str]:
+    """The uid of the pod that an event keeps from starting, and why; two empty texts for any other event."""
+    about, why = event.get("involvedObject") or {}, _EVENTS.get(event.get("reason") or "")
+    count = int(event.get("count") or (event.get("series") or {}).get("count") or 1)
+    if why is None or about.get("kind") != "Pod" or event.get("type") != "Warning" or count < _OFTEN:
+        return "", ""
+    return str(about.get("uid", "")), f"{why}: {_brief(event.get('message') or '')}"
+
+
+def _waiting(pod: Mapping[str, Any], said: Mapping[str, str]) -> str:
+    why, status = said.get(pod["metadata"].get("uid", ""), ""), pod.get("status") or {}
+    states = [one.get("state") or {} for one in status.get("containerStatuses") or ()]
+    on_its_way = all((each.get("waiting") or {}).get("reason", "") in _ON_ITS_WAY for each in states)
+    if not why or status.get("phase") != "Pending" or not on_its_way:
+        return ""
+    return f"pod {pod['metadata']['name']}: {why}"
 
 
 def refused(one: Mapping[str, Any]) -> str:
@@ -81,9 +112,17 @@ def _of_pod(status: Mapping[str, Any]) -> str:
         return "its node is lost"
     if status.get("phase") == "Failed" and reason:
         return f"the node refuses it ({reason}): {message}"
-    for condition in status.get("conditions") or ():
+    return ""
+
+
+def _unplaced(pod: Mapping[str, Any]) -> str:
+    """Why no node takes a pod, with the labels that it wants of one, which the cluster does not name; ""."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return f"no node can take it: {_brief(condition.get('message', ''))}"
+            asked = (pod.get("spec") or {}).get("nodeSelector") or {}
+            labels = _brief(", ".join(f"{name}={value}" for name, value in sorted(asked.items())))
+            wants = f" It runs only on nodes with {labels} (scheduling_spec.node_selector)." if labels else ""
+            return f"no node can take it: {_brief(condition.get('message', ''))}{wants}"
     return ""
 
 
@@ -97,6 +136,10 @@ def _of_container(status: Mapping[str, Any]) -> str:
     reason, message = waiting.get("reason", ""), _brief(waiting.get("message", ""))
     if reason in _CODE:
         image = f' ("{status.get("image")}")' if "mage" in reason else ""
+        if message.startswith(_WAITS):
+            message = ""  # it takes the place of the reason, which is known from before
+        if _FOREIGN in message:
+            message = f"it is made for other kinds of machine than its node is: {message}"
         return f"{whose} cannot start: {_CODE[reason]}{image}" + (f": {message}" if message else "")
     ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" or (ended and (status.get("state") or {}).get("terminated")):

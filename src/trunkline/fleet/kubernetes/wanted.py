@@ -12,6 +12,9 @@ from trunkline.model.specs import PipelineSpec, Resources
 DEFAULT_REQUESTS = Resources(cpu=1.0, memory="256Mi", disk="1Gi")
 """What a container asks for where its spec says nothing at all (behaviour B.5)."""
 
+WORKER_USER = 1000
+"""As whom the container beside the code runs."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -42,8 +45,9 @@ class House:
     """What all pods of a server have in common.
 
     server: whose they are. image: of the container beside the code, the worker. address: where pods reach the server,
-    HOST:PORT. blobs: URL of the object store. secret: the name of the Secret with the keys of the store, which only the
-    container beside the code gets. given: its values.
+    HOST:PORT. blobs: URL of the object store. claim: in its place the name of a PersistentVolumeClaim, in whose folder
+    "blobs" the bytes lie. account: the ServiceAccount of pods, which a cloud may know; no token of it is shown. secret:
+    the name of the Secret with the keys of the store, which only the container beside the code gets. given: its values.
     requests, sidecar_requests: of containers whose spec says nothing. user: that the worker runs as.
     trusted: pod_spec and pod_patch may ask for rights on the node.
     """
@@ -58,8 +62,10 @@ class House:
     pull_secrets: tuple[str, ...] = ()
     requests: Resources = DEFAULT_REQUESTS
     sidecar_requests: Resources = DEFAULT_REQUESTS
-    user: int = 1000
+    user: int = WORKER_USER
     trusted: bool = False
+    claim: str = ""
+    account: str = ""
 
     @property
     def secret(self) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.engine import Tx
-from trunkline.errors import InvalidArgument, NotFound
+from trunkline.errors import Aborted, InvalidArgument, NotFound
 from trunkline.gateway.repos.names import Place, place_of
 from trunkline.gateway.s3.faults import Fault
 from trunkline.gateway.s3.ports import Written
@@ -21,10 +21,21 @@ from trunkline.pfs.graph.changes import unfinished_output
 from trunkline.pfs.graph.refs import need_commit
 from trunkline.pfs.reads import Source, need_source
 
+PATIENCE_S = 15.0
+"""How long a request waits for a commit that is being finished: it holds a thread, and clients of S3 ask again."""
+
 
 def opened(files: Files, repo: Repo, ref: str) -> Source:
-    """A commit's content; one that is being finished is waited for."""
-    return need_source(files, repo, ref)
+    """A commit's content; one that is being finished is waited for. Raises Fault ServiceUnavailable after a while."""
+    until_s = files.ambient.ticks_s() + PATIENCE_S
+    try:
+        return need_source(files, repo, ref, lambda: files.ambient.ticks_s() < until_s)
+    except Aborted as error:
+        raise Fault(
+            "ServiceUnavailable",
+            f"{repo}@{ref} is being finished, or stands on a commit that is open still; ask again once it is, or "
+            f"finish that commit (`pachctl list commit {repo}` shows them)",
+        ) from error
 
 
 class Writes:

@@ -74,11 +74,13 @@ class Record:
     name: str
     size: int
     data: Iterator[bytes]
+    noun: str
+    """What the file is called."""
 
     def bytes(self, limit: int) -> bytes:
-        """All data, checked against the hash. Raises InvalidArgument above `limit`."""
+        """All data, checked against the hash. Raises DataLoss, also above `limit`, which nobody writes."""
         if self.size > limit:
-            raise InvalidArgument(f"the file says that {self.name} has {self.size} bytes, which is too many")
+            raise DataLoss(f"the {self.noun} is damaged at {self.name}: it cannot have {self.size} bytes there")
         return b"".join(self.data)
 
 
@@ -120,7 +122,7 @@ def records(form: Form, pieces: Iterable[bytes]) -> Iterator[Record]:
         head = stream.exactly(_HEADER.size)
         kind, length, size = _HEADER.unpack(head)
         words = stream.exactly(length)
-        found = Record(kind, words.decode(errors="replace"), size, _checked(stream, head + words, size))
+        found = Record(kind, words.decode(errors="replace"), size, _checked(stream, head + words, size), form.noun)
         yield found
         for _ in found.data:  # what was not looked at
             pass

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trunkline.model.paths import quoted
-from trunkline.model.specs.complaints import Complaints, Path, nearest
+from trunkline.model.specs.complaints import Complaints, Path, closest, nearest
 from trunkline.model.specs.scalars import instant_text, instant_us, quantity, share, span_text, span_us
 from trunkline.model.specs.schema import (
     Flag,
@@ -56,7 +56,7 @@ class Reader:
         for written, inner in value.items():
             name = spellings.get(written)
             if name is None:
-                self.unknown(path, written, kind, spellings)
+                self.unknown(path, written, kind, spellings, value)
                 continue
             place = (*path, name)
             first = self.complaints.spelling(place)
@@ -187,15 +187,21 @@ class Reader:
         self.complaints.add(path, f"expected {what}, found {_shown(value)}{hint}")
         return None
 
-    def unknown(self, path: Path, written: Any, kind: Message, spellings: Mapping[str, str]) -> None:
-        """Complain about a field that there is not."""
+    def unknown(
+        self, path: Path, written: Any, kind: Message, spellings: Mapping[str, str], beside: Mapping[Any, Any]
+    ) -> None:
+        """Complain about a field that there is not. beside: all that were written."""
         gone = {spelling: hint for name, hint in kind.gone.items() for spelling in (name, camel(name))}
         if written in gone:
             self.complaints.add((*path, written), f"there is no such field; {gone[written]}")
             return
         snake = [name for spelling, name in spellings.items() if spelling.lower() == str(written).lower()]
-        hint = f"; did you mean {quoted(camel(snake[0]))}?" if snake else nearest(str(written), spellings)
-        self.complaints.add((*path, str(written)), f"unknown field{hint}")
+        near = camel(snake[0]) if snake else closest(str(written), spellings)
+        self.complaints.add(
+            (*path, str(written)), f"unknown field; did you mean {quoted(near)}?" if near else "unknown field"
+        )
+        if near and not any(spellings.get(other) == spellings[near] for other in beside):
+            self.complaints.meant((*path, spellings[near]))
 
 
 def _shown(value: Any) -> str:

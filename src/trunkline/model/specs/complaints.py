@@ -40,6 +40,7 @@ class Complaints:
     spelled: dict[Path, str] = field(default_factory=dict)
     root: Path = ()
     _bad: set[Path] = field(default_factory=set)
+    _meant: set[Path] = field(default_factory=set)
 
     def under(self, root: Path) -> Complaints:
         """The same complaints, for callers whose paths begin at `root`."""
@@ -57,10 +58,14 @@ class Complaints:
         self._bad.add((*self.root, *path))
         self.found.append(Complaint(self.shown(path), text, place))
 
+    def meant(self, path: Path) -> None:
+        """Note that what was complained about is likely to be `path`: it is no use to say that this is missing."""
+        self._meant.add((*self.root, *path))
+
     def about(self, path: Path) -> bool:
         """Whether something was said about `path`, or about anything in it or around it."""
         whole = (*self.root, *path)
-        return any(bad[: len(whole)] == whole[: len(bad)] for bad in self._bad)
+        return any(bad[: len(whole)] == whole[: len(bad)] for bad in self._bad | self._meant)
 
     def spell(self, path: Path, written: str) -> None:
         """Note how the user wrote the last name of `path`."""
@@ -102,5 +107,11 @@ def refusal(complaints: Iterable[Complaint], what: str = "the pipeline spec") ->
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?` for the known name that is most like `name`, or nothing."""
+    near = closest(name, known)
+    return f"; did you mean {quoted(near)}?" if near else ""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {quoted(near[0])}?" if near else ""
+    return near[0] if near else ""

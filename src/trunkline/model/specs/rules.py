@@ -213,7 +213,8 @@ class _Rules:
     def sql(self, sql: Form, path: Path) -> None:
         """A database to write into."""
         if sql.get("url"):
-            self.url((*path, "url"), sql["url"], DATABASES)
+            if self.url((*path, "url"), sql["url"], DATABASES):
+                self.database((*path, "url"), sql["url"])
         else:
             self.missing((*path, "url"), "egress needs a URL")
         kind = sql.get("file_format", {}).get("type", "UNKNOWN")
@@ -223,11 +224,25 @@ class _Rules:
             if not sql.get("secret", {}).get(field):
                 self.missing((*path, "secret", field), "the password comes from a secret: its name and key are needed")
 
-    def url(self, path: Path, url: str, schemes: tuple[str, ...]) -> None:
-        """A URL of one of some kinds."""
+    def database(self, path: Path, url: str) -> None:
+        """What is wrong with the URL of a database whatever there is at that address."""
+        scheme, _, rest = url.partition("://")
+        where, _, name = rest.partition("?")[0].partition("/")
+        login, _, host = where.rpartition("@")
+        if ":" in login:
+            self.complain(path, "a URL holds no password: put it into a secret, and name that")
+        elif scheme == "sqlite" and not (name.startswith("/") and not where):
+            self.complain(path, "give the whole path of the file on the server, as sqlite:////data/file.db")
+        elif scheme != "sqlite" and not (host and name):
+            self.complain(path, f"it names no host or no database: write {scheme}://USER@HOST/DATABASE")
+
+    def url(self, path: Path, url: str, schemes: tuple[str, ...]) -> bool:
+        """A URL of one of some kinds; whether it is."""
         found = _URL.match(url)
-        if not found or (found[1] or found[2]) not in schemes:
-            self.complain(path, f"expected a URL that starts with one of {', '.join(schemes)}, found {quoted(url)}")
+        if found and (found[1] or found[2]) in schemes:
+            return True
+        self.complain(path, f"expected a URL that starts with one of {', '.join(schemes)}, found {quoted(url)}")
+        return False
 
     def numbers(self) -> None:
         """Numbers that cannot be negative or exclude one another."""

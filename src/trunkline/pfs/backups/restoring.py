@@ -11,8 +11,9 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.copies import empty
@@ -49,13 +50,33 @@ class Restored:
     blob_bytes: int = 0
     catalog_bytes: int = 0
     keys: bool = False
+    unreadable: list[str] = field(default_factory=list)
+    """Names of secrets that the server cannot open."""
+
+
+class Keys(Protocol):
+    """The key of all secrets of this server. given: it was made by somebody else, and no backup may bring another."""
+
+    path: Path
+    given: bool
+
+    def agrees(self, key: bytes) -> bool:
+        """Whether a file with these bytes holds the same key."""
+        ...
+
+    def unreadable(self, secrets: Iterable[tuple[str, bytes]], key_file: Path | None = None) -> list[str]:
+        """Names of those secrets that the key does not open; key_file: of another one."""
+        ...
 
 
 class Restoring:
     """Takes backups in. `on_complete` is called when the server is to start anew."""
 
-    def __init__(self, files: Files, collector: Collector, data: Path, on_complete: Callable[[], object]) -> None:
+    def __init__(
+        self, files: Files, collector: Collector, data: Path, keys: Keys, on_complete: Callable[[], object]
+    ) -> None:
         self._files, self._collector = files, collector
+        self._keys = keys
         self._data = data
         self._folder = data / FOLDER
         self._on_complete = on_complete
@@ -64,8 +85,8 @@ class Restoring:
     def restore(self, backups: Iterable[Iterable[bytes]]) -> Restored:
         """Put back what the first backup holds; the others have the blobs that it only lists.
 
-        Raises FailedPrecondition unless the server is empty, or where blobs are missing; DataLoss for a damaged backup.
-        Then the server is as it was.
+        Raises FailedPrecondition unless the server is empty, or where blobs are missing, or where it was given another
+        key of all secrets; DataLoss for a damaged backup. Then the server is as it was.
         """
         if not self._one.acquire(blocking=False):
             raise FailedPrecondition("another restore is running; wait for it to end")
@@ -103,7 +124,7 @@ class Restoring:
                     if record.kind == form.ABOUT and about is None:
                         about = form.About.from_bytes(record.bytes(form.SMALL_BYTES))
                     elif record.kind == form.KEY and copy is None:
-                        self._write(KEY, record.data)
+                        self._take_key(record.bytes(KEY_BYTES))
                         answer.keys = True
                     elif record.kind == form.CATALOG and copy is None:
                         answer.catalog_bytes = self._write(FILE_NAME, record.data)
@@ -113,11 +134,23 @@ class Restoring:
             if copy is None or about is None:
                 raise InvalidArgument("the backup is empty: there is no catalog in it")
             self._must_be_whole(copy, about)
+            brought = self._folder / KEY
+            answer.unreadable = self._keys.unreadable(copy.secrets(), brought if brought.exists() else None)
             self._renumber(copy)
         finally:
             if copy is not None:
                 copy.close()
         return answer
+
+    def _take_key(self, key: bytes) -> None:
+        if not self._keys.given:
+            self._write(KEY, iter([key]))
+        elif not self._keys.agrees(key):
+            raise FailedPrecondition(
+                f"the backup brings a key of all secrets, and this server was started with another, {self._keys.path}; "
+                "start it with that of the backup, which a pachd without --secrets-key has as secrets.key in its data "
+                "folder once the backup was restored there"
+            )
 
     def _write(self, name: str, data: Iterator[bytes]) -> int:
         size = 0

@@ -16,7 +16,7 @@ from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.collection.chunks import Key
 from trunkline.errors import Aborted, FailedPrecondition, TrunklineError
 from trunkline.pfs.collection.cycle import Cycle, Figures, would_free
-from trunkline.pfs.collection.leftovers import FOLDERS, sweep
+from trunkline.pfs.collection.leftovers import FOLDERS, KINDS, sweep
 from trunkline.pfs.collection.marking import Lists
 from trunkline.pfs.collection.repack import Repacker
 from trunkline.pfs.files import Files
@@ -188,8 +188,8 @@ class Collector:
                 self._exhaust(self._repacker.run(figures))
                 if figures.rewritten:
                     self._cycles(figures)
-            for folder in FOLDERS:
-                self._exhaust(sweep(self._files, folder, figures, keep=dry))
+            for kind in KINDS:
+                self._exhaust(sweep(self._files, kind, figures, keep=dry))
         if not dry:
             self.total.add(figures)
         return figures
@@ -205,8 +205,8 @@ class Collector:
                 raise FailedPrecondition("a backup is being made or restored; collection goes on when that has ended")
             self._exhaust(self._repacker.empty(chunks, figures))
             self._cycles(figures)
-            for folder in FOLDERS:
-                self._exhaust(sweep(self._files, folder, figures))
+            for kind in KINDS:
+                self._exhaust(sweep(self._files, kind, figures))
         self.total.add(figures)
 
     def _cycles(self, figures: Figures) -> None:

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
+from trunkline.catalog import history
+from trunkline.catalog import transactions as transaction_rows
 from trunkline.catalog.collection import checks
 from trunkline.catalog.collection.chunks import Key
 from trunkline.catalog.commits import CommitRow
@@ -22,6 +24,8 @@ from trunkline.catalog.engine.damage import damages
 from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.versions import tags as tag_rows
 from trunkline.catalog.work import checks as job_checks
+from trunkline.catalog.work import claims as claim_rows
+from trunkline.catalog.work import logs as log_rows
 from trunkline.errors import TrunklineError
 from trunkline.model.infos import CommitState
 from trunkline.pfs.files import Files
@@ -37,19 +41,23 @@ PAGE = 200
 def violations(files: Files, *, read_bytes: bool = False) -> Iterator[str]:
     """Everything found wrong.
 
-    read_bytes: also read every held file and compare it with its hash, and each diff with its commit (slow).
+    read_bytes: also read every held file and compare it with its hash, each diff with its commit, logs, reports (slow).
     """
     if broken := files.catalog.read(lambda tx: list(damages(tx, thorough=read_bytes))):
         yield from broken
         return  # what else would be found may be untrue
     yield from files.catalog.read(lambda tx: list(checks.violations(tx)))
     yield from files.catalog.read(lambda tx: list(job_checks.violations(tx)))
+    yield from files.catalog.read(history.doubled)
     yield from _in_pages(files, _commit_page)
     yield from files.catalog.read(lambda tx: list(_branches(tx)))
     yield from files.catalog.read(tag_rows.violations)
+    yield from files.catalog.read(transaction_rows.violations)
     yield from files.catalog.read(purge_rows.violations)
     if read_bytes:
         yield from check_contents(files)
+        yield from _in_pages(files, log_rows.damaged_page)
+        yield from _in_pages(files, claim_rows.damaged_reports)
     after = ""
     with files.reading.begin() as reading:
         while page := files.catalog.read(partial(_held_page, after)):

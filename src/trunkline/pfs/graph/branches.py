@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trunkline.catalog import branches as branch_rows
 from trunkline.catalog import commits as commit_rows
-from trunkline.catalog.branches import BranchRow, Edge
+from trunkline.catalog.branches import BranchRow
 from trunkline.catalog.engine import Tx
 from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.model import provenance as graphs
@@ -14,7 +14,14 @@ from trunkline.model.infos import BranchInfo, Origin, Trigger
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs.graph import triggers
 from trunkline.pfs.graph.changes import Change, downstream_order
-from trunkline.pfs.graph.refs import need_branch, need_commit, need_repo, refuse_forgotten, refuse_tag_name
+from trunkline.pfs.graph.refs import (
+    need_branch,
+    need_commit,
+    need_repo,
+    refuse_forgotten,
+    refuse_tag_name,
+    refuse_versions,
+)
 
 
 def create_branch(
@@ -35,6 +42,7 @@ def create_branch(
     tx = change.tx
     check_branch(branch.name)
     repo = need_repo(tx, branch.repo)
+    refuse_versions(tx, branch.repo)
     target = _head(tx, branch, head)
     known = branch_rows.find_branch(tx, branch)
     if known is None:
@@ -104,16 +112,15 @@ def _upstream(change: Change, branch: Branch, up: Branch) -> BranchRow:
 def _set_provenance(change: Change, branch: Branch, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
     """Write down what a branch depends on, unless that makes a loop or ties two branches of one repo together."""
     tx = change.tx
-    if upstream:
-        edges = [edge for edge in branch_rows.all_edges(tx) if edge.branch != key]
-        edges += [Edge(key, up, False) for up, _ in upstream]
+    branch_rows.set_provenance(tx, key, upstream)
+    if upstream and branch_rows.tangled(tx, key):
+        edges = branch_rows.all_edges(tx)
         rows = branch_rows.get_branches(tx, {end for edge in edges for end in (edge.branch, edge.upstream)} | {key})
         names = {row_key: row.branch for row_key, row in rows.items()}
         graph: dict[Branch, list[Branch]] = {}
         for edge in edges:
             graph.setdefault(names[edge.branch], []).append(names[edge.upstream])
-        graphs.check(graph, branch, lambda one: one.repo)
-    branch_rows.set_provenance(tx, key, upstream)
+        graphs.check(graph, branch, lambda one: one.repo)  # which says in words what is wrong
 
 
 def inspect_branch(tx: Tx, branch: Branch) -> BranchInfo:
@@ -163,6 +170,7 @@ def delete_branch(change: Change, branch: Branch, *, force: bool = False) -> boo
     row = branch_rows.find_branch(tx, branch)
     if row is None:
         return False
+    refuse_versions(tx, branch.repo)
     down = [edge.branch for edge in branch_rows.all_edges(tx) if edge.upstream == row.key]
     if down and not force:
         names = sorted(str(other.branch) for other in branch_rows.get_branches(tx, down).values())

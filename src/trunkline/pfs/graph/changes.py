@@ -6,7 +6,8 @@ upstream heads moved gets a new open head, so that a head's provenance always eq
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Protocol
 
 from trunkline.catalog import branches as branch_rows
@@ -28,7 +29,10 @@ COMMIT_TOPIC = "commit"
 
 
 class OutputCommitPort(Protocol):
-    """Told, in the same transaction, of every open commit that propagation put on a user repo's branch."""
+    """Told, in the same transaction, of every open commit that propagation put on a user repo's branch.
+
+    It raises no error that is about a request.
+    """
 
     def __call__(self, tx: Tx, commit: CommitRow, branch: BranchRow) -> None: ...
 
@@ -61,6 +65,7 @@ class Change:
         self._touched: set[int] = set()
         self._anew: set[int] = set()
         self.origin = Origin.AUTO  # of the heads that propagation makes
+        self.spreads = False  # over as many commit sets as it needs: nobody is there whom a refusal could help
         self._made: dict[int, int] = {}  # repo key -> seq of the commit that this change made in it
         self._empty: dict[int, int] = {}  # repo key -> seq of the empty head that this change made in it
 
@@ -70,6 +75,14 @@ class Change:
         if self._set_id is None:
             self._set_id = self.tx.new_id()
         return self._set_id
+
+    def over(self, tx: Tx) -> Change:
+        """A change that has done the same so far, in another transaction where all that was done again."""
+        other = copy(self)
+        other.tx = tx
+        for name in ("_touched", "_anew", "_made", "_empty"):
+            setattr(other, name, copy(getattr(self, name)))
+        return other
 
     def touch(self, branch_key: int, *, anew: bool = False) -> None:
         """A branch's head or provenance changed: look downstream at the end.
@@ -153,8 +166,11 @@ class Change:
             raise Internal(f"commit {seq} vanished within its own transaction")
         tell(self.tx, row)
 
-    def close(self) -> None:
-        """Give every branch downstream of what changed its new head."""
+    def close(self, *, trial: bool = False) -> None:
+        """Give every branch downstream of what changed its new head.
+
+        trial: all will be undone, so nobody is told of open commits, as who is told refuses nothing.
+        """
         if not self._touched:
             return
         edges = branch_rows.all_edges(self.tx)
@@ -166,13 +182,24 @@ class Change:
         rows = branch_rows.get_branches(self.tx, keys)
         order = [key for key in order if key in rows]  # others were deleted later in the same transaction
         heads = {key: row.head for key, row in rows.items()}
-        outputs = [made for key in order if (made := self._renew(rows[key], upstream.get(key, []), rows, heads))]
-        for branch, seq in outputs:
-            row = commit_rows.get_commit(self.tx, seq)
-            if row is not None and branch.branch.repo.type == USER_REPO:
-                self._on_output_commit(self.tx, row, branch)
+        repo_of = {key: rows[key].repo_key for key in order if key in upstream}
+        for keys_of_set in sets_of(order, edges, repo_of) if self.spreads else [order]:
+            outputs = [
+                made for key in keys_of_set if (made := self._renew(rows[key], upstream.get(key, []), rows, heads))
+            ]
+            for branch, seq in () if trial else outputs:
+                row = commit_rows.get_commit(self.tx, seq)
+                if row is not None and branch.branch.repo.type == USER_REPO:
+                    self._on_output_commit(self.tx, row, branch)
+            if self.spreads:
+                self._begin_set()
         self._touched.clear()
         self._anew.clear()
+
+    def _begin_set(self) -> None:
+        self._set_id = None
+        self._made.clear()
+        self._empty.clear()
 
     def _renew(
         self, row: BranchRow, ups: Sequence[Edge], rows: dict[int, BranchRow], heads: dict[int, int]
@@ -232,6 +259,31 @@ def downstream_order(edges: Iterable[Edge], start: Iterable[int]) -> list[int]:
                 stack.append((key, True))
                 stack.extend((below, False) for below in down.get(key, []) if below not in done)
     return order[::-1]
+
+
+def sets_of(order: Sequence[int], edges: Iterable[Edge], repo_of: Mapping[int, int]) -> list[list[int]]:
+    """Branches in downstream order, in as few groups as may be of which none has two branches of one repo.
+
+    Branches that depend on each other stay together: they are of one DAG, which has one branch of a repo. The DAG of
+    the oldest branch goes first.
+    repo_of: the repos of those that may get a commit, by branch.
+    """
+    group = {key: [key] for key in order}
+    for edge in edges:
+        one, other = group.get(edge.upstream), group.get(edge.branch)
+        if one is not None and other is not None and one is not other:
+            one.extend(other)
+            group.update(dict.fromkeys(other, one))
+    sets: list[tuple[set[int], set[int]]] = []  # branches, and the repos that they are of
+    for keys in {id(one): one for one in (group[key] for key in sorted(order))}.values():
+        repos = {repo_of[key] for key in keys if key in repo_of}
+        room = next((each for each in sets if not each[1] & repos), None)
+        if room is None:
+            sets.append((set(keys), repos))
+        else:
+            room[0].update(keys)
+            room[1].update(repos)
+    return [[key for key in order if key in keys] for keys, _ in sets]
 
 
 def unfinished_output(branch: Branch) -> FailedPrecondition:

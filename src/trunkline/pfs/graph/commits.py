@@ -15,7 +15,14 @@ from trunkline.model.infos import CommitInfo, CommitSetInfo, CommitState, Origin
 from trunkline.model.names import MASTER, Branch, Commit, Repo, check_branch, is_id
 from trunkline.pfs.graph.changes import Change, tell, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_repo, provenance_of, refuse_forgotten, refuse_tag_name
+from trunkline.pfs.graph.refs import (
+    need_commit,
+    need_repo,
+    provenance_of,
+    refuse_forgotten,
+    refuse_tag_name,
+    refuse_versions,
+)
 
 
 def start_commit(
@@ -24,11 +31,12 @@ def start_commit(
     """Open a commit on a branch, making the branch if need be.
 
     parent: a reference; "" means the branch's head. spout: the caller is the code that may write an output branch.
-    Raises FailedPrecondition for an output branch, or while the parent is open.
+    Raises FailedPrecondition for an output branch, for a pipeline's versions, or while the parent is open.
     """
     check_branch(branch.name)
     tx = change.tx
     repo = need_repo(tx, branch.repo)
+    refuse_versions(tx, branch.repo)
     row = branch_rows.find_branch(tx, branch)
     if row is None:
         refuse_tag_name(tx, branch)
@@ -42,7 +50,7 @@ def start_commit(
     if above is not None and above.open:
         raise FailedPrecondition(
             f"parent commit {above.commit} has not been finished; finish it with "
-            f"`pachctl finish commit {branch.repo.name}@{branch.name}`, or write into it"
+            f"`pachctl finish commit {branch.repo.typed}@{branch.name}`, or write into it"
         )
     seq = change.new_commit(
         repo,
@@ -77,9 +85,10 @@ def finish_commit(
     if not row.open:
         raise FailedPrecondition(f"commit {row.commit} has already been finished")
     if commit_rows.upstream_of(tx, [row.seq]) and row.origin is Origin.AUTO and not force:
+        pipeline = Repo(repo.project, repo.name)  # of records, too, the pipeline is named
         raise FailedPrecondition(
             f"cannot finish {row.commit}: it is the output of a pipeline, which will; "
-            f"to end the work use `pachctl stop job {row.commit.repo.name}@{row.commit.id}` instead"
+            f"to end the work use `pachctl stop job {pipeline.typed}@{row.commit.id}` instead"
         )
     close(tx, row.seq, error=error, description=description)
     return row.commit

@@ -16,9 +16,21 @@ from trunkline.catalog.purging import purges as purge_rows
 from trunkline.catalog.repos import RepoRow
 from trunkline.catalog.transactions import has_transaction
 from trunkline.catalog.versions import tags as tag_rows
+from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.addresses import Ancestry, parse_ancestry
-from trunkline.model.names import Branch, Commit, Repo, Tag, check_project, check_repo, check_repo_type, is_id
+from trunkline.model.names import (
+    SPEC_REPO,
+    Branch,
+    Commit,
+    Pipeline,
+    Repo,
+    Tag,
+    check_project,
+    check_repo,
+    check_repo_type,
+    is_id,
+)
 
 SHOWN = 120
 """How much of a reference an error repeats."""
@@ -40,6 +52,20 @@ def need_repo(tx: Tx, repo: Repo) -> RepoRow:
     if row is None:
         raise NotFound(f"repo {repo} not found{_near(tx, repo)}")
     return row
+
+
+def has_pipeline(tx: Tx, repo: Repo) -> bool:
+    """Whether a repo belongs to a pipeline. System repos alone say nothing: people may make them beside a repo."""
+    return pipeline_rows.find_pipeline(tx, Pipeline(repo.project, repo.name)) is not None
+
+
+def refuse_versions(tx: Tx, repo: Repo) -> None:
+    """Raises FailedPrecondition for a repo whose commits are a pipeline's versions: an open one would halt its jobs."""
+    if repo.type == SPEC_REPO and has_pipeline(tx, repo):
+        raise FailedPrecondition(
+            f"{repo} holds the versions of the pipeline {repo.project}/{repo.name}, and only they are written there; "
+            "change the pipeline with `pachctl update pipeline`"
+        )
 
 
 def _near(tx: Tx, repo: Repo) -> str:
@@ -132,7 +158,7 @@ def refuse_tag_name(tx: Tx, branch: Branch) -> None:
     if tag is not None:
         raise FailedPrecondition(
             f"{branch} is a tag of commit {need_row(tx, tag.commit_seq).commit.id}, and no branch can have its name; "
-            f"choose another name, or delete it first with `pachctl delete tag {branch.repo.name}@{branch.name}`"
+            f"choose another name, or delete it first with `pachctl delete tag {branch.repo.typed}@{branch.name}`"
         )
 
 

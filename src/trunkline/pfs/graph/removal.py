@@ -17,12 +17,12 @@ from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.versions import tags as tag_rows
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
-from trunkline.model.infos import Origin
+from trunkline.model.infos import CommitState, Origin
 from trunkline.model.names import SPEC_REPO, Commit, Repo, is_id
 from trunkline.pfs.graph import history
 from trunkline.pfs.graph.changes import Change
 from trunkline.pfs.graph.history import DIFF_HOLDER, RUNS_HOLDER
-from trunkline.pfs.graph.refs import need_commit, need_row, refuse_purging
+from trunkline.pfs.graph.refs import has_pipeline, need_commit, need_row, refuse_purging
 
 NAMED = 3
 """How many commits a refusal names."""
@@ -67,6 +67,7 @@ def _whole_set(tx: Tx, set_id: str, verb: str) -> list[CommitRow]:
     rows = commit_rows.commits_of_set(tx, set_id)
     if not rows:
         raise NotFound(f"commit set {set_id} not found")
+    _refuse_versions(tx, rows, verb)
     below = history_rows.subvenant(tx, [row.seq for row in rows])
     if below:
         raise FailedPrecondition(
@@ -78,6 +79,7 @@ def _whole_set(tx: Tx, set_id: str, verb: str) -> list[CommitRow]:
 
 def _one(tx: Tx, repo: Repo, ref: str, verb: str, recursive: bool) -> list[CommitRow]:
     row = _exactly(tx, repo, ref)
+    _refuse_versions(tx, [row], verb)
     chosen = _with_twins(tx, {row.seq})
     below = history_rows.subvenant(tx, chosen)
     if below and not recursive:
@@ -105,10 +107,10 @@ def _with_twins(tx: Tx, seqs: set[int]) -> set[int]:
     return seqs | {seq for seq, row in found.items() if row.commit.repo.type != SPEC_REPO}
 
 
-def _refuse_versions(rows: Iterable[CommitRow], verb: str) -> None:
+def _refuse_versions(tx: Tx, rows: Iterable[CommitRow], verb: str) -> None:
     for row in rows:
         repo = row.commit.repo
-        if repo.type == SPEC_REPO:
+        if repo.type == SPEC_REPO and has_pipeline(tx, repo):
             raise FailedPrecondition(
                 f"cannot {verb} {row.commit}: it is a version of the pipeline {repo.project}/{repo.name}, which is "
                 f"known by it; a pipeline's versions go with it by `pachctl delete pipeline {repo.name}`"
@@ -138,7 +140,7 @@ def _are(seqs: set[int]) -> str:
 
 
 def _short(commit: Commit) -> str:
-    return f"{commit.repo.name}@{commit.id}"
+    return f"{commit.repo.typed}@{commit.id}"
 
 
 # --- squash
@@ -148,7 +150,7 @@ def _squash(change: Change, rows: Sequence[CommitRow]) -> list[int]:
     tx = change.tx
     seqs = {row.seq for row in rows}
     refuse_purging(tx, {row.repo_key for row in rows})
-    _refuse_versions(rows, "squash")
+    _refuse_versions(tx, rows, "squash")
     _refuse_tagged(tx, rows, "squash")
     for seq in sorted(history_rows.loose_ends(tx, seqs)):
         commit = need_row(tx, seq).commit
@@ -159,7 +161,7 @@ def _squash(change: Change, rows: Sequence[CommitRow]) -> list[int]:
     for branch, head in _heads(tx, seqs):
         raise FailedPrecondition(
             f"cannot squash {head.commit}: branch {branch.branch} points to it; move that first with "
-            f"`pachctl create branch {branch.branch.repo.name}@{branch.branch.name} --head REF`"
+            f"`pachctl create branch {branch.branch.repo.typed}@{branch.branch.name} --head REF`"
         )
     _refuse_unfinished(tx, rows, "squash")
     grown = {above for row in rows for above in _hand_on(tx, row.seq)}
@@ -169,8 +171,25 @@ def _squash(change: Change, rows: Sequence[CommitRow]) -> list[int]:
     return sorted(grown - seqs)
 
 
-def _refuse_unfinished(tx: Tx, rows: Sequence[CommitRow], verb: str) -> None:
-    """Refuse while something that stands on these still needs their content, or what comes next would."""
+def set_settles(tx: Tx, set_id: str) -> CommitRow | None:
+    """A commit that stands on this set and is being finished, so that a squash is worth waiting for it."""
+    return _settles(tx, commit_rows.commits_of_set(tx, set_id) if is_id(set_id) else [])
+
+
+def commit_settles(tx: Tx, repo: Repo, ref: str) -> CommitRow | None:
+    """A commit that stands on this one and is being finished, so that removing it is worth waiting for that."""
+    row = need_commit(tx, repo, ref)
+    below = history_rows.subvenant(tx, [row.seq])
+    return _settles(tx, commit_rows.get_commits(tx, _with_twins(tx, {row.seq} | below)).values())
+
+
+def _settles(tx: Tx, rows: Iterable[CommitRow]) -> CommitRow | None:
+    standing, _ = _standing(tx, list(rows))
+    return next((row for row in standing.values() if row.state is CommitState.FINISHING), None)
+
+
+def _standing(tx: Tx, rows: Sequence[CommitRow]) -> tuple[dict[int, CommitRow], set[int]]:
+    """Commits by seq that stand on these, and which of them have an error that what follows looks past."""
     seqs = {row.seq for row in rows}
     standing = commit_rows.get_commits(tx, set(history_rows.standing_on(tx, seqs)) - seqs)
     good = {row.seq for row in rows if not row.error}
@@ -182,6 +201,13 @@ def _refuse_unfinished(tx: Tx, rows: Sequence[CommitRow], verb: str) -> None:
         standing |= beyond
         layer = {seq for seq, row in beyond.items() if row.error}
         bad |= layer
+    return standing, bad
+
+
+def _refuse_unfinished(tx: Tx, rows: Sequence[CommitRow], verb: str) -> None:
+    """Refuse while something that stands on these still needs their content, or what comes next would."""
+    seqs = {row.seq for row in rows}
+    standing, bad = _standing(tx, rows)
     for row in standing.values():
         if not row.finished:
             raise FailedPrecondition(
@@ -227,7 +253,7 @@ def _drop(change: Change, rows: Sequence[CommitRow]) -> None:
     tx = change.tx
     seqs = {row.seq for row in rows}
     refuse_purging(tx, {row.repo_key for row in rows})
-    _refuse_versions(rows, "delete")
+    _refuse_versions(tx, rows, "delete")
     _refuse_tagged(tx, rows, "delete")
     standing = set(history_rows.standing_on(tx, seqs)) - seqs
     if standing:

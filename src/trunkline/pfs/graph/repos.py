@@ -23,9 +23,10 @@ from trunkline.model.names import (
     check_repo,
     check_repo_type,
 )
+from trunkline.model.provenance import downstream_first
 from trunkline.pfs.graph import history
 from trunkline.pfs.graph.changes import Change
-from trunkline.pfs.graph.refs import need_project, need_repo, refuse_purging
+from trunkline.pfs.graph.refs import has_pipeline, need_project, need_repo, refuse_purging
 
 
 def create_project(tx: Tx, name: str, description: str = "", *, update: bool = False, by: str = "") -> None:
@@ -118,11 +119,11 @@ def _info(tx: Tx, row: RepoRow) -> RepoInfo:
     )
 
 
-def delete_repo(change: Change, repo: Repo, *, force: bool = False, owner: bool = False) -> bool:
+def delete_repo(change: Change, repo: Repo, *, force: bool = False) -> bool:
     """Remove a repo with its system repos, branches and commits; whether there was one.
 
-    owner: the caller is the pipeline that the repo belongs to. Raises FailedPrecondition if the repo belongs to a
-    pipeline, or, without `force`, if branches of other repos depend on it.
+    Raises FailedPrecondition if the repo belongs to a pipeline, or, without `force`, if branches of other repos
+    depend on it. A pipeline that goes with its repos goes first.
     """
     check_repo(repo.name)
     tx = change.tx
@@ -132,7 +133,7 @@ def delete_repo(change: Change, repo: Repo, *, force: bool = False, owner: bool 
     if not any(row.repo == repo for row in rows):
         return False
     refuse_purging(tx, [row.key for row in rows])
-    if not owner and any(row.repo.type != USER_REPO for row in rows):
+    if has_pipeline(tx, repo):
         raise FailedPrecondition(
             f"cannot delete repo {repo}: it belongs to the pipeline {repo.project}/{repo.name}; "
             f"delete it with `pachctl delete pipeline {repo.name} --project {repo.project}`"
@@ -171,9 +172,18 @@ def _drop(change: Change, row: RepoRow) -> None:
 
 def delete_repos(change: Change, projects: Sequence[str], *, force: bool = False) -> list[Repo]:
     """Remove all user repos of some projects (none: all) that no pipeline owns; what was removed."""
-    gone: list[Repo] = []
-    for row in repo_rows.list_repos(change.tx, projects, USER_REPO):
-        family = repo_rows.repos_named(change.tx, row.repo.project, row.repo.name)
-        if len(family) == 1 and delete_repo(change, row.repo, force=force):
-            gone.append(row.repo)
-    return gone
+    tx = change.tx
+    found = {row.key: row.repo for row in repo_rows.list_repos(tx, projects, USER_REPO)}
+    alone = [key for key, repo in found.items() if not has_pipeline(tx, repo)]
+    gone = [found[key] for key in downstream_first(_reads(tx), alone)]
+    return [repo for repo in gone if delete_repo(change, repo, force=force)]
+
+
+def _reads(tx: Tx) -> dict[int, set[int]]:
+    """For each repo by its key, those that its branches depend on directly."""
+    edges = branch_rows.all_edges(tx)
+    rows = branch_rows.get_branches(tx, {key for edge in edges for key in (edge.branch, edge.upstream)})
+    reads: dict[int, set[int]] = {}
+    for edge in edges:
+        reads.setdefault(rows[edge.branch].repo_key, set()).add(rows[edge.upstream].repo_key)
+    return reads

@@ -31,7 +31,7 @@ def create_tag(tx: Tx, tag: Tag, ref: str, *, description: str = "", force: bool
     if row.open:
         raise FailedPrecondition(
             f"cannot tag {row.commit}: it is open, and a tag stands for files that stay as they are; finish it first "
-            f"with `pachctl finish commit {tag.repo.name}@{row.commit.id}`"
+            f"with `pachctl finish commit {tag.repo.typed}@{row.commit.id}`"
         )
     refuse_forgotten(row)
     known = tag_rows.find_tag(tx, tag)

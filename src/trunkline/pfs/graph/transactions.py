@@ -8,16 +8,17 @@ of the transaction is that of the one commit set which it makes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trunkline.catalog import transactions as rows
-from trunkline.catalog.engine import Seed, Tx
+from trunkline.catalog.engine import Seed, Trace, Tx
 from trunkline.catalog.transactions import TransactionRow
-from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, Kind, NotFound, TrunklineError
+from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument, Kind, NotFound, TrunklineError
 from trunkline.model.names import is_id
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import Change
+from trunkline.pfs.graph.trials import Trial, Trials
 
 MOST_REQUESTS = 1000
 """How many requests a transaction may have: all of them run in one function, while every other writer waits."""
@@ -26,9 +27,6 @@ MOST_BYTES = 4 << 20
 """How long they may be together, so that what a client sees of a transaction fits into a message."""
 
 MOST_LISTED = 1000
-TRIES = 10
-"""How often a request is tried anew because another one was added meanwhile."""
-
 CALLERS = {
     Kind.INVALID_ARGUMENT,
     Kind.NOT_FOUND,
@@ -71,11 +69,21 @@ class _Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Done:
+    """What requests came to. reached: their change before it was closed; trace: what they changed until then."""
+
+    played: Sequence[Played]
+    reached: Change
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
 class Transactions:
     """All transactions of a server."""
 
     files: Files
     player: Player
+    trials: Trials = field(default_factory=Trials)
 
     def start(self) -> TransactionRow:
         """Open one."""
@@ -87,21 +95,23 @@ class Transactions:
         return self.files.catalog.read(lambda tx: need_transaction(tx, id))
 
     def listed(self) -> list[TransactionRow]:
-        """Those that are open, oldest first."""
+        """Those that are open, oldest first. Of one that is damaged no requests."""
         return self.files.catalog.read(lambda tx: rows.list_transactions(tx, MOST_LISTED))
 
     def delete(self, id: str) -> None:
         """Forget one, with nothing done. Raises NotFound, InvalidArgument."""
 
         def work(tx: Tx) -> None:
-            need_transaction(tx, id)
+            _known(tx, id)
             rows.delete_transaction(tx, id)
 
         self.files.catalog.transact(work)
+        self.trials.forget(id)
 
     def delete_all(self) -> None:
         """Forget all that are open."""
         self.files.catalog.transact(rows.delete_all)
+        self.trials.clear()
 
     def append(self, id: str, request: bytes, *, keep: bool = True) -> Played:
         """Try a request behind those that the transaction has, and add it. keep: False only tries it.
@@ -109,34 +119,40 @@ class Transactions:
         Raises what the request raises, and then has not added it; FailedPrecondition where an earlier one fails by
         now or the transaction is full; NotFound.
         """
-        for _ in range(TRIES):
-            known = self.inspect(id)
-            requests = [*known.requests, request]
-            _check_size(requests)
-            played = self._tried(id, requests)
-            if not keep or self._added(known, request, played.response):
-                return played
-        raise Aborted(f"transaction {id} is changed by others all the time; add to it from one place at a time")
+        known = self.trials.get(id)
 
-    def _tried(self, id: str, requests: Sequence[bytes]) -> Played:
-        try:
-            return self.files.catalog.dry_run(lambda tx: self._play(tx, id, requests), self._seed(id))[-1]
-        except _Refused as refused:
-            if refused.at == len(requests) - 1:
-                raise refused.error from None
-            raise self._stale(id, requests, refused) from refused
+        def work(tx: Tx) -> tuple[Played, Trial]:
+            played, trial = self._tried(tx, id, request, known)
+            if keep:
+                rows.append_request(tx, id, trial.requests - 1, request, played.response)
+            return played, trial
 
-    def _added(self, known: TransactionRow, request: bytes, response: bytes) -> bool:
-        """Whether the transaction still was as it was when the request was tried: then the request is in it."""
+        seed = self._seed(id)
+        played, trial = self.files.catalog.transact(work, seed) if keep else self.files.catalog.dry_run(work, seed)
+        if keep:
+            self.trials.put(id, trial)
+        return played
 
-        def work(tx: Tx) -> bool:
-            now = need_transaction(tx, known.id)
-            if now.requests != known.requests:
-                return False
-            rows.append_request(tx, known.id, len(known.requests), request, response)
-            return True
-
-        return self.files.catalog.transact(work)
+    def _tried(self, tx: Tx, id: str, request: bytes, known: Trial | None) -> tuple[Played, Trial]:
+        """What a request comes to behind those of a transaction. Nothing of it is left."""
+        had, mark = need_transaction(tx, id).requests, tx.mark
+        with tx.undone():
+            change = known.again(tx, len(had)) if known is not None else None
+            if known is None or change is None:
+                change = self.files.change_in(tx, set_id=id)
+                requests = (*had, request)
+                size, seed, trace = sum(map(len, requests)), tx.seed, None
+            else:
+                requests = (request,)
+                size, seed, trace = known.size + len(request), known.seed, known.trace
+            _check_size(len(had) + 1, size)
+            try:
+                done = self._play(change, requests, trace, trial=True)
+            except _Refused as refused:
+                if refused.at == len(requests) - 1:
+                    raise refused.error from None
+                raise self._stale(id, requests, refused) from refused
+        return done.played[-1], Trial(len(had) + 1, size, seed, mark, done.reached, done.trace)
 
     def finish(self, id: str) -> TransactionRow:
         """Carry out all requests of a transaction at once; the transaction as it ended.
@@ -147,25 +163,27 @@ class Transactions:
         def work(tx: Tx) -> TransactionRow:
             known = need_transaction(tx, id)
             try:
-                played = self._play(tx, id, known.requests)
+                played = self._play(self.files.change_in(tx, set_id=id), known.requests).played
             except _Refused as refused:
                 raise self._stale(id, known.requests, refused) from refused
             rows.delete_transaction(tx, id)
             return TransactionRow(id, known.started_us, known.requests, tuple(one.response for one in played))
 
-        return self.files.catalog.transact(work, self._seed(id))
+        ended = self.files.catalog.transact(work, self._seed(id))
+        self.trials.forget(id)
+        return ended
 
     def batch(self, requests: Sequence[bytes]) -> tuple[TransactionRow, Sequence[Played]]:
         """Carry out requests at once, and what each came to; no transaction is there before or after.
 
         Raises what one of them does.
         """
-        _check_size(requests)
+        _check_size(len(requests), sum(map(len, requests)))
         id = self.files.ambient.new_id()
 
         def work(tx: Tx) -> tuple[TransactionRow, Sequence[Played]]:
             try:
-                played = self._play(tx, id, requests)
+                played = self._play(self.files.change_in(tx, set_id=id), requests).played
             except _Refused as refused:
                 error = refused.error
                 what = f"request {refused.at + 1} of the batch ({self.player.name(requests[refused.at])})"
@@ -174,19 +192,23 @@ class Transactions:
 
         return self.files.catalog.transact(work, self._seed(id))
 
-    def _play(self, tx: Tx, id: str, requests: Sequence[bytes]) -> Sequence[Played]:
-        change = self.files.change_in(tx, set_id=id)
+    def _play(
+        self, change: Change, requests: Sequence[bytes], before: Trace | None = None, *, trial: bool = False
+    ) -> _Done:
+        """Do what requests say. before: what the change has changed so far. trial: all will be undone."""
         played: list[Played] = []
         try:
-            for request in requests:
-                played.append(self.player.play(change, request))
-            change.close()
+            with change.tx.traced(before) as trace:
+                for request in requests:
+                    played.append(self.player.play(change, request))
+            reached = change.over(change.tx)
+            change.close(trial=trial)
         except TrunklineError as error:
             if error.kind not in CALLERS or not requests:
                 raise
             # What only shows at the end is laid at the door of the last request: without it, all went well.
             raise _Refused(min(len(played), len(requests) - 1), error) from error
-        return played
+        return _Done(played, reached, trace)
 
     def _stale(self, id: str, requests: Sequence[bytes], refused: _Refused) -> FailedPrecondition:
         return FailedPrecondition(
@@ -207,21 +229,33 @@ def check_id(id: str) -> None:
 
 
 def need_transaction(tx: Tx, id: str) -> TransactionRow:
-    """An open transaction. Raises NotFound, InvalidArgument."""
-    check_id(id)
-    row = rows.get_transaction(tx, id)
-    if row is None:
-        raise NotFound(
-            f"transaction {id} not found: it was finished or deleted, or never started; "
-            "`pachctl list transaction` shows those that are open"
-        )
+    """An open transaction. Raises NotFound, InvalidArgument, DataLoss where one of its requests is damaged."""
+    row = _known(tx, id)
+    if row.damaged:
+        raise DataLoss(f"{row.damaged}; delete it with `pachctl delete transaction {id}` and begin it again")
     return row
 
 
-def _check_size(requests: Sequence[bytes]) -> None:
-    if len(requests) > MOST_REQUESTS:
+def _known(tx: Tx, id: str) -> TransactionRow:
+    check_id(id)
+    row = rows.get_transaction(tx, id)
+    if row is None:
+        raise gone(id)
+    return row
+
+
+def gone(id: str) -> NotFound:
+    """The refusal of one that is not open."""
+    return NotFound(
+        f"transaction {id} not found: it was finished or deleted, or never started; "
+        "`pachctl list transaction` shows those that are open"
+    )
+
+
+def _check_size(requests: int, size: int) -> None:
+    if requests > MOST_REQUESTS:
         raise FailedPrecondition(f"a transaction has at most {MOST_REQUESTS} requests; finish it and start another")
-    if sum(map(len, requests)) > MOST_BYTES:
+    if size > MOST_BYTES:
         raise FailedPrecondition(
             f"the requests of a transaction have at most {MOST_BYTES >> 20} MiB together; finish it and start another"
         )

@@ -66,7 +66,7 @@ def _readable(branch: Branch, field: str, value: str, read: Callable[[str], obje
 def _refuse_loop(tx: Tx, repo_key: int, branch: Branch, trigger: Trigger) -> None:
     names = {row.branch.name: row for row in branch_rows.list_branches(tx, repo_key)}
     if trigger.branch not in names and trigger.branch != branch.name:
-        at = f"{branch.repo.name}@{trigger.branch}"
+        at = f"{branch.repo.typed}@{trigger.branch}"
         raise NotFound(
             f"branch {branch} cannot follow {at}, which does not exist; "
             f"create it first with `pachctl create branch {at}`"
@@ -113,6 +113,7 @@ def _follow(change: Change, commit: CommitRow, moved: list[BranchRow]) -> None:
 def _move(change: Change, target: BranchRow, commit: CommitRow) -> None:
     branch_rows.set_head(change.tx, target.key, commit.seq)
     change.touch(target.key)
+    change.spreads = True
 
 
 def _holds(tx: Tx, target: BranchRow, commit: CommitRow) -> bool:
@@ -169,13 +170,16 @@ def tick(change: Change, key: int, tick_us: Micros) -> bool:
 
 
 def _newest_good(tx: Tx, head: int) -> CommitRow | None:
-    """The nearest commit, from a head back, that is finished without error."""
+    """The nearest commit, from a head back, that is finished without error; None if its files were forgotten.
+
+    What is older would be a step back, and what is made anew is newer.
+    """
     start: int | None = head
     while start is not None:
         line = history_rows.line(tx, start, PAGE)
         found = next((row for row in line if row.finished and not row.error), None)
         if found is not None:
-            return found
+            return None if found.forgotten else found
         start = line[-1].parent
     return None
 

@@ -15,10 +15,11 @@ from trunkline.errors import InvalidArgument, TrunklineError, Unimplemented
 from trunkline.model.infos import CommitState
 from trunkline.model.names import META_REPO, Commit, Repo
 from trunkline.pfs import reads
-from trunkline.pfs.edits import Edit, compact_layers, fold, need_open
+from trunkline.pfs.edits import Edit, fold, need_open
 from trunkline.pfs.files import Files, load
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import need_commit, refuse_forgotten
+from trunkline.pfs.layers import compact_layers
 from trunkline.pfs.lent.pseudo import need_lease, need_leases
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trunkline.catalog import branches as branch_rows
@@ -17,6 +18,7 @@ from trunkline.pfs.files import Files
 from trunkline.pfs.graph.changes import unfinished_output
 from trunkline.pfs.graph.refs import need_branch, need_commit, need_row, refuse_forgotten
 from trunkline.pfs.merging.sides import Choice, Conflict, Sides, Step
+from trunkline.pfs.outside.fetching import always
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed, View, Writer
@@ -77,23 +79,30 @@ class _Ground:
     content: CommitRow | None
 
 
-def merge_branch(files: Files, wish: Wish) -> Merged:
+def merge_branch(files: Files, wish: Wish, wanted: Callable[[], bool] = always) -> Merged:
     """Bring into a branch what another line of history changed since the two parted, as one commit.
 
     Nothing is written if a conflict is left, if nothing is to be brought, or with `dry_run`. Waits for heads that are
     being finished. Raises NotFound, InvalidArgument, FailedPrecondition (output branch, open or bad head), and Aborted
-    if heads move all the time.
+    if heads move all the time, or when nobody waits any more. wanted: whether somebody does.
     """
     for _ in range(TRIES - 1):
         try:
-            return _once(files, wish)
+            return _once(files, wish, wanted)
         except Aborted:
-            continue
-    return _once(files, wish)
+            if not wanted():
+                raise
+    return _once(files, wish, wanted)
 
 
-def _once(files: Files, wish: Wish) -> Merged:
-    ground = _finished_ground(files, wish)
+def unfinished_head(tx: Tx, wish: Wish) -> CommitRow | None:
+    """A head that is being finished, which a merge has to wait for. Raises as `merge_branch`."""
+    ground = _ground(tx, wish)
+    return next((row for row in (ground.theirs, ground.ours) if not row.finished), None)
+
+
+def _once(files: Files, wish: Wish, wanted: Callable[[], bool]) -> Merged:
+    ground = _finished_ground(files, wish, wanted)
     answer = Merged(ground.base.commit if ground.base is not None else None)
     if ground.base is not None and ground.base.seq == ground.theirs.seq:
         answer.up_to_date = True
@@ -132,7 +141,7 @@ def _held(files: Files, session: Session, row: CommitRow) -> View:
     return source.view
 
 
-def _finished_ground(files: Files, wish: Wish) -> _Ground:
+def _finished_ground(files: Files, wish: Wish, wanted: Callable[[], bool]) -> _Ground:
     """The commits of a merge, once both heads are finished."""
     while True:
         ground = files.catalog.read(lambda tx: _ground(tx, wish))
@@ -140,7 +149,7 @@ def _finished_ground(files: Files, wish: Wish) -> _Ground:
         if not waiting:
             return ground
         for row in waiting:
-            reads.need_source(files, row.commit.repo, row.commit.id)
+            reads.need_source(files, row.commit.repo, row.commit.id, wanted)
 
 
 def _ground(tx: Tx, wish: Wish) -> _Ground:
@@ -168,12 +177,12 @@ def _refuse_bad(row: CommitRow) -> None:
     if row.open:
         raise FailedPrecondition(
             f"cannot merge: {row.commit} is open; finish it first with "
-            f"`pachctl finish commit {row.commit.repo.name}@{row.commit.id}`"
+            f"`pachctl finish commit {row.commit.repo.typed}@{row.commit.id}`"
         )
     if row.error:
         raise FailedPrecondition(
             f"cannot merge: {row.commit} has an error ({row.error}); merge a good commit before it, or remove it with "
-            f"`pachctl delete commitV2 {row.commit.repo.name}@{row.commit.id}`"
+            f"`pachctl delete commitV2 {row.commit.repo.typed}@{row.commit.id}`"
         )
     refuse_forgotten(row)
 

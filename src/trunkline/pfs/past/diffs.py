@@ -9,9 +9,9 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets
 from trunkline.catalog.engine import Tx
 from trunkline.errors import Aborted, TrunklineError
-from trunkline.pfs.edits import COMPACT_ABOVE
 from trunkline.pfs.files import Files
 from trunkline.pfs.graph.history import DIFF_HOLDER
+from trunkline.pfs.layers import COMPACT_ABOVE
 from trunkline.pfs.sessions import Session
 from trunkline.storage import Sealed
 

@@ -41,7 +41,7 @@ def find_commits(files: Files, repo: Repo, ref: str, path: str, *, limit: int = 
     Raises NotFound, InvalidArgument, FailedPrecondition for an open commit.
     """
     cleaned = paths.clean(path)
-    at: CommitRow | None = files.catalog.read(lambda tx: _start(tx, repo, ref))
+    at: CommitRow | None = files.catalog.read(lambda tx: start_of(tx, repo, ref))
     found, searched = 0, 0
     last = at.commit if at is not None else Commit(repo, ref)
     lacking: CommitRow | None = None  # in this commit, built on `at`, the path is not there
@@ -68,7 +68,8 @@ def find_commits(files: Files, repo: Repo, ref: str, path: str, *, limit: int = 
     yield Step(None, last, searched)
 
 
-def _start(tx: Tx, repo: Repo, ref: str) -> CommitRow:
+def start_of(tx: Tx, repo: Repo, ref: str) -> CommitRow:
+    """The commit that a search begins at; see `find_commits` for what it raises. It may be being finished still."""
     if repo.type == META_REPO:
         raise InvalidArgument(f"what {repo} shows is made when it is read: no commit of it changed a file")
     row = need_commit(tx, repo, ref)

@@ -22,7 +22,6 @@ from trunkline.model import paths
 from trunkline.model.globs import Glob, escape
 from trunkline.model.names import SPEC_REPO, USER_REPO, Repo
 from trunkline.pfs.files import Files, load
-from trunkline.pfs.graph.changes import COMMIT_TOPIC
 from trunkline.pfs.graph.refs import need_repo
 from trunkline.pfs.purging.hits import LineagePort
 from trunkline.pfs.purging.scope import Scope
@@ -96,7 +95,6 @@ def survey(files: Files, lineage: LineagePort, wish: Wish) -> Survey:
     finished, for a tagged commit, and for a repo that others' files are brought into.
     """
     pattern = wish.pattern
-    _wait_for_the_finisher(files, wish)
     with files.reading.begin() as reading:
         key, order, newest = files.catalog.read(lambda tx: _ground(tx, wish))
         oldest = _oldest(files, key, LossOfPaths(pattern))
@@ -115,17 +113,14 @@ def survey(files: Files, lineage: LineagePort, wish: Wish) -> Survey:
     return found
 
 
-def _wait_for_the_finisher(files: Files, wish: Wish) -> None:
-    """A commit that was closed a moment ago is finished in a moment, unless it stands on an open one.
+def settles(tx: Tx, wish: Wish) -> CommitRow | None:
+    """A commit that is being finished, so that a survey is worth waiting for it. Raises NotFound.
 
-    That holds for what was made of the repo as well: the record of a job's datums is finished after its output.
+    One that was closed a moment ago is finished in a moment, unless it stands on an open one. That holds for what was
+    made of the repo as well: the record of a job's datums is finished after its output.
     """
-    until_s = files.ambient.ticks_s() + PATIENCE_S
-    while files.ambient.ticks_s() < until_s:
-        seen = files.catalog.wake.seq
-        if not files.catalog.read(lambda tx: purge_rows.any_finishing(tx, _made_from(tx, wish)[0])):
-            return
-        files.catalog.wake.wait(seen, 1.0, COMMIT_TOPIC)
+    seq = purge_rows.first_finishing(tx, _made_from(tx, wish)[0])
+    return commit_rows.get_commit(tx, seq) if seq is not None else None
 
 
 def _made_from(tx: Tx, wish: Wish) -> tuple[list[int], dict[int, set[int]]]:

@@ -64,6 +64,7 @@ def hand_out(
     pipeline: Pipeline | None = None,
     version: int = 0,
     workers: int = 1,
+    gpus: int | None = None,
 ) -> Handed | None:
     """`claim`, with everything that the worker needs for the range.
 
@@ -72,7 +73,9 @@ def hand_out(
 
     def work(tx: Tx) -> Leased | None:
         gen = session if isinstance(session, int) else session(tx)
-        one = claim(tx, worker, gen, max_datums=max_datums, pipeline=pipeline, version=version, workers=workers)
+        one = claim(
+            tx, worker, gen, max_datums=max_datums, pipeline=pipeline, version=version, workers=workers, gpus=gpus
+        )
         if one is None and not isinstance(session, int):
             session_rows.end_session(tx, gen)
         return one

@@ -34,8 +34,11 @@ TICK_US = 1_000_000
 LEASE_US = LEASE_TICKS * TICK_US
 
 SMALLEST_LEASE = 16
-"""Ranges are not divided below this many datums, unless a slow worker holds one."""
-SHARES = 4
+"""Ranges are not divided below this many datums, unless a slow worker holds one, or there are fewer for each worker."""
+SHORTEST_US = 50_000
+"""Nor below so much work, by what the job's datums have taken so far: a range costs some milliseconds by itself."""
+SHARES = 2
+"""A worker is leased one of so many shares of its part of what is left: large ranges first, small ones at the end."""
 LARGEST_LEASE = 2000
 """So that a lease travels in one message, and a worker that dies has little that others wait for."""
 SLOW_US = 1_000_000
@@ -186,11 +189,12 @@ def claim(
     pipeline: Pipeline | None = None,
     version: int = 0,
     workers: int = 1,
+    gpus: int | None = None,
 ) -> Leased | None:
     """Lease a range to a worker whose session is open; None: there is nothing to do now.
 
     max_datums: at most so many; 0: no bound. pipeline: only of this one. version: only of jobs of this version; 0: of
-    any. workers: how many there are to share work.
+    any. workers: how many there are to share work. gpus: how many devices; None: they are not counted.
     Pipelines take turns: the one with the fewest workers is next. Within a pipeline the oldest job goes first.
     """
     session_rows.require_open(tx, gen)
@@ -209,6 +213,9 @@ def claim(
     busy: dict[int, int] = {}
     for job, key, count in leased:
         busy[key] = busy.get(key, 0) + (count if job in named else 0)
+    if gpus is not None:
+        idle = gpus - sum(jobs[job].gpus * count for job, _, count in leased)
+        named = {job for job in named if not jobs[job].gpus or jobs[job].gpus <= idle}
     rows = [row for row in claim_rows.claims_to_take(tx, SLOW_US) if row.job in named]
     open_ = [row for row in rows if not (bound := jobs[row.job].parallelism) or busy[row.pipeline] < bound]
     free = [row for row in open_ if row.worker is None]
@@ -244,13 +251,22 @@ def _take(row: ClaimRow, job: JobRow, max_datums: int, workers: int) -> int:
 
     Where bytes count too, it is `shorten` that keeps to both bounds: what is left over stays in one piece.
     """
-    most = max(SMALLEST_LEASE, row.left // SHARES)
+    placed, sharing = int(job.core["placed"]), job.parallelism or workers
+    most = max(min(SMALLEST_LEASE, -(-placed // sharing)), row.left // (SHARES * sharing), _quick(row, job, sharing))
     if job.sets_per_worker:
-        sets = job.sets_per_worker * (job.parallelism or workers)
-        most = max(1, int(job.core["placed"]) // sets)
+        most = max(1, placed // (job.sets_per_worker * sharing))
     elif job.set_datums or job.set_bytes:
         most = job.set_datums if not job.set_bytes else LARGEST_LEASE
     return min(most, LARGEST_LEASE, max_datums or row.left, row.left)
+
+
+def _quick(row: ClaimRow, job: JobRow, sharing: int) -> int:
+    """How many datums make SHORTEST_US, by those that have run, or a worker's whole part of what is left if those are
+    fewer; what is left after half of them goes to one worker. 0: none has run."""
+    run = sum(int(job.core[name]) for name in ("processed", "failed", "recovered"))
+    took_us = sum(job.stats[name] for name in ("download_us", "process_us", "upload_us"))
+    enough = SHORTEST_US * run // max(took_us, 1)
+    return row.left if row.left <= enough // 2 else min(enough, -(-row.left // sharing))
 
 
 def shorten(tx: Tx, leased: Leased, last: int) -> Leased:
@@ -305,12 +321,15 @@ def all_gone(tx: Tx, mine: str = "") -> None:
 def restart_rows(tx: Tx, job: JobRow, rows: Sequence[int]) -> int:
     """Ask workers to end those of these rows that they run now, and run them again; how many there are.
 
-    A row that only waits in a leased range has nothing to end.
+    A row that only waits in a leased range has nothing to end. A worker that has yet to say what it runs is asked all
+    the same: it ends a row that it has in hand, and no other.
     """
     count = 0
     for row in claim_rows.claims_of_job(tx, job.seq):
-        if row.worker is not None and row.row is not None and row.row in rows and row.done <= row.row < row.last:
-            claim_rows.set_restart(tx, row.id, [row.row])
-            tx.emit(COMMAND_TOPIC, {"worker": row.worker, "claim": row.id, "restart": [row.row]})
-            count += 1
+        told = row.row is not None and row.row >= row.done
+        asked = [one for one in rows if row.done <= one < row.last and (one == row.row or not told)]
+        if row.worker is not None and asked:
+            claim_rows.set_restart(tx, row.id, asked)
+            tx.emit(COMMAND_TOPIC, {"worker": row.worker, "claim": row.id, "restart": asked})
+            count += len(asked)
     return count

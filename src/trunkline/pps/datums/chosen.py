@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from trunkline.errors import FailedPrecondition, NotFound
+from trunkline.model.infos_pps import InputFile, LogLine
 from trunkline.model.jobs import DatumState
-from trunkline.model.names import Job
+from trunkline.model.names import Job, Pipeline
 from trunkline.model.results import CODE
 from trunkline.pfs.files import Files
 from trunkline.pps.claims import restart_rows
-from trunkline.pps.datums.listing import table_of
+from trunkline.pps.datums.listing import raw_id, table_of
 from trunkline.pps.machine import need_job
 from trunkline.pps.tables import JobTable, Tables
+
+ID_DIGITS = 64
+MOST_FILES = 64
+"""So many files of a datum are told with each line that it printed."""
 
 
 def matching(table: JobTable, filters: Sequence[str]) -> np.ndarray:
@@ -53,6 +60,51 @@ def matching_ids(files: Files, tables: Tables, job: Job, filters: Sequence[str])
         return frozenset()
     rows = np.flatnonzero(matching(found[1], filters))
     return frozenset(one.hex() for one in found[1].rows["id"].take(pa.array(rows)).to_pylist())
+
+
+def with_inputs(
+    files: Files, tables: Tables, lines: Sequence[LogLine], filters: Sequence[str] = ()
+) -> tuple[LogLine, ...]:
+    """Lines of logs with the files of the datums they are about; with `filters` only those of datums that match."""
+    by_job: dict[Job, set[str]] = {}
+    for line in lines:
+        if line.datum and line.job:
+            by_job.setdefault(Job(line.pipeline, line.job), set()).add(line.datum)
+    known: dict[tuple[Pipeline, str, str], tuple[InputFile, ...]] = {}
+    for job, ids in by_job.items():
+        known |= _inputs(files, tables, job, ids, filters)
+    return tuple(
+        replace(line, inputs=known.get((line.pipeline, line.job, line.datum), ()))
+        for line in lines
+        if not filters or (line.pipeline, line.job, line.datum) in known
+    )
+
+
+def _inputs(
+    files: Files, tables: Tables, job: Job, ids: Collection[str], filters: Sequence[str]
+) -> dict[tuple[Pipeline, str, str], tuple[InputFile, ...]]:
+    """The first files of some datums of a job, of those that match the filters; none when the job has gone."""
+    try:
+        found = table_of(files, tables, job)
+    except NotFound:
+        found = None
+    if found is None:
+        return {}
+    table = found[1]
+    column = table.rows["id"].combine_chunks()
+    wanted = pa.array([raw_id(one) for one in ids if len(one) == ID_DIGITS], column.type)
+    chosen = pc.is_in(column, value_set=wanted).to_numpy(zero_copy_only=False)
+    if filters:
+        chosen = chosen & matching(table, filters)
+    rows = pa.array(np.flatnonzero(chosen))
+    lists = pc.list_slice(table.datums.rows.take(rows), 0, MOST_FILES)
+    files_of = table.datums.elements.select(["path", "hash"]).take(lists.flatten()).to_pylist()
+    shown = iter([(one["path"], one["hash"]) for one in files_of])
+    names, counts = column.take(rows).to_pylist(), pc.list_value_length(lists).to_pylist()
+    return {
+        (job.pipeline, job.id, name.hex()): tuple(islice(shown, count))
+        for name, count in zip(names, counts, strict=True)
+    }
 
 
 def restart_datum(files: Files, tables: Tables, job: Job, filters: Sequence[str]) -> str:

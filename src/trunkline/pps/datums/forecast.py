@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,12 @@ from trunkline.errors import InvalidArgument
 from trunkline.model import plan as plans
 from trunkline.model.datums import code_digest
 from trunkline.model.jobs import JobState
+from trunkline.model.names import Repo
 from trunkline.model.plan import Known, RowClass
 from trunkline.model.specs import PipelineSpec
 from trunkline.pfs.files import Files
 from trunkline.pfs.images import find_image
+from trunkline.pfs.reads import Source
 from trunkline.pps.datums.preview import preview
 from trunkline.pps.tables import JobTable, Tables
 
@@ -53,11 +56,13 @@ class Forecast:
         return -(-self.runs // max(workers, 1)) * self.datum_us
 
 
-def forecast(files: Files, tables: Tables, spec: PipelineSpec, *, reprocess: bool = False) -> Forecast:
-    """What would run. Raises NotFound, InvalidArgument, FailedPrecondition as the inputs do."""
+def forecast(
+    files: Files, tables: Tables, spec: PipelineSpec, sources: Mapping[Repo, Source], *, reprocess: bool = False
+) -> Forecast:
+    """What would run. sources: what its input reads, as for `preview`. Raises InvalidArgument."""
     if spec.input is None:
         raise InvalidArgument(f"{spec.pipeline} has no input, and so no datums")
-    table = preview(files, spec.input, spec.pipeline.project)
+    table = preview(spec.input, spec.pipeline.project, sources)
     base, last, image = files.catalog.read(lambda tx: _past(tx, spec))
     past = tables.load(last.datums) if last is not None and last.datums is not None else None
     held = tables.load(base.datums) if base is not None and base.datums is not None else None

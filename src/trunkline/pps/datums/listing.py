@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,14 +70,22 @@ class Failure:
     tries: int
 
 
-def list_failures(files: Files, tables: Tables, job: Job) -> Iterator[Failure]:
-    """A job's datums that did not succeed, by ID. Raises NotFound."""
+def list_failures(
+    files: Files, tables: Tables, job: Job, number: int = 0, marker: str = "", *, reverse: bool = False
+) -> Iterator[Failure]:
+    """A job's datums that did not succeed, by ID.
+
+    number: at most so many; 0: all. marker: go on behind the datum of that ID. Raises InvalidArgument, NotFound.
+    """
+    if number < 0:
+        raise InvalidArgument(f"number must be 0 (all) or more, not {number}")
+    after = raw_id(marker) if marker else None
     found = table_of(files, tables, job)
     if found is None:
         return
     columns = found[1].rows.select(["id", "state", "reason", "tries"])
     bad = columns.filter(pc.is_in(columns["state"], value_set=BAD))
-    for row in by_id(bad["id"].combine_chunks()).tolist():
+    for row in by_id(bad["id"].combine_chunks(), after, reverse=reverse)[: number or None].tolist():
         one = {name: bad[name][row].as_py() for name in bad.column_names}
         yield Failure(one["id"].hex(), STATES[one["state"]], one["reason"], one["tries"])
 
@@ -120,8 +128,8 @@ def table_of(files: Files, tables: Tables, job: Job) -> tuple[Harvest, JobTable,
 
     def look(tx: Tx) -> tuple[Harvest | None, set[int]]:
         row = need_job(tx, job)
-        rows = {claim.row for claim in claim_rows.claims_of_job(tx, row.seq) if claim.worker and claim.row is not None}
-        return gather(tx, row.seq), rows
+        rows = (claim.in_hand for claim in claim_rows.claims_of_job(tx, row.seq))
+        return gather(tx, row.seq), {one for one in rows if one is not None}
 
     harvest, busy = files.catalog.read(look)
     if harvest is None or harvest.job.datums is None:
@@ -155,7 +163,7 @@ def _infos(files: Files, harvest: Harvest, table: JobTable, rows: np.ndarray, bu
             index=int(row),
             state=STATES[one["state"]],
             stats=ProcessStats(*(one[name] for name in job_rows.STATS)),
-            files=tuple(_file(element, committed) for element in datum),
+            files=tuple(file_of(element, committed) for element in datum),
             reason=one["reason"] or one["why"],
             image=one["image"],
             tries=one["tries"],
@@ -166,7 +174,8 @@ def _infos(files: Files, harvest: Harvest, table: JobTable, rows: np.ndarray, bu
     ]
 
 
-def _file(element: DatumElement, committed: dict[Commit, int | None]) -> DatumFile:
+def file_of(element: DatumElement, committed: Mapping[Commit, int | None]) -> DatumFile:
+    """A file of a datum. committed: when commits were finished."""
     commit = Commit(element.slot.source, element.slot.commit)
     path = f"{element.path}/" if element.is_dir and element.path != "/" else element.path
     return DatumFile(element.slot.name, commit, path, element.size_bytes, element.hash, committed.get(commit))

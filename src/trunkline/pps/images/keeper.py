@@ -143,7 +143,7 @@ class Keeper:
     def _say(self, one: Waiting, state: PipelineState, reason: str) -> None:
         def work(tx: Tx) -> None:
             row = pipeline_rows.get_pipeline(tx, one.key)
-            if row is None or row.stopped or row.version != one.version or row.state == PipelineState.FAILURE.value:
+            if row is None or row.stopped or row.version != one.version:
                 return
             if reason and reason != row.reason:
                 logs.say(tx, row.key, None, reason)

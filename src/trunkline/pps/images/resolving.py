@@ -37,6 +37,7 @@ class Rules:
 
     strict_images: never run on the host's own files. given: fields that the fleet gives every spec, below all defaults.
     can_limit: of "memory" and "cpu", what its workers' machine can hold code to; "volume": /pfs can lie in memory.
+    gpus: devices that processes share; None: nobody counts them.
     cluster: where all code runs in pods, as "Kubernetes v1.20.2"; "": nowhere. admit: raises for a spec of which no
     pods can be made.
     """
@@ -45,6 +46,7 @@ class Rules:
     strict_images: bool = False
     given: Mapping[str, Any] = field(default_factory=dict)
     can_limit: frozenset[str] = CAN_LIMIT
+    gpus: int | None = None
     cluster: str = ""
     admit: Callable[[PipelineSpec], None] = lambda spec: None
 

@@ -16,6 +16,7 @@ from trunkline.model.specs import PipelineSpec
 from trunkline.pps import logs
 from trunkline.pps.pipelines import set_state
 from trunkline.pps.secrets import Given, Vault, given_to, value_of
+from trunkline.pps.states.condition import input_gone
 
 _LOGINS = (".dockerconfigjson", ".dockercfg")
 
@@ -54,7 +55,7 @@ def pod_wishes(tx: Tx, vault: Vault) -> list[PodWish]:
             given = given_to(tx, vault, spec)
         except TrunklineError as error:
             problem = str(error)
-        pods = _pods(row, spec, left.get(row.key, 0))
+        pods = 0 if input_gone(tx, row, spec) is not None else _pods(row, spec, left.get(row.key, 0))
         logins = _logins(tx, vault, spec)
         found.append(PodWish(row.pipeline, row.version, row.kind, spec, pods, spec.autoscaling, given, logins, problem))
     return found
@@ -62,7 +63,7 @@ def pod_wishes(tx: Tx, vault: Vault) -> list[PodWish]:
 
 def _pods(row: PipelineRow, spec: PipelineSpec, left: int) -> int:
     """With autoscaling as many as have something to do: none, or one while a job only begins."""
-    if row.stopped or row.state == PipelineState.FAILURE.value:
+    if row.stopped:
         return 0
     most = spec.parallelism or 1
     if not spec.autoscaling:

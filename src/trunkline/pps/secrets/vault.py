@@ -6,7 +6,7 @@ import hmac
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,23 @@ class Vault:
         with self._lock:
             return hmac.digest(self._read(make=True), purpose.encode(), "sha256")
 
+    def agrees(self, key: bytes) -> bool:
+        """Whether a file with these bytes holds the same key. Raises DataLoss where this one's cannot be read."""
+        with self._lock:
+            return hmac.compare_digest(_parsed(key) or b"", self._read(make=False))
+
+    def unreadable(self, secrets: Iterable[tuple[str, bytes]], key_file: Path | None = None) -> list[str]:
+        """Names of those secrets that cannot be opened. key_file: in place of this one's."""
+        vault = Vault(key_file or self.path, self._ambient, given=True)
+        return [name for name, sealed in secrets if not vault._opens(name, sealed)]
+
+    def _opens(self, name: str, sealed: bytes) -> bool:
+        try:
+            self.open(name, sealed)
+        except DataLoss:
+            return False
+        return True
+
     def check(self) -> bool:
         """Whether there is a key already. Raises DataLoss where it is damaged, or was given and is not there."""
         with self._lock:
@@ -88,11 +105,10 @@ class Vault:
             raise DataLoss(f"the key of all secrets, {self.path}, is gone; put it back from a backup") from None
         except OSError as error:
             raise DataLoss(f"the key of all secrets, {self.path}, cannot be read: {error.strerror}") from None
-        if _HEX.fullmatch(key):
-            return bytes.fromhex(key.decode())
-        if len(key) != KEY_BYTES:
+        parsed = _parsed(key)
+        if parsed is None:
             raise DataLoss(f"the key of all secrets, {self.path}, is damaged; put it back from a backup")
-        return key
+        return parsed
 
     def _agreed(self, key: bytes) -> bytes:
         try:
@@ -119,3 +135,10 @@ class Vault:
         finally:
             os.close(folder)
         return key
+
+
+def _parsed(key: bytes) -> bytes | None:
+    """The key in the bytes of a file; None: there is none."""
+    if _HEX.fullmatch(key):
+        return bytes.fromhex(key.decode())
+    return key if len(key) == KEY_BYTES else None

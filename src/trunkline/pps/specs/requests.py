@@ -88,7 +88,7 @@ def notes_on_fleet(spec: PipelineSpec, rules: Rules, runner: str = "") -> list[s
     """What the server's workers do not do of what a spec asks for. Pods do all of it. runner: where its code runs."""
     if rules.cluster:
         return []
-    notes = (note_on_unused(spec), note_on_limits(spec, rules.can_limit, runner == CONTAINER))
+    notes = (note_on_unused(spec), note_on_limits(spec, rules.can_limit, runner == CONTAINER, rules.gpus))
     return [note for note in notes if note]
 
 

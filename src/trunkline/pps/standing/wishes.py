@@ -10,7 +10,6 @@ from trunkline.catalog.engine import Tx
 from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.pipelines import PipelineRow, VersionRow
 from trunkline.errors import Aborted, AlreadyExists, InvalidArgument
-from trunkline.model.jobs import PipelineState
 from trunkline.model.names import Branch, Pipeline
 from trunkline.model.specs import PipelineSpec
 from trunkline.model.specs.spec import Service
@@ -20,6 +19,7 @@ from trunkline.pps import lineage
 from trunkline.pps.images.resolving import CONTAINER
 from trunkline.pps.images.where import image_of
 from trunkline.pps.machine import SERVICE, SPOUT, TRANSFORM
+from trunkline.pps.states.condition import input_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,10 @@ def wishes(tx: Tx) -> list[Wish]:
     """All services and spouts that are to run now."""
     found = []
     for row in pipeline_rows.standing(tx):
-        if row.stopped or row.state == PipelineState.FAILURE.value:
+        spec = lineage.spec_of(tx, row.key, row.version)
+        if row.stopped or input_gone(tx, row, spec) is not None:
             continue
-        service = service_of(lineage.spec_of(tx, row.key, row.version))
+        service = service_of(spec)
         contained = _contained(tx, row)
         inner = service.internal_port if service else 0
         outer = (service.external_port if service else 0) or inner

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from trunkline.storage.blobs.port import Data, in_parts
 
 STAGE = 1 << 20
@@ -66,11 +68,11 @@ def _stage() -> memoryview:
 
 
 def _fill(stage: memoryview, parts: Sequence[memoryview]) -> int:
-    """Copy the first bytes of these parts, as many as there is room for; how many."""
-    filled = 0
+    """Copy the first bytes of these parts, as many as there is room for; how many. Other threads go on meanwhile."""
+    filled, room = 0, np.frombuffer(stage, dtype=np.uint8)
     for part in parts:
         count = min(len(part), len(stage) - filled)
-        stage[filled : filled + count] = part[:count]
+        np.copyto(room[filled : filled + count], np.frombuffer(part[:count], dtype=np.uint8))
         filled += count
         if filled == len(stage):
             break

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import itertools
 import os
+import re
 import shutil
 import stat
 import threading
@@ -18,6 +19,10 @@ from trunkline.storage.blobs.port import Data, check_name, check_span
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEMPORARY = ".tmp"
+_FAN = re.compile(r"[0-9a-f]{2}")
+"""Folders that names are spread over, by the first byte of a hash."""
+_ALONE = 8
+"""So many of a fan are made as they are needed; then the others too, since each would wait for the disk twice."""
 
 
 class LocalBlobs:
@@ -33,6 +38,7 @@ class LocalBlobs:
         self.root = Path(root)
         self._counter = itertools.count()
         self._made: set[Path] = set()
+        self._alone: dict[Path, int] = {}
         self._making = threading.Lock()
         try:
             (self.root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
@@ -125,11 +131,21 @@ class LocalBlobs:
         if folder in self._made:
             return
         with self._making:
-            missing = [folder, *itertools.takewhile(lambda above: above != self.root, folder.parents)]
-            for one in reversed(missing):
-                one.mkdir(exist_ok=True)
+            above = itertools.takewhile(lambda one: one != self.root, folder.parents)
+            for one in reversed([one for one in (folder, *above) if one not in self._made]):
+                made = self._with_its_fan(one)
+                for each in made:
+                    each.mkdir(exist_ok=True)
                 _sync_folder(one.parent)
-            self._made.update(missing)
+                self._made.update(made)
+
+    def _with_its_fan(self, folder: Path) -> list[Path]:
+        """What is to be made with a folder: it alone, or all folders that names beside it are spread over."""
+        fan = folder.parent
+        if not _FAN.fullmatch(folder.name):
+            return [folder]
+        self._alone[fan] = self._alone.get(fan, 0) + 1
+        return [folder] if self._alone[fan] <= _ALONE else [fan / f"{number:02x}" for number in range(256)]
 
     def _remove_leftovers(self) -> None:
         for folder in (self.root / _TEMPORARY).iterdir():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
 from trunkline.storage.blobs.port import Data, check_name, check_span, in_parts
-from trunkline.storage.objects.places import Place, store_errors, translated
+from trunkline.storage.objects.places import Place, no_bucket, store_errors, translated
 
 OWNER = "owner"
 """The blob that says whose the others are."""
@@ -27,11 +27,12 @@ class ObjectBlobs:
     def claim(self, owner: str) -> None:
         """Take the place for one server, for ever: what others collect here would be gone. owner: its id.
 
-        Raises FailedPrecondition where it is another's, or where the store would overwrite what is there.
+        Raises FailedPrecondition where it is another's, where the store would overwrite what is there, and where there
+        is no such bucket.
         """
         try:
             found = self.get(OWNER)
-        except NotFound:
+        except (NotFound, FailedPrecondition):  # some servers make a bucket for whoever writes first
             self.put(OWNER, owner.encode())
             found = self.get(OWNER)
         if found != owner.encode():
@@ -57,7 +58,7 @@ class ObjectBlobs:
         except AlreadyExistsError:
             return False
         except store_errors() as error:
-            raise translated(error, f"blob {at.shown}", "write") from error
+            raise _met(error, f"blob {at.shown}", "write") from error
         return True
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
@@ -103,10 +104,10 @@ class ObjectBlobs:
         at = self._at(name)
         try:
             obstore.delete(at.store, at.path)
-        except FileNotFoundError:
-            return
         except store_errors() as error:
-            raise translated(error, f"blob {at.shown}", "delete") from error
+            met = _met(error, f"blob {at.shown}", "delete")
+            if not isinstance(met, NotFound):
+                raise met from error
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """See `BlobStore.names`."""
@@ -122,7 +123,7 @@ class ObjectBlobs:
         try:
             found = obstore.list_with_delimiter(top.store, prefix=top.path or None)
         except store_errors() as error:
-            raise translated(error, f"blobs in {self.place.shown}", "list") from error
+            raise _met(error, f"blobs in {self.place.shown}", "list") from error
         # Some stores show a folder that has just become empty as an object of its own name.
         names = [meta["path"] for meta in found["objects"] if meta["path"].rstrip("/") != top.path.rstrip("/")]
         folders = [f"{path.rstrip('/')}/" for path in found["common_prefixes"]]
@@ -138,5 +139,11 @@ class ObjectBlobs:
 
     @staticmethod
     def _refused(error: Exception, at: Place, name: str) -> TrunklineError:
-        said = translated(error, f"blob {at.shown}", "read")
-        return NotFound(f"there is no blob {name}") if isinstance(said, NotFound) else said
+        met = _met(error, f"blob {at.shown}", "read")
+        return NotFound(f"there is no blob {name}") if isinstance(met, NotFound) else met
+
+
+def _met(error: Exception, shown: str, doing: str) -> TrunklineError:
+    """What a store's error means. Of a bucket that is gone nobody may conclude that a blob was deleted."""
+    said = translated(error, shown, doing)
+    return FailedPrecondition(str(said)) if no_bucket(error) else said

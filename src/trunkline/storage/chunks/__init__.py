@@ -2,6 +2,6 @@
 
 from trunkline.storage.chunks.cut import SMALL_FILE, Cutter, pack_ends
 from trunkline.storage.chunks.reader import ChunkReader, Piece
-from trunkline.storage.chunks.upload import Ticket, Uploader
+from trunkline.storage.chunks.upload import Pools, Ticket, Uploader
 
-__all__ = ["SMALL_FILE", "ChunkReader", "Cutter", "Piece", "Ticket", "Uploader", "pack_ends"]
+__all__ = ["SMALL_FILE", "ChunkReader", "Cutter", "Piece", "Pools", "Ticket", "Uploader", "pack_ends"]

@@ -6,11 +6,13 @@ Smaller files, and what is left at the end of a big one when it is under `SMALL_
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import numpy.typing as npt
-from pyfastcdc import FastCDC
+from pyfastcdc import Chunk, FastCDC
 
-from trunkline.storage.chunks.windows import Windows
+from trunkline.storage.chunks.windows import HEAD, RING, Ring
 
 MIB = 1 << 20
 
@@ -20,73 +22,95 @@ SMALL_FILE = MIB
 PIECE_MIN, PIECE_AVERAGE, PIECE_MAX = MIB, 4 * MIB, 16 * MIB
 PACK_MIN, PACK_TARGET, PACK_MAX = MIB, MIB, 8 * MIB
 
+_CUTS = FastCDC(avg_size=PIECE_AVERAGE, min_size=PIECE_MIN, max_size=PIECE_MAX)
+
 
 class Cutter:
     """Cuts streams where their content says so, one after the other. Not to be shared between threads.
 
-    Cuts depend on the stream alone, not on how it was handed over. Bytes lie in windows of memory, where their pieces
-    stay; only what is left at the end of a window is moved into the next one.
+    Cuts depend on the stream alone, not on how it was handed over. Bytes lie in a ring of memory, where their pieces
+    stay. make_room: has some pieces let go of, and says whether there were any to wait for; where not, and all of the
+    ring is in use, there is another one.
     Source: Xia et al., FastCDC, USENIX ATC 2016, in the variant of 2020.
     """
 
-    def __init__(self) -> None:
-        self._windows = Windows()
-        self._window = self._windows.take()
+    def __init__(self, make_room: Callable[[], bool] = lambda: False) -> None:
+        self._make_room = make_room
+        self._ring = Ring()
+        self.rings = 1
+        """How many rings of memory it has made."""
         self._start = self._end = 0  # what is not cut yet
-
-    @property
-    def windows(self) -> int:
-        """How many windows of memory it has made."""
-        return self._windows.made
+        self._given = 0  # where the room ends that was given last
+        self._next: tuple[Ring, int] | None = None  # where the next room begins
+        self._chunks: Iterator[Chunk] | None = None  # those that begin at `_start`
 
     def room(self) -> memoryview:
         """Where the next bytes may be put, at least one; then say how many with `filled`."""
-        return self._window[self._end :]
+        self._go_on(*self._place(self._end))
+        self._given = self._ring.end(self._end, self._start)
+        return self._ring.view(self._end, self._given)
 
-    def filled(self, count: int) -> list[memoryview]:
-        """That many bytes were put into the room. Returns the pieces that are certain now, each 1 to 16 MiB, in order.
+    def next_room(self) -> memoryview:
+        """What `room` will be once this one is full. Another thread may fill it while this one is cut."""
+        ring, start = self._next = self._place(self._given)
+        self._given = ring.end(start, self._start if ring is self._ring else RING)
+        return ring.view(start, self._given)
 
-        Each piece keeps the memory of its window.
+    def filled(self, count: int) -> Iterator[memoryview]:
+        """That many bytes were put into the room. Yields the pieces that are certain now, each 1 to 16 MiB, in order.
+
+        Each piece keeps the memory that it lies in.
         """
         self._end += count
-        if self._end < len(self._window):
-            return []
-        pieces = self._cut(whole=False)
-        full, left = self._window, self._end - self._start
-        self._window = self._windows.take()
-        self._window[:left] = full[self._start :]
-        self._start, self._end = 0, left
-        return pieces
+        # A cut depends only on the bytes before it, and no piece is longer than this: none is looked through twice.
+        while self._end - self._start >= PIECE_MAX:
+            if self._chunks is None:
+                self._chunks = _CUTS.cut_buf(self._ring.view(self._start, RING).toreadonly())
+            yield self._piece(next(self._chunks).length)
+        if self._next is not None:
+            place, self._next = self._next, None
+            self._go_on(*place)
 
-    def feed(self, data: bytes | memoryview) -> list[memoryview]:
-        """Take the next bytes, by copying them. Returns as `filled` does."""
-        pieces: list[memoryview] = []
-        at = 0
-        while at < len(data):
-            room = self.room()
-            count = min(len(room), len(data) - at)
-            room[:count] = data[at : at + count]
-            at += count
-            pieces += self.filled(count)
-        return pieces
+    def feed(self, data: bytes | memoryview) -> Iterator[memoryview]:
+        """Take the next bytes, by copying them. Yields as `filled` does."""
+        left = np.frombuffer(data, dtype=np.uint8)
+        while len(left):
+            room = np.frombuffer(self.room(), dtype=np.uint8)
+            count = min(len(room), len(left))
+            np.copyto(room[:count], left[:count])  # which lets other threads go on
+            left = left[count:]
+            yield from self.filled(count)
 
-    def finish(self) -> list[memoryview]:
+    def finish(self) -> Iterator[memoryview]:
         """The rest of the stream, in pieces; only the last may be shorter than 1 MiB. Then the next stream may come."""
-        return self._cut(whole=True)
+        self._chunks = None
+        if self._end > self._start:
+            for chunk in _CUTS.cut_buf(self._ring.view(self._start, self._end).toreadonly()):
+                yield self._piece(chunk.length)
 
-    def _cut(self, whole: bool) -> list[memoryview]:
-        data = self._window[self._start : self._end].toreadonly()
-        pieces: list[memoryview] = []
-        start = 0
-        if data:
-            for chunk in FastCDC(avg_size=PIECE_AVERAGE, min_size=PIECE_MIN, max_size=PIECE_MAX).cut_buf(data):
-                # A cut depends only on the bytes before it. A piece that ends where the data ends may yet grow.
-                if start + chunk.length == len(data) and chunk.length < PIECE_MAX and not whole:
-                    break
-                pieces.append(data[start : start + chunk.length])
-                start += chunk.length
-        self._start += start
-        return pieces
+    def _piece(self, length: int) -> memoryview:
+        self._start += length
+        return self._ring.lend(self._start - length, self._start)
+
+    def _place(self, after: int) -> tuple[Ring, int]:
+        """Where bytes go that follow those which end there."""
+        while True:
+            place = self._ring.room(after, self._start)
+            if place is not None:
+                return self._ring, place
+            if not self._make_room():
+                self.rings += 1
+                return Ring(), HEAD
+
+    def _go_on(self, ring: Ring, start: int) -> None:
+        """Have the next bytes lie there, and before them those that are not cut yet."""
+        if ring is self._ring and start == self._end:
+            return
+        left = self._ring.view(self._start, self._end)
+        self._ring, self._chunks = ring, None
+        self._start, self._end = start - len(left), start
+        head = ring.view(self._start, start)
+        np.copyto(np.frombuffer(head, dtype=np.uint8), np.frombuffer(left, dtype=np.uint8))
 
 
 def pack_ends(digests: npt.NDArray[np.void], sizes: npt.NDArray[np.int64]) -> list[int]:

@@ -169,7 +169,7 @@ class _Load:
             for group in self._groups.values():
                 if group.table is table:
                     self._need_wanted()
-                    cursor.execute(_copy(group, self._stage))
+                    cursor.execute(statement(group, self._stage))
         cursor.execute("commit")
         return self._counts
 
@@ -241,7 +241,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _copy(group: _Group, stage: str) -> str:
+def statement(group: _Group, stage: str) -> str:
+    """What copies the files of a group into its table. stage: where the folder of the group is."""
     names = ", ".join(_quoted(name) for name in group.names)
     source = f"@{stage}/{group.folder}/"
     if any(group.table.kinds[name] in _PARSED for name in group.names):  # else JSON would be a text

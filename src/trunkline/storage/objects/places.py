@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,14 @@ SCHEMES = (*S3, *GOOGLE, *AZURE)
 
 _NO_KEYS = "169.254.169.254"
 """Where a store's client looks for keys when it was given none; outside of a cloud nobody answers there."""
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+"""How the stores say that there is no such bucket; by its status alone that is a missing object, or a failure."""
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_KEY"
+
+_GOOGLE_KEYS = (
+    *("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_BEARER_TOKEN"),
+    *("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+)
 
 _CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(minutes=10)}
 _RETRY: dict[str, Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
@@ -56,9 +64,10 @@ def shown(url: str) -> str:
 def open_place(url: str) -> Place:
     """The place of a URL: s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH or wasb://CONTAINER@ACCOUNT.HOST/PATH.
 
-    An `endpoint`, a `region` or an `account` may be said as in s3://BUCKET/PATH?endpoint=http://HOST:PORT; keys come
-    from the environment, by the names that the stores' own tools use. Nothing is asked of the store yet. Raises
-    InvalidArgument.
+    An `endpoint`, a `region` or an `account` may be said as in s3://BUCKET/PATH?endpoint=http://HOST:PORT; for Azure's
+    the account may be the first step of the endpoint's path. Keys come from the environment, by the names that the
+    stores' own tools use; who has none for an endpoint in the place of Google's asks it unsigned. Nothing is asked of
+    the store yet. Raises InvalidArgument.
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
@@ -73,7 +82,7 @@ def open_place(url: str) -> Place:
         if scheme in S3:
             store = _s3(parts, said)
         elif scheme in GOOGLE:
-            store = _google(parts)
+            store = _google(parts, said)
         else:
             store = _azure(parts, said)
     except (ValueError, TypeError, _base_error()) as error:
@@ -93,22 +102,42 @@ def _s3(parts: SplitResult, said: Mapping[str, str]) -> ObjectStore:
     return S3Store(parts.netloc, config=config, client_options=client, retry_config=_RETRY)  # type: ignore[arg-type]
 
 
-def _google(parts: SplitResult) -> ObjectStore:
+def _google(parts: SplitResult, said: Mapping[str, str]) -> ObjectStore:
     from obstore.store import GCSStore
 
-    return GCSStore(parts.netloc, client_options=_CLIENT, retry_config=_RETRY)  # type: ignore[arg-type]
+    endpoint = _endpoint(said)
+    config: dict[str, Any] = {"base_url": endpoint} if endpoint else {}
+    host = urlsplit(endpoint).hostname or ""
+    if endpoint and not host.endswith(".googleapis.com") and not _environment(*_GOOGLE_KEYS):
+        # Such a server knows no tokens of Google's; only a key that says so keeps the client from asking for one.
+        key = {"gcs_base_url": endpoint, "disable_oauth": True, "client_email": "", "private_key": ""}
+        config["service_account_key"] = json.dumps({**key, "private_key_id": ""})
+    return GCSStore(parts.netloc, config=config, client_options=_client(endpoint), retry_config=_RETRY)  # type: ignore[arg-type]
 
 
 def _azure(parts: SplitResult, said: Mapping[str, str]) -> ObjectStore:
     from obstore.store import AzureStore
 
     container, _, host = parts.netloc.rpartition("@")
-    account = said.get("account") or (host.partition(".")[0] if container else "")
+    endpoint = _endpoint(said)
+    at = urlsplit(endpoint)
+    # The account is the first step of the path where it is not the first label of the host's name.
+    near = at.path.strip("/").partition("/")[0] or (at.netloc.partition(".")[0] if ".blob." in at.netloc else "")
+    account = said.get("account") or (host.partition(".")[0] if container else "") or near
     config: dict[str, Any] = {"account_name": account} if account else {}
-    if said.get("endpoint"):
-        config["endpoint"] = said["endpoint"]
-    client = {**_CLIENT, "allow_http": said.get("endpoint", "").startswith("http://")}
-    return AzureStore(container or host, config=config, client_options=client, retry_config=_RETRY)  # type: ignore[arg-type]
+    if endpoint:
+        config["endpoint"] = endpoint
+    return AzureStore(container or host, config=config, client_options=_client(endpoint), retry_config=_RETRY)  # type: ignore[arg-type]
+
+
+def _endpoint(said: Mapping[str, str]) -> str:
+    """The endpoint that a URL names, with its scheme, or ""."""
+    endpoint = said.get("endpoint", "").rstrip("/")
+    return endpoint if not endpoint or "://" in endpoint else f"https://{endpoint}"
+
+
+def _client(endpoint: str) -> dict[str, Any]:
+    return {**_CLIENT, "allow_http": endpoint.startswith("http://")}
 
 
 def _environment(*names: str) -> str:
@@ -132,6 +161,8 @@ def translated(error: Exception, shown: str, doing: str) -> TrunklineError:
         return PermissionDenied(
             f"cannot {doing} {shown}: the server has no keys for it; set {_KEYS} in the environment of pachd"
         )
+    if no_bucket(error):
+        return NotFound(f"cannot {doing} {shown}: there is no such bucket; make it, or name one that is there")
     match error:
         case FileNotFoundError():
             return NotFound(f"{shown} not found: {why}")
@@ -142,6 +173,11 @@ def translated(error: Exception, shown: str, doing: str) -> TrunklineError:
         case exceptions.InvalidPathError() | ValueError():
             return InvalidArgument(f"cannot {doing} {shown}: {why}")
     return Unavailable(f"cannot {doing} {shown}: {why}")
+
+
+def no_bucket(error: Exception) -> bool:
+    """Whether a store has said that the bucket itself is not there."""
+    return any(said in str(error) for said in _NO_BUCKET)
 
 
 def store_errors() -> tuple[type[Exception], ...]:

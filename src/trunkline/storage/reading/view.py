@@ -26,19 +26,36 @@ from trunkline.storage.reading.entries import (
     no_directories,
 )
 
+_LOOSE_A_FILE = 8
+"""Storing a file takes about as long as merging so many rows."""
+
 
 class View:
     """Runs on top of each other, oldest first, opened for reading. Safe between threads. Never changes.
 
-    keeper: whatever has to live as long as the view does, since it keeps the file sets.
+    keeper: whatever has to live as long as the view does, since it keeps the file sets. below: the same without its
+    layers, which have so many `loose` rows; None: there are none.
 
     Paths given may have a slash at the end or not; one that is both (in a commit with an error) means the file.
     """
 
-    def __init__(self, runs: Callable[[], Sequence[Run]], reader: ChunkReader, keeper: object = None) -> None:
+    def __init__(
+        self,
+        runs: Callable[[], Sequence[Run]],
+        reader: ChunkReader,
+        keeper: object = None,
+        *,
+        below: View | None = None,
+        loose: int = 0,
+    ) -> None:
         self._keeper = keeper
         self._open = runs
         self._reader = reader
+        self._below, self._loose = below, loose
+
+    def worth(self, files: int) -> View:
+        """This, or what lies below its layers, where merging these costs more than storing so many files once more."""
+        return self if self._below is None or self._loose <= files * _LOOSE_A_FILE else self._below
 
     @cached_property
     def runs(self) -> Sequence[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 import numpy as np
@@ -58,12 +59,12 @@ class Intake:
         """Bits of one file that is at hand."""
         feed = Feed(self)
         for chunk in chunks:
-            feed.add(bytes(chunk))
+            feed.add(chunk)
         return feed.close()
 
     def lend_cutter(self) -> Cutter:
         """One for the stream that begins; `give_back` it afterwards, since it has much memory."""
-        return self._cutters.pop() if self._cutters else Cutter()
+        return self._cutters.pop() if self._cutters else Cutter(self.uploader.wait_for_one)
 
     def give_back(self, cutter: Cutter) -> None:
         """Its stream has ended."""
@@ -110,12 +111,12 @@ class Feed:
         self._cutter: Cutter | None = None
         self._bits: list[Bit] = []
 
-    def add(self, data: bytes) -> None:
-        """More of it."""
+    def add(self, data: bytes | memoryview) -> None:
+        """More of it. Copied: the memory may be used for something else afterwards."""
         if self._cutter is not None:
             self._bits += self._intake.big(self._cutter.feed(data))
             return
-        self._start.append(data)
+        self._start.append(bytes(data))
         self._size += len(data)
         if self._size > SMALL_FILE:
             self._cutter = self._intake.lend_cutter()
@@ -124,15 +125,29 @@ class Feed:
             self._start = []
 
     def pour(self, read_into: ReadInto) -> None:
-        """All that `read_into` gives until it gives nothing, without a copy of it."""
+        """All that `read_into` gives until it gives nothing, without a copy of it.
+
+        Of a large file the next bytes are read, by another thread, while those before are cut; never by two at once.
+        """
         while self._cutter is None:
             start = bytearray(SMALL_FILE + 1 - self._size)
             count = read_into(memoryview(start))
             if not count:
                 return
             self.add(bytes(start[:count]))
-        while count := read_into(self._cutter.room()):
-            self._bits += self._intake.big(self._cutter.filled(count))
+        cutter = self._cutter
+        room = cutter.room()
+        count = _fill(read_into, room)
+        if count < len(room):
+            self._bits += self._intake.big(cutter.filled(count))
+            return
+        with ThreadPoolExecutor(1, "pour") as pool:  # which waits, whatever happens: nobody reads on afterwards
+            while count == len(room):
+                room = cutter.next_room()
+                filling = pool.submit(_fill, read_into, room)
+                self._bits += self._intake.big(cutter.filled(count))
+                count = filling.result()
+        self._bits += self._intake.big(cutter.filled(count))
 
     def close(self) -> list[Bit]:
         """All of it, in bits; none for an empty file."""
@@ -142,6 +157,14 @@ class Feed:
             self._cutter = None
             return self._bits
         return [self._intake.small(b"".join(self._start))] if self._size else []
+
+
+def _fill(read_into: ReadInto, room: memoryview) -> int:
+    """Fill it, or as much of it as there is; how many bytes."""
+    filled = 0
+    while filled < len(room) and (count := read_into(room[filled:])):
+        filled += count
+    return filled
 
 
 def file_columns(files: Sequence[Sequence[Bit]]) -> tuple[pa.Array, pa.Array, pa.ListArray]:

@@ -28,7 +28,8 @@ def stored_already(
     """
     found = np.zeros(len(paths), dtype=np.bool_)
     nothing = pa.array([], PIECES)
-    if base is None or not base.runs or not len(paths):
+    base = base and base.worth(len(paths))
+    if base is None or not len(paths) or not base.runs:
         return found, nothing
     at = np.full(len(paths), -1, dtype=np.int64)
     pools = [_by_path(base, paths, sizes, hashes, at)]

@@ -59,15 +59,15 @@ class Writer:
         """Once sealed: the hash that each file of more than SMALL_FILE bytes has as it was put, by its path; of TOLD
         files at most. Contents of one datum are not among them, nor says it what was deleted or appended to later."""
 
-    def put(self, path: str, data: bytes | Iterable[bytes], datum: str = "", append: bool = False) -> None:
+    def put(self, path: str, data: bytes | Iterable[bytes | memoryview], datum: str = "", append: bool = False) -> None:
         """Write a file. append: to what is there, below and in this stream; else in its place.
 
         With a datum, "in its place" means in the place of that datum's own content: if another's is there too, the
         commit will end in an error. Appending twice in a row is one file that came in portions.
         """
         feed = self._feed(path, datum, append)
-        for portion in (data,) if isinstance(data, (bytes, bytearray, memoryview)) else data:
-            feed.add(bytes(portion))
+        for portion in (bytes(data),) if isinstance(data, (bytes, bytearray, memoryview)) else data:
+            feed.add(portion)
 
     def pour(self, path: str, read_into: ReadInto, datum: str = "", append: bool = False) -> None:
         """As `put`, for a big file: its bytes are read to where they stay until they are stored."""

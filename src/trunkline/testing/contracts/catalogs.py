@@ -6,10 +6,14 @@ import threading
 from collections.abc import Set
 
 import pytest
+from sqlalchemy import select
 
 from trunkline.catalog import outbox
-from trunkline.catalog.engine import Catalog, Seed, Tx
+from trunkline.catalog import repos as repo_rows
+from trunkline.catalog.engine import Catalog, Seed, Trace, Tx
+from trunkline.catalog.tables_pfs import projects
 from trunkline.errors import Internal, NotFound, Unavailable
+from trunkline.model.names import Repo
 
 
 def note(tx: Tx, word: str) -> int:
@@ -128,6 +132,77 @@ class CatalogContract:
         assert catalog.dry_run(lambda tx: note(tx, "a")) == 1
         assert catalog.read(words) == []
         assert catalog.wake.seq == before
+
+    def test_what_is_tried_in_a_function_is_undone_in_it(self, catalog: Catalog) -> None:
+        before = catalog.wake.seq
+
+        marks: list[int] = []
+
+        def work(tx: Tx) -> str:
+            mark = tx.mark
+            marks.append(mark)
+            with tx.undone():
+                repo_rows.insert_project(tx, "tried", "", "")
+                note(tx, "tried")
+                tx.new_id()
+                assert repo_rows.find_project(tx, "tried") is not None
+            assert repo_rows.find_project(tx, "tried") is None
+            assert tx.unchanged(mark)
+            return tx.new_id()
+
+        id = catalog.transact(work, Seed(1, 2))
+        mark = marks[-1]
+        assert catalog.wake.seq == before
+        assert id != catalog.transact(lambda tx: tx.new_id(), Seed(1, 2))
+        assert catalog.transact(lambda tx: tx.unchanged(mark))
+        catalog.transact(lambda tx: repo_rows.insert_project(tx, "kept", "", ""))
+        assert not catalog.transact(lambda tx: tx.unchanged(mark))
+        assert catalog.transact(lambda tx: tx.unchanged(mark, [projects]))
+
+    def test_what_is_undone_takes_no_statement_with_it(self, catalog: Catalog) -> None:
+        """However often others were run before: a driver may prepare those, and forget all of them together."""
+
+        def tries(tx: Tx) -> int:
+            for number in range(12):
+                tx.execute(select(projects.c.name).where(projects.c.name == f"p{number}"))
+            with tx.undone():
+                note(tx, "undone")
+            return note(tx, "kept")
+
+        assert [catalog.transact(tries) for _ in range(3)] == [1, 2, 3]
+        assert catalog.read(words) == ["kept"] * 3
+
+    def test_what_was_changed_is_changed_again_on_the_same_rows(self, catalog: Catalog) -> None:
+        catalog.transact(lambda tx: repo_rows.insert_project(tx, "p", "", ""))
+
+        def change(tx: Tx) -> None:
+            tx.new_id()
+            for name in ("one", "two", "three"):
+                repo_rows.insert_repo(tx, Repo("p", name), "of a first try")
+            repo_rows.delete_repo(tx, repo_rows.list_repos(tx, ["p"], "")[1].key)
+
+        def first(tx: Tx) -> tuple[list[repo_rows.RepoRow], Trace]:
+            with tx.undone():
+                with tx.traced() as trace:
+                    change(tx)
+                return repo_rows.list_repos(tx, ["p"], ""), trace
+
+        def again(tx: Tx) -> tuple[list[repo_rows.RepoRow] | None, str]:
+            with tx.undone():
+                done = tx.again(trace)
+                return repo_rows.list_repos(tx, ["p"], "") if done else None, tx.new_id()
+
+        had, trace = catalog.transact(first, Seed(1, 2))
+        assert [row.repo.name for row in had] == ["three", "one"]
+        for _ in range(2):
+            has, id = catalog.transact(again, Seed(1, 2))
+            if has is None:  # a database that gives no number twice does nothing at all
+                assert catalog.transact(lambda tx: tx.on_server)
+                assert id == catalog.transact(lambda tx: tx.new_id(), Seed(1, 2))
+            else:
+                assert has == had
+                assert id == catalog.transact(lambda tx: [tx.new_id(), tx.new_id()], Seed(1, 2))[1]
+        assert catalog.read(lambda tx: repo_rows.list_repos(tx, ["p"], "")) == []
 
     def test_a_read_is_one_snapshot(self, catalog: Catalog) -> None:
         catalog.transact(lambda tx: note(tx, "before"))

@@ -111,6 +111,15 @@ class RunnerContract:
         assert (ended.code, ended.signal) == (None, None)
         assert ended.not_started == told.replace("{pfs}", housed.pfs)
 
+    def test_a_program_for_another_kind_of_machine_is_named(self, housed: Housed) -> None:
+        program = housed.scratch.pfs / "foreign"
+        program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xff\xfe\x01" + bytes(43))
+        program.chmod(0o755)
+        told = housed.runner.run(Command([f"{housed.pfs}/foreign"], ENV), Output()).not_started or ""
+        start = f'command "{housed.pfs}/foreign" is made for another kind of machine: this one is '
+        assert told.startswith(start)
+        assert told != start
+
     def test_a_missing_working_directory_is_named(self, housed: Housed) -> None:
         told = housed.runner.run(Command(["true"], ENV, cwd="/nowhere"), Output()).not_started
         assert told == 'working directory "/nowhere": No such file or directory'

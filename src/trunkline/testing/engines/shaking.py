@@ -16,7 +16,9 @@ from trunkline.testing.serving import PachdProcess, documents
 
 FILES = 4
 """So many are put for each job; each is a datum."""
-CODE_S = 0.3
+CODE_S = 1.0
+"""So long each datum takes: whatever goes wrong within `SOON_S` meets its job."""
+SOON_S = 1.5
 PIPELINE = "copy"
 SPEC = {
     "pipeline": {"name": PIPELINE},
@@ -28,6 +30,8 @@ LOOK_S = 0.2
 PATIENCE = 900
 """Looks until something must have happened."""
 BAD_S = 4.0
+REFUSED = 5
+"""A store that is down has turned away so many requests before it is up again."""
 
 
 @dataclass
@@ -64,7 +68,7 @@ class Shaking:
                 waiting = self.chance.sample(sorted(self.harms), len(self.harms))
             harm = waiting.pop()
             self.put(turn)
-            self.servers[0].pause(self.chance.uniform(0, 1.5))
+            self.servers[0].pause(self.chance.uniform(0, SOON_S))
             self.harms[harm]()
             self.done[harm] = self.done.get(harm, 0) + 1
         self.check(jobs)
@@ -134,8 +138,10 @@ class Shaking:
         self.until(lambda: "another server leads now" in first.log.read_text())
 
     def _store_down(self) -> None:
+        refused = self.store.failed
         self.store.fail_every = 1
         self.servers[0].pause(BAD_S)
+        self.until(lambda: self.store.failed >= refused + REFUSED)  # the job cannot end before
         self.store.well()
 
     def _store_fails(self) -> None:
@@ -161,11 +167,12 @@ class Shaking:
         found: list[PachdProcess] = []
 
         def known() -> bool:
-            holder = self.leader()[1]
+            epoch, holder = self.leader()
             found[:] = [
                 one
                 for one in self.servers
                 if json.loads((one.data / "identity.json").read_text())["deployment_id"] == holder
+                and f"this server leads now, in term {epoch}\n" in one.log.read_text()  # and was not killed since
             ]
             return bool(found)
 

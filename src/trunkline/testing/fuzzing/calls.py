@@ -1,7 +1,7 @@
 """A server that is sent anything, on every call, and what it must never answer.
 
 A caller's mistake is refused in words and the server goes on: no INTERNAL, no UNKNOWN, no traceback in the log, no call
-that never ends.
+that never ends. What is refused is not half done: everything is as it was before.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from trunkline.testing.calls import Client
 from trunkline.testing.doors import serving
 from trunkline.testing.fuzzing.messages import Pool, Slot, class_of, message
 from trunkline.testing.fuzzing.mutants import mutate
+from trunkline.testing.fuzzing.trail import Trail
 from trunkline.testing.fuzzing.valid import Luck, valid
 from trunkline.testing.fuzzing.world import fill
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -40,8 +41,9 @@ SHORT_S = 0.25
 WAITING = {
     "SubscribeCommit", "InspectCommit", "InspectCommitSet", "SubscribeJob", "InspectJob", "InspectJobSet", "GetLogs",
     "ListTask", "CreateDatum", "GetKubeEvents", "QueryLoki", "RunLoadTest", "RunLoadTestDefault",
+    "RunPFSLoadTest", "RunPFSLoadTestDefault",
 }  # fmt: skip
-"""Calls that may wait for what never happens."""
+"""Calls that may wait for what never happens, or work for as long as they were asked to."""
 
 REMOVING = ("Delete", "Squash", "Drop", "Clear", "Finish", "Forget")
 
@@ -54,6 +56,8 @@ NEVER = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA
 BRINGING = {"ImportRepo", "Restore"}
 """Calls that take what a server wrote once: DATA_LOSS says that it is damaged."""
 
+LEAVING: dict[str, str] = {}
+"""Calls that may be refused and leave something all the same, and why."""
 
 NOBODY = "127.0.0.1:1/"
 """An address that requests name and where nobody answers: that it is so may be said."""
@@ -82,9 +86,12 @@ class Broken:
 class Fuzzed:
     """A server with a few repos and pipelines, and no workers, so that no code of anybody runs."""
 
-    def __init__(self, engine: Engine, channel: grpc.Channel, broken: Broken) -> None:
+    def __init__(self, engine: Engine, channel: grpc.Channel, broken: Broken, trail: Trail) -> None:
         self._channel = channel
         self._broken = broken
+        self._trail = trail
+        self.refused = 0
+        """How many refused calls were seen to leave nothing."""
         self.pool = Pool()
         self.methods = built(engine)
         self.fill()
@@ -114,6 +121,7 @@ class Fuzzed:
     ) -> grpc.StatusCode:
         """Make a call, read its whole answer, and judge it. Raises AssertionError."""
         sent = [each.SerializeToString() for each in requests]
+        followed = self._trail.begin(SHORT_S)
         code, said = self._outcome(method, sent, SHORT_S if method.name in WAITING else LONG_S, metadata)
         told = f"{method.full_name} answered {code.name} ({said})"
         assert not self._broken.found, f"{told}; logged: {self._broken.found.pop()}"
@@ -124,6 +132,10 @@ class Fuzzed:
         assert not late or method.name in WAITING, f"{told}: it never ended"
         assert code is grpc.StatusCode.OK or said.strip(), f"{told} without words"
         assert "Traceback" not in said, told
+        if followed and code not in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED):
+            left = self._trail.left()
+            assert not left or method.full_name in LEAVING, "\n".join((f"{told}, and left", *left))
+            self.refused += 1
         if code is grpc.StatusCode.OK and method.name.startswith(REMOVING):
             self.fill()
         return code
@@ -180,10 +192,11 @@ def fuzzed(folder: Path) -> Iterator[Fuzzed]:
     """A server to be sent anything, on an empty folder."""
     broken = Broken()
     engine = open_engine(Config(data=folder / "data"), RealAmbient())
+    trail = Trail(engine.space.files.catalog)
     engine.start(("127.0.0.1", 0))
     try:
-        with broken.watching(), serving(folder, engine.doors, engine.recorder) as channel:
-            yield Fuzzed(engine, channel, broken)
+        with broken.watching(), serving(folder, engine.doors, engine.recorder, trail.bridge) as channel:
+            yield Fuzzed(engine, channel, broken, trail)
     finally:
         engine.stop()
         engine.close()

@@ -237,6 +237,7 @@ SPECIAL: Mapping[str, Builder] = {
     "pfs_v2.API.WalkCommitSubvenance": lambda pool, luck: [
         pfs.WalkCommitSubvenanceRequest(start=[_commit_picker("one")], max_depth=3, max_commits=5)
     ],
+    "pfs_v2.API.DeleteRepos": lambda pool, luck: [pfs.DeleteReposRequest(projects=[DEFAULT], force=True)],
     "pfs_v2.API.DeleteProject": lambda pool, luck: [pfs.DeleteProjectRequest(project=pfs.Project(name="second"))],
     "pps_v2.API.QueryLoki": lambda pool, luck: [pps.LokiRequest(query='{pipelineName="pipe"} |= "word"')],
     "pps_v2.API.UpdateJobState": lambda pool, luck: [

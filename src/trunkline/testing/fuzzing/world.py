@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 
+from trunkline.ambient import RealAmbient
 from trunkline.testing.calls import add, edits, on
 from trunkline.testing.fuzzing.messages import Pool
 from trunkline.wire.gen import pfs_v2_pb2 as pfs
@@ -21,6 +22,8 @@ from trunkline.wire.gen import trunkline_pb2 as own
 PROJECTS = ("default", "second")
 REPOS = ("one", "two")
 PIPELINES = ("pipe", "pair")
+LOOKS, LOOK_S = 100, 0.1
+"""How often, and after how long each time, is looked for a datum."""
 FILES = {"/a": b"1", "/d/b": b"22", "/d/c": b"333"}
 
 
@@ -34,15 +37,23 @@ def fill(channel: grpc.Channel, pool: Pool) -> None:
         _try(files.CreateProject, pfs.CreateProjectRequest(project=pfs.Project(name=project)))
     for name in REPOS:
         repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
-        with suppress(grpc.RpcError):
-            files.CreateRepo(pfs.CreateRepoRequest(repo=repo))
-            files.ModifyFile(edits(on(repo), FILES))
+        _try(files.CreateRepo, pfs.CreateRepoRequest(repo=repo))
+        _whole(files, repo)
     work.SetClusterDefaults(pps.SetClusterDefaultsRequest(cluster_defaults_json="{}"))
     for name, source in zip(PIPELINES, REPOS, strict=True):
         _made(files, work, name, source)
     _kept(channel, files, work, pool)
     _nouns(files, work, pool)
     _lent(channel, files, pool)
+
+
+def _whole(files: Any, repo: pfs.Repo) -> None:
+    """Its newest commit holds the files that requests name, whatever was written to it before."""
+    try:
+        for path in FILES:
+            files.InspectFile(pfs.InspectFileRequest(file=pfs.File(commit=on(repo), path=path)))
+    except grpc.RpcError:
+        _try(files.ModifyFile, edits(on(repo), FILES))
 
 
 def _kept(channel: grpc.Channel, files: Any, work: Any, pool: Pool) -> None:
@@ -81,10 +92,7 @@ def _nouns(files: Any, work: Any, pool: Pool) -> None:
     jobs: list[pps.Job] = []
     with suppress(grpc.RpcError):
         jobs = [info.job for info in work.ListJob(pps.ListJobRequest(number=6))]
-    datums: list[pps.Datum] = []
-    with suppress(grpc.RpcError):
-        for job in jobs[:2]:
-            datums += [info.datum for info in work.ListDatum(pps.ListDatumRequest(job=job))]
+    datums = _datums(work, jobs)
     ids = sorted({commit.id for commit in commits if commit.id})
     pool.things["commit"] = [*ids, ""]
     pool.things["datum"] = [datum.id for datum in datums]
@@ -98,6 +106,19 @@ def _nouns(files: Any, work: Any, pool: Pool) -> None:
     pool.things["CommitSet"] = [pfs.CommitSet(id=id) for id in ids]
     pool.things["JobSet"] = [pps.JobSet(id=id) for id in ids]
     pool.things["Datum"] = datums
+
+
+def _datums(work: Any, jobs: Sequence[pps.Job]) -> list[pps.Datum]:
+    """Those of the newest two jobs that have some; a job has none before it is planned."""
+    found: list[list[pps.Datum]] = []
+    for _ in range(LOOKS):
+        for job in jobs:
+            with suppress(grpc.RpcError):
+                found.append([info.datum for info in work.ListDatum(pps.ListDatumRequest(job=job))])
+        if any(found) or not jobs:
+            break
+        RealAmbient().sleep(LOOK_S)
+    return [datum for datums in [each for each in found if each][:2] for datum in datums]
 
 
 def _lent(channel: grpc.Channel, files: Any, pool: Pool) -> None:

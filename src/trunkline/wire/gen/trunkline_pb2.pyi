@@ -1017,12 +1017,24 @@ Global___InspectImageRequest: _TypeAlias = InspectImageRequest  # noqa: Y015
 class ListImageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    NUMBER_FIELD_NUMBER: _builtins.int
+    MARKER_FIELD_NUMBER: _builtins.int
+    REVERSE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """At most so many; 0: all."""
+    marker: _builtins.str
+    """Go on behind the image of this name (before it, in reverse)."""
+    reverse: _builtins.bool
     def __init__(
         self,
+        *,
+        number: _builtins.int = ...,
+        marker: _builtins.str = ...,
+        reverse: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["marker", b"marker", "number", b"number", "reverse", b"reverse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1067,16 +1079,27 @@ class ListDatumFailureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    MARKER_FIELD_NUMBER: _builtins.int
+    REVERSE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """At most so many; 0: all."""
+    marker: _builtins.str
+    """Go on behind the datum of this id (before it, in reverse)."""
+    reverse: _builtins.bool
     @_builtins.property
     def job(self) -> _pps_v2_pb2.Job: ...
     def __init__(
         self,
         *,
         job: _pps_v2_pb2.Job | None = ...,
+        number: _builtins.int = ...,
+        marker: _builtins.str = ...,
+        reverse: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "marker", b"marker", "number", b"number", "reverse", b"reverse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1908,10 +1931,18 @@ class RestoreResponse(_message.Message):
     BLOB_BYTES_FIELD_NUMBER: _builtins.int
     CATALOG_BYTES_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
+    UNREADABLE_SECRETS_FIELD_NUMBER: _builtins.int
+    KEY_FILE_FIELD_NUMBER: _builtins.int
     blobs: _builtins.int
     blob_bytes: _builtins.int
     catalog_bytes: _builtins.int
     keys: _builtins.bool
+    key_file: _builtins.str
+    """Where it looks for that key."""
+    @_builtins.property
+    def unreadable_secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of secrets that the server cannot open with the key that it has now."""
+
     def __init__(
         self,
         *,
@@ -1919,10 +1950,12 @@ class RestoreResponse(_message.Message):
         blob_bytes: _builtins.int = ...,
         catalog_bytes: _builtins.int = ...,
         keys: _builtins.bool = ...,
+        unreadable_secrets: _abc.Iterable[_builtins.str] | None = ...,
+        key_file: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_bytes", b"blob_bytes", "blobs", b"blobs", "catalog_bytes", b"catalog_bytes", "keys", b"keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_bytes", b"blob_bytes", "blobs", b"blobs", "catalog_bytes", b"catalog_bytes", "key_file", b"key_file", "keys", b"keys", "unreadable_secrets", b"unreadable_secrets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2522,8 +2555,14 @@ class ListPurgeRequest(_message.Message):
 
     REPO_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
+    MARKER_FIELD_NUMBER: _builtins.int
+    REVERSE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """At most so many; 0: all."""
+    marker: _builtins.str
+    """Go on behind the purge of this id: with older ones, in reverse with newer ones."""
+    reverse: _builtins.bool
+    """Oldest first."""
     @_builtins.property
     def repo(self) -> _pfs_v2_pb2.Repo:
         """Unset: of all repos."""
@@ -2533,10 +2572,12 @@ class ListPurgeRequest(_message.Message):
         *,
         repo: _pfs_v2_pb2.Repo | None = ...,
         number: _builtins.int = ...,
+        marker: _builtins.str = ...,
+        reverse: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["repo", b"repo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "repo", b"repo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["marker", b"marker", "number", b"number", "repo", b"repo", "reverse", b"reverse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2548,18 +2589,31 @@ class ListPurgedCommitRequest(_message.Message):
 
     PURGE_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    MARKER_FIELD_NUMBER: _builtins.int
+    REVERSE_FIELD_NUMBER: _builtins.int
     purge: _builtins.str
+    number: _builtins.int
+    """At most so many; 0: all."""
+    reverse: _builtins.bool
     @_builtins.property
     def commit(self) -> _pfs_v2_pb2.Commit: ...
+    @_builtins.property
+    def marker(self) -> Global___PurgedCommit:
+        """Go on behind this one (before it, in reverse): of a purge's commits that `commit`, of a commit's purges that `purge`."""
+
     def __init__(
         self,
         *,
         purge: _builtins.str = ...,
         commit: _pfs_v2_pb2.Commit | None = ...,
+        number: _builtins.int = ...,
+        marker: Global___PurgedCommit | None = ...,
+        reverse: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "marker", b"marker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "purge", b"purge"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "marker", b"marker", "number", b"number", "purge", b"purge", "reverse", b"reverse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

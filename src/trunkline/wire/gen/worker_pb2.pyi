@@ -362,6 +362,7 @@ class Command(_message.Message):
     WAKE_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
     SHORTEN_FIELD_NUMBER: _builtins.int
+    RETIRE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cancel(self) -> Global___Cancel: ...
     @_builtins.property
@@ -372,6 +373,8 @@ class Command(_message.Message):
     def finish(self) -> Global___Finish: ...
     @_builtins.property
     def shorten(self) -> Global___Shorten: ...
+    @_builtins.property
+    def retire(self) -> Global___Retire: ...
     def __init__(
         self,
         *,
@@ -380,12 +383,13 @@ class Command(_message.Message):
         wake: Global___Wake | None = ...,
         finish: Global___Finish | None = ...,
         shorten: Global___Shorten | None = ...,
+        retire: Global___Retire | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "shorten", b"shorten", "wake", b"wake"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "retire", b"retire", "shorten", b"shorten", "wake", b"wake"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "shorten", b"shorten", "wake", b"wake"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "command", b"command", "finish", b"finish", "restart", b"restart", "retire", b"retire", "shorten", b"shorten", "wake", b"wake"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["cancel", "restart", "wake", "finish", "shorten"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["cancel", "restart", "wake", "finish", "shorten", "retire"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -501,6 +505,28 @@ class Shorten(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Shorten: _TypeAlias = Shorten  # noqa: Y015
+
+@_typing.final
+class Retire(_message.Message):
+    """A pipeline was stopped or deleted: what is kept ready for its code alone may go at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pipeline(self) -> _pps_v2_pb2.Pipeline: ...
+    def __init__(
+        self,
+        *,
+        pipeline: _pps_v2_pb2.Pipeline | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retire: _TypeAlias = Retire  # noqa: Y015
 
 @_typing.final
 class StandRequest(_message.Message):

@@ -104,6 +104,7 @@ class Incoming:
         while len(self._buffer) >= _HEAD.size:
             length, kind, number = _HEAD.unpack_from(self._buffer)
             if not 5 <= length <= MAX_FRAME_BYTES:
+                self._buffer.clear()
                 raise BadFrame(f"a frame of {length} bytes")
             end = 4 + length
             if len(self._buffer) < end:

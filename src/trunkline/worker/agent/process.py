@@ -157,6 +157,9 @@ def _why(program: bytes, error: OSError) -> str:
             if first.startswith(b"#!"):
                 return f'command "{name}": its interpreter {first[2:].decode(errors="replace").strip()} does not exist'
     if error.errno == errno.ENOEXEC:
+        with contextlib.suppress(OSError), open(program, "rb") as file:
+            if file.read(4) == b"\x7fELF":
+                return f'command "{name}" is made for another kind of machine: this one is {os.uname().machine}'
         return f'command "{name}" is not a program: it needs a first line such as #!/bin/sh'
     return f'command "{name}": {error.strerror}'
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trunkline.worker.batching.desk import Ask, Desk
 from trunkline.worker.collect import Found
-from trunkline.worker.execute import Bench, Execution, Interrupt, Timing
+from trunkline.worker.execute import Bench, Execution, Interrupt
+from trunkline.worker.launch import AgentLost
 from trunkline.worker.layout import Prepared
 from trunkline.worker.limits.disk import too_much
 from trunkline.worker.logs import Journal, Lines
-from trunkline.worker.outcome import Attempt
+from trunkline.worker.outcome import Attempt, Timing
 from trunkline.worker.ports import Claim, Step
-from trunkline.worker.runner import AgentLost, Command, Exited, Runner
+from trunkline.worker.runner import Command, Exited, Runner
 
 _KILL_S = 0.05
 
@@ -79,10 +81,10 @@ class _Process:
     lines: Lines = field(init=False)
     thread: threading.Thread = field(init=False)
 
-    def start(self, runner: Runner, command: Command) -> None:
-        """Start it; from now on it may ask."""
+    def start(self, runner: Runner, command: Command, folder: Path) -> None:
+        """Start it; from now on it may ask, at a socket in `folder` too."""
         self.lines = Lines(self._heard, mask=self.mask)
-        self.desk.open()
+        self.desk.open(folder)
 
         def code() -> None:
             try:
@@ -167,11 +169,13 @@ class Batching(Execution):
         limit_us = self._claim.step.timeout_us
         runner = self._runner()
         process = self._process or self._start(runner, env)
-        first = self._desk.wait(None)
-        if first is None:
-            return self._gone(process), Found()
-        self._stop_if_told()
-        self._desk.answer(first, env)
+        answered = False
+        while not answered:
+            first = self._desk.wait(None)
+            if first is None:
+                return self._gone(process), Found()
+            self._stop_if_told()
+            answered = self._desk.answer(first, env)
         done = self._desk.wait(limit_us / 1e6 if limit_us else None)
         if done is None and process.ended is None:
             self._end()
@@ -194,7 +198,8 @@ class Batching(Execution):
     def _start(self, runner: Runner, env: dict[str, str]) -> _Process:
         self._stop_if_told()
         process = self._process = _Process(self._desk, self._bench.kill, self._line, self._mask)
-        process.start(runner, self._command(self._claim.step.cmd, self._stdin, env, limit_us=0))
+        command = self._command(self._claim.step.cmd, self._stdin, env, limit_us=0)
+        process.start(runner, command, self._bench.scratch.staging)
         self._lines = process.lines
         return process
 

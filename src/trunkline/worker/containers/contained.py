@@ -12,8 +12,11 @@ from trunkline.worker.runner import Runner
 class Contained(Protocol):
     """Runners whose agent is the shim of a container. All but `kill` from one thread."""
 
-    def runner(self, step: Step, tell: Callable[[str], None]) -> Runner:
-        """A living runner for what `step` runs. Raises FailedPrecondition, Unavailable. tell: of what takes long."""
+    def runner(self, step: Step, tell: Callable[[str], None], whose: str = "") -> Runner:
+        """A living runner for what `step` runs. Raises FailedPrecondition, Unavailable.
+
+        tell: of what takes long. whose: the pipeline that the step is of.
+        """
         ...
 
     def kill(self) -> None:
@@ -22,6 +25,10 @@ class Contained(Protocol):
 
     def idle(self) -> None:
         """There is nothing to run, for now."""
+        ...
+
+    def retire(self, whose: str) -> None:
+        """A pipeline was stopped, updated or deleted."""
         ...
 
     def close(self) -> None:

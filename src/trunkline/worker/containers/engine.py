@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError, Unavailable
@@ -28,8 +26,10 @@ _SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
 NVIDIA = "nvidia.com/gpu"
 _NOWHERE = "/.trunkline/nothing"
 """A program of no image: an engine that complains of it has found all that it needs before."""
+_DENIED = "permission denied"
 _ANSWER_S = 60
 _PULL_S = 3600
+_REMOVALS = 3
 
 
 class EngineFailed(FailedPrecondition):
@@ -274,15 +274,22 @@ class Container:
         return text.decode(errors="replace").strip()
 
     def remove(self) -> None:
-        """End it and all that runs in it, and remove it. One that is gone is fine."""
+        """End it and all that runs in it, and remove it. One that is gone is fine.
+
+        Podman refuses it for one that ends by itself between its look and its kill: it is asked again then.
+        """
         import docker.errors
 
         with self._engine._api() as api:
-            try:
-                api.remove_container(self.id, force=True, v=True)
-            except docker.errors.APIError as error:
-                if not _is_gone(error):
-                    raise
+            for attempt in range(_REMOVALS):
+                try:
+                    api.remove_container(self.id, force=True, v=True)
+                    return
+                except docker.errors.APIError as error:
+                    if _is_gone(error):
+                        return
+                    if attempt == _REMOVALS - 1:
+                        raise
 
 
 def _asked(image: str) -> str:
@@ -342,13 +349,13 @@ def _told(error: Any) -> str:
 
 
 def _away(url: str, error: Exception) -> str:
-    path = Path(url.removeprefix("unix://"))
-    if url.startswith("unix://") and path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    path, why = url.removeprefix("unix://"), _brief(error)
+    if url.startswith("unix://") and why == _DENIED:
         return (
             f"this user may not use the container engine at {path}: permission denied; type `sudo usermod -aG docker "
             "$USER`, log in again, and start pachd again"
         )
-    return f"the container engine at {url} does not answer: {_brief(error)}; is it running?"
+    return f"the container engine at {url} does not answer: {why}; is it running?"
 
 
 def _brief(error: Exception) -> str:

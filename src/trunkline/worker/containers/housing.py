@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from trunkline.ambient import Ambient
 from trunkline.errors import FailedPrecondition, NotFound, TrunklineError
@@ -18,6 +19,7 @@ from trunkline.worker.containers.ports import Ports, name_of
 from trunkline.worker.launch import PFS_INSIDE, SOCKET_NAME, STAGING_INSIDE, Launched, Sandbox, Scratch, greet, listen
 from trunkline.worker.limits.groups import Group
 from trunkline.worker.limits.volumes import volume_of
+from trunkline.worker.outcome import signal_words
 from trunkline.worker.ports import Limits, SecretFolder, Step
 from trunkline.worker.runner import AgentRunner, Command, Exited
 from trunkline.worker.shim.program import program
@@ -27,6 +29,7 @@ SHIM_INSIDE = "/.shim"
 PORTS_INSIDE = "/.ports"
 _START_S = 30.0
 _FAILED_S = 20.0
+_LOOKS, _LOOK_S = 20, 0.05
 _KEEP = 4
 WARM_S = 60.0
 """How long a container is kept after its last datum, by a worker that has nothing to do."""
@@ -64,8 +67,9 @@ class Kind:
 class ContainerHome:
     """Where a shim lives: a container."""
 
-    def __init__(self, container: Container, shown: Path | None) -> None:
+    def __init__(self, container: Container, shown: Path | None, ambient: Ambient) -> None:
         self._container = container
+        self._ambient = ambient
         self._shown = shown  # the folder with its secrets
         self._complaint = ""
 
@@ -73,8 +77,10 @@ class ContainerHome:
         """As `Home.end`: it is removed, whatever runs in it."""
         status = 0
         try:
-            state = self._container.state()
-            if state and not state.get("Running"):
+            state = self._ended()
+            if not state:
+                self._complaint, status = "its container is gone", 1
+            elif not state.get("Running"):
                 status = int(state.get("ExitCode") or 0)
                 self._complaint = _why(state) or self._container.last_line()
             self._container.remove()
@@ -83,6 +89,16 @@ class ContainerHome:
         if self._shown is not None:
             shutil.rmtree(self._shown, ignore_errors=True)
         return status
+
+    def _ended(self) -> Mapping[str, Any]:
+        """Its state, once the engine has noticed its end, which it does a moment after the shim's connection broke."""
+        state = self._container.state()
+        for _ in range(_LOOKS):
+            if not state.get("Running"):
+                break
+            self._ambient.sleep(_LOOK_S)
+            state = self._container.state()
+        return state
 
     def complaint(self) -> str:
         """As `Home.complaint`."""
@@ -128,14 +144,15 @@ class Containers:
         self._ports = Ports(scratch.folder / "ports", ports or {})
         self._open: dict[Kind, ContainerRunner] = {}
         self._rests_s: dict[Kind, float] = {}  # since when nothing was asked of an open one
+        self._users: dict[Kind, set[str]] = {}  # the pipelines that an open one has run code of
         self._current: ContainerRunner | None = None
         self._failed: dict[Kind, tuple[float, FailedPrecondition]] = {}
         self._clean = False
 
-    def runner(self, step: Step, tell: Callable[[str], None]) -> ContainerRunner:
+    def runner(self, step: Step, tell: Callable[[str], None], whose: str = "") -> ContainerRunner:
         """A living runner for what `step` runs. Raises FailedPrecondition, the same one again for a while; Unavailable.
 
-        tell: takes a sentence for each step that takes long.
+        tell: takes a sentence for each step that takes long. whose: the pipeline that the step is of.
         """
         kind = Kind.of(step)
         since_s, error = self._failed.get(kind, (0.0, None))
@@ -153,10 +170,10 @@ class Containers:
                 raise
         self._open[kind] = runner  # the last used is last
         self._rests_s.pop(kind, None)
+        self._users.setdefault(kind, set()).add(whose)
+        self._leave(whose, kind)
         while len(self._open) > _KEEP:
-            oldest = next(iter(self._open))
-            self._rests_s.pop(oldest, None)
-            self._open.pop(oldest).close()
+            self._remove(next(iter(self._open)))
         self._current = runner
         return runner
 
@@ -171,8 +188,27 @@ class Containers:
         now_s = self._ambient.ticks_s()
         for kind in list(self._open):
             if now_s - self._rests_s.setdefault(kind, now_s) >= WARM_S:
-                del self._rests_s[kind]
-                self._open.pop(kind).close()
+                self._remove(kind)
+
+    def retire(self, whose: str) -> None:
+        """A pipeline was stopped, updated or deleted: remove the containers that have run code of no other."""
+        self._leave(whose)
+
+    def _leave(self, whose: str, stays: Kind | None = None) -> None:
+        """A pipeline needs none of the containers that it has used but `stays`: another is of an earlier version."""
+        if not whose:
+            return
+        for kind in [kind for kind, users in self._users.items() if whose in users and kind != stays]:
+            self._users[kind].discard(whose)
+            if not self._users[kind]:
+                self._remove(kind)
+
+    def _remove(self, kind: Kind) -> None:
+        self._rests_s.pop(kind, None)
+        self._users.pop(kind, None)
+        runner = self._open.pop(kind, None)
+        if runner is not None:
+            runner.close()
 
     def close(self) -> None:
         """Remove all containers."""
@@ -180,6 +216,7 @@ class Containers:
             with contextlib.suppress(TrunklineError):
                 runner.close()
         self._open.clear()
+        self._users.clear()
         self._ports.close()
 
     def _begin(self, kind: Kind, tell: Callable[[str], None]) -> ContainerRunner:
@@ -229,7 +266,7 @@ class Containers:
         home = None
         with listen(scratch.staging) as listener:
             try:
-                home = ContainerHome(self._engine.begin(wanted, *self._whose), shown)
+                home = ContainerHome(self._engine.begin(wanted, *self._whose), shown, self._ambient)
                 connection = self._accept(listener, kind, home)
                 listening = self._doorway.descriptor if self._doorway is not None else -1
                 boot, running, volume = greet(connection, listening)
@@ -285,8 +322,11 @@ class Containers:
         return top, mounts
 
 
-def _why(state: Mapping[str, object]) -> str:
+def _why(state: Mapping[str, Any]) -> str:
     """Why a container ended, in words; "" if the engine does not say."""
     if state.get("OOMKilled"):
         return "its memory limit was exceeded, and the kernel killed the container"
-    return str(state.get("Error") or "")
+    if state.get("Error"):
+        return str(state["Error"])
+    code = int(state.get("ExitCode") or 0)
+    return f"its container was killed by {signal_words(code - 128)}" if code > 128 else ""

@@ -69,7 +69,7 @@ class Pod:
             if self._closed.is_set():
                 raise Unavailable("the worker ends")
 
-    def runner(self, step: Step, tell: Callable[[str], None]) -> PodRunner:
+    def runner(self, step: Step, tell: Callable[[str], None], whose: str = "") -> PodRunner:
         """As `Contained.runner`: the only one there is."""
         if self._runner is not None and not self._runner.alive:
             self._runner.close()
@@ -87,6 +87,9 @@ class Pod:
     def idle(self) -> None:
         """As `Contained.idle`: the container is the pod's, and stays."""
 
+    def retire(self, whose: str) -> None:
+        """As `Contained.retire`: its pods are deleted with their containers."""
+
     def close(self) -> None:
         """As `Contained.close`."""
         self._closed.set()
@@ -101,10 +104,12 @@ class Pod:
         with listen(scratch.staging) as listener:
             try:
                 connection = self._accept(listener, tell)
-                boot, running, _ = greet(connection)
+                boot, running, folder = greet(connection)
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(scratch.staging / SOCKET_NAME)
+        if folder >= 0:  # nobody asked for one
+            os.close(folder)
         return Launched(PodHome(), connection, boot, running)
 
     def _accept(self, listener: socket.socket, tell: Callable[[str], None]) -> socket.socket:

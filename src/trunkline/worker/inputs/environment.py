@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from trunkline.worker.batching import asking
 from trunkline.worker.inputs.variables import reserved
 from trunkline.worker.launch import HOME_INSIDE, VENV_INSIDE
 from trunkline.worker.ports import Claim
@@ -57,6 +58,8 @@ def claim_environment(bench: Bench, claim: Claim) -> dict[str, str]:
         env |= {"PACH_JOB_ID": claim.job.id, "PACH_OUTPUT_COMMIT_ID": claim.output_commit or claim.job.id}
     else:
         env["PACH_CONFIG"] = "/pachctl/config.json"
+    if step.batching:
+        env[asking.VARIABLE] = f"{bench.inside}/{asking.NAME}"
     env |= {
         "PPS_PIPELINE_NAME": claim.job.pipeline.name,
         "PPS_PROJECT_NAME": claim.job.pipeline.project,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
 
-from trunkline.worker.ports import Datum
+from trunkline.worker.ports import Datum, Element
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@=+-]*\Z")
 _SHELL_IN_DOUBLE_QUOTES = re.compile(r'[$`\\"!\n]')
@@ -14,14 +15,16 @@ _SHELL_IN_DOUBLE_QUOTES = re.compile(r'[$`\\"!\n]')
 def environment(datum: Datum) -> dict[str, str]:
     """Variables that tell code about its datum (behaviour C.8): paths, commits and keys of its elements."""
     env = {"PACH_DATUM_ID": datum.id}
-    counts = Counter(element.input for element in datum.elements)
-    for element in sorted(datum.elements, key=lambda each: (each.input, each.path)):
+    elements: Sequence[Element] = datum.elements
+    if len(elements) > 1:
+        elements = sorted(elements, key=lambda each: (each.input, each.path))
+    shown: set[str] = set()
+    for element in elements:
         name = element.input
-        if reserved(name):
-            continue
-        if counts[name] > 1 and name in env:
+        if reserved(name) or name in shown:
             continue  # the first path in order stands for several
         if not element.s3:
+            shown.add(name)
             env[name] = f"/pfs/{name}" + (element.path.rstrip("/"))
         env[f"{name}_COMMIT"] = element.commit
         if element.join_on:
@@ -36,6 +39,7 @@ def reserved(name: str) -> bool:
     return name in ("PATH", "HOME") or name.startswith(("LD_", "PACH_", "PPS_"))
 
 
+@lru_cache(256)  # most are the same for all datums of a job
 def quoted(value: str) -> str:
     """A value as it stands in /pfs/.env, read alike by a shell and by dotenv libraries wherever both can agree.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +13,41 @@ from trunkline.worker.ports import Limits
 LEAST_FREE_BYTES = 64 << 20
 """A datum does not begin with less: what code does on a full disk says nothing about the code."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Errors that say so."""
+
+_FULL_BYTES = 4 << 20  # file systems keep some for themselves
+COPY_AGAIN_S = 5.0
+"""How long until copies of inputs that did not fit are tried again."""
+
 _LOOK_S = 0.5
 _SAY_S = 30.0
+
+
+class TooLarge(Exception):
+    """What a datum needs fits nowhere; the message says what and why."""
+
+
+class Waiting:
+    """Says what is waited for, now and again. wants: what needs room, and how much, as it is said."""
+
+    def __init__(self, folder: Path, ambient: Ambient, tell: Callable[[str], None], wants: str) -> None:
+        self._folder = folder
+        self._ambient = ambient
+        self._tell = tell
+        self._wants = wants
+        self._told_s: float | None = None
+
+    def say(self, free: int | None = None) -> None:
+        """Call it as often as you like. free: bytes that are."""
+        now_s = self._ambient.ticks_s()
+        if self._told_s is not None and now_s - self._told_s < _SAY_S:
+            return
+        self._told_s = now_s
+        there = free_bytes(self._folder) if free is None else free
+        self._tell(
+            f"waiting: the disk that holds {self._folder} has {there >> 20} MiB free and {self._wants}; make room there"
+        )
 
 
 def wait_for_room(
@@ -27,16 +61,10 @@ def wait_for_room(
 
     free: a seam for tests.
     """
-    told_s: float | None = None
+    waiting = Waiting(folder, ambient, tell, f"a datum begins with {LEAST_FREE_BYTES >> 20} at least")
     while (there := (free or free_bytes)(folder)) < LEAST_FREE_BYTES:
         go_on()
-        now_s = ambient.ticks_s()
-        if told_s is None or now_s - told_s >= _SAY_S:
-            tell(
-                f"waiting: the disk that holds {folder} has {there >> 20} MiB free and a datum begins with "
-                f"{LEAST_FREE_BYTES >> 20} at least; make room there"
-            )
-            told_s = now_s
+        waiting.say(there)
         ambient.sleep(_LOOK_S)
 
 
@@ -54,3 +82,11 @@ def too_much(limits: Limits, files: Sequence[tuple[str, bytes]]) -> str:
     if size <= limits.disk_bytes:
         return ""
     return f"disk limit {limits.disk} exceeded: /pfs/out holds {size} bytes"
+
+
+def full(folder: Path) -> str:
+    """What is to be said of a datum that went wrong on a disk without room; "" while there is some."""
+    left = free_bytes(folder)
+    if left >= _FULL_BYTES:
+        return ""
+    return f"no space left on device: the disk that holds {folder} has {left >> 20} MiB free"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from trunkline.worker.collect import Collector
 from trunkline.worker.layout import Pfs
+from trunkline.worker.limits import disk
 from trunkline.worker.ports import Limits, Step
 from trunkline.worker.runner import Runner
 
@@ -54,3 +56,8 @@ def full(pfs: Pfs, limits: Limits) -> str:
         return ""
     size = limits.memory or f"{disk.f_blocks * disk.f_frsize >> 20}Mi"
     return f"/pfs lies in memory and its {size} are full"
+
+
+def no_room(pfs: Pfs, step: Step, folder: Path) -> str:
+    """What is to be said of a /pfs without room, wherever it lies; "" while there is some. folder: on the disk."""
+    return full(pfs, step.limits) if step.memory_volume else disk.full(folder)

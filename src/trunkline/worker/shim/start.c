@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -165,19 +166,23 @@ static int look_up(const struct order *order, char program[PATH_MAX], char messa
 /* Why a program that was found could not be started. */
 static void why_not(const char *program, int error, char message[MESSAGE]) {
     char first[256] = "";
-    int fd = error == ENOENT ? open(program, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = error == ENOENT || error == ENOEXEC ? open(program, O_RDONLY | O_CLOEXEC) : -1;
     if (fd >= 0) {
         ssize_t length = read(fd, first, 200);
         first[length < 0 ? 0 : length] = 0;
         close(fd);
     }
-    if (first[0] == '#' && first[1] == '!') {
+    struct utsname machine;
+    if (error == ENOENT && first[0] == '#' && first[1] == '!') {
         char *interpreter = first + 2 + strspn(first + 2, " \t");
         interpreter[strcspn(interpreter, "\r\n")] = 0;
         for (size_t last = strlen(interpreter); last && strchr(" \t", interpreter[last - 1]);)
             interpreter[--last] = 0;
         snprintf(message, MESSAGE, "command \"%.2000s\": its interpreter %s does not exist", program, interpreter);
-    } else if (error == ENOEXEC)
+    } else if (error == ENOEXEC && memcmp(first, "\177ELF", 4) == 0 && uname(&machine) == 0)
+        snprintf(message, MESSAGE, "command \"%.2000s\" is made for another kind of machine: this one is %.64s",
+                 program, machine.machine);
+    else if (error == ENOEXEC)
         snprintf(message, MESSAGE, "command \"%.2000s\" is not a program: it needs a first line such as #!/bin/sh",
                  program);
     else

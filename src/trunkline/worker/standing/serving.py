@@ -8,13 +8,13 @@ from collections.abc import Callable
 from trunkline.errors import TrunklineError
 from trunkline.worker import outcome
 from trunkline.worker.collect import Found
-from trunkline.worker.execute import Bench, Execution, InputLost, Interrupt, Timing
+from trunkline.worker.execute import Bench, Execution, InputLost, Interrupt
 from trunkline.worker.inputs.variables import environment
+from trunkline.worker.launch import AgentLost
 from trunkline.worker.layout import Prepared
 from trunkline.worker.logs import Journal, Lines
-from trunkline.worker.outcome import Attempt
+from trunkline.worker.outcome import Attempt, Timing
 from trunkline.worker.ports import Claim, Output, Result, State
-from trunkline.worker.runner import AgentLost
 
 Tell = Callable[[bool, str], None]
 """Says whether the code runs, and if not, how it ended."""
@@ -88,8 +88,7 @@ class Serving(Execution):
 
     def _once(self, prepared: Prepared, env: dict[str, str]) -> str:
         """Run the code to its end; how it ended."""
-        self._pfs.lay(prepared, env)
-        self._bench.buckets.show(prepared.datum)
+        self._show(prepared, env)
         lines = Lines(lambda line: self._journal.user(prepared.datum.id, line), mask=self._mask)
         alive = threading.Timer(SETTLED_S, self._tell, (True, ""))
         alive.daemon = True

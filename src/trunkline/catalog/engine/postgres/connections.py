@@ -92,6 +92,8 @@ class Place:
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            # After a ROLLBACK it would have the server forget all that is prepared, ours too (line.py).
+            prepare_threshold=None,
         )
         connection.adapters.register_loader("numeric", _whole_numbers())
         settings = (

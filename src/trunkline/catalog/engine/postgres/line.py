@@ -19,7 +19,7 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from sqlalchemy import Boolean, Dialect, Integer, LargeBinary, String
 from sqlalchemy.dialects import postgresql
 
-from trunkline.catalog.engine.fixed import Plan
+from trunkline.catalog.engine.fixed import Changes, Count, Plan
 
 STATEMENTS = 512
 """How many statements a connection keeps prepared: more than we have."""
@@ -33,14 +33,41 @@ _PLACE = re.compile(r"\$(\d+)")
 Values = Sequence[Any]
 Result = Any
 """What libpq answered."""
+_Call = tuple[bytes, Any, list[int] | None]
+"""A prepared statement's name, its values, and how these are written."""
+
+
+class Later:
+    """How many rows a change touched that was put off: who asks has it done."""
+
+    __slots__ = ("_count", "_done")
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done, self._count = done, -1
+
+    def __call__(self) -> int:
+        """The number; -1 where the change was left undone."""
+        if self._count < 0:
+            self._done()
+        return self._count
+
+    def found(self, result: Result) -> None:
+        """What the server answered to one statement of it."""
+        self._count = max(self._count, 0) + (result.command_tuples or 0)
 
 
 class ServerLine:
-    """Statements of one connection. count: how often the server was waited for, since the connection was made."""
+    """Statements of one connection. count: how often the server was waited for, since the connection was made.
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    writes: changes that answer no rows are put off, and go to the server together with the next statement that does.
+    What is wrong with one is raised there.
+    """
+
+    def __init__(self, raw: psycopg.Connection[Any], *, writes: bool = False) -> None:
         self.dialect: Dialect = DIALECT
         self.count = 0
+        self._writes = writes
+        self._put_off: list[tuple[_Call, Later]] = []
         self._raw, self._pg = raw, raw.pgconn
         self._loading = Transformer(raw)
         self._prepared: dict[str, _Prepared] = {}
@@ -52,13 +79,30 @@ class ServerLine:
 
     def say(self, words: str) -> list[Any]:
         """Statements without values, in one go: the rows of the last one. Raises psycopg.Error."""
+        self.done()
         self.settle()
         self.count += 1
         return self._rows(self._checked(self._pg.exec_(words.encode())))
 
     def begin(self, words: Sequence[str], query: str) -> list[Any]:
         """Statements without values and then a query, all in one go: its rows. Raises psycopg.Error."""
-        return self._rows(self._chain(self._known(query, ()), [()], words)[-1])
+        return self._rows(self._chain([self._known(query, ()).call(())], words)[-1])
+
+    def end(self, words: Sequence[str]) -> None:
+        """What was put off, and then statements without values that end the transaction. Raises psycopg.Error."""
+        if self._put_off:
+            self._chain([], after=words)
+        else:
+            self.say("; ".join(words))
+
+    def done(self) -> None:
+        """Have all happen that was put off. Raises psycopg.Error."""
+        if self._put_off:
+            self._chain([])
+
+    def forget(self) -> None:
+        """Leave undone what was put off: the transaction goes back behind it."""
+        self._put_off = []
 
     def begin_with_next(self, words: str) -> None:
         """Have the transaction begin when it has something to do, without a wait of its own."""
@@ -67,6 +111,7 @@ class ServerLine:
 
     def began(self) -> None:
         """Begin now what would have begun with the next statement: that one takes another way."""
+        self.done()
         if self._first:
             words, self._first = self._first, b""
             self.say(words.decode())
@@ -92,34 +137,47 @@ class ServerLine:
         """Whether the transaction is open, or about to be, and no error has ended it."""
         return bool(self._first) or self._pg.transaction_status == TransactionStatus.INTRANS
 
-    def one(self, plan: Plan, values: Values) -> tuple[list[Any], int]:
+    def again(self, changes: Changes) -> bool:
+        """See `fixed.Line`: numbers that were given once are not given again."""
+        return False
+
+    def one(self, plan: Plan, values: Values) -> tuple[list[Any], Count]:
         """See `fixed.Line`."""
-        result = self._run(self._known(plan.text, plan.types), values)
+        call = self._known(plan.text, plan.types).call(values)
         if plan.rows is None:
-            return [], result.command_tuples or 0
-        rows = plan.rows(self._rows(result))
+            later = Later(self.done)
+            self._change(call, later)
+            return [], later
+        rows = plan.rows(self._rows(self._run(call)))
         return rows, len(rows)
 
-    def many(self, plan: Plan, sets: Sequence[Values]) -> int:
+    def many(self, plan: Plan, sets: Sequence[Values]) -> Count:
         """See `fixed.Line`. Rows of an insert go many at once, anything else one behind the other without a wait."""
-        count = 0
+        later = Later(self.done)
         if plan.text.startswith("INSERT ") and plan.text.endswith(")"):
             for values, times in _powers(sets):
                 statement = self._known(_of_rows(plan.text, len(plan.types), times), plan.types * times)
-                count += self._run(statement, [each for one in values for each in one]).command_tuples or 0
-            return count
+                self._change(statement.call([each for one in values for each in one]), later)
+            return later
         statement = self._known(plan.text, plan.types)
-        for start in range(0, len(sets), _AT_ONCE):
-            results = self._chain(statement, sets[start : start + _AT_ONCE])
-            count += sum(result.command_tuples or 0 for result in results)
-        return count
+        for values in sets:
+            self._change(statement.call(values), later)
+        return later
 
-    def _run(self, statement: _Prepared, values: Values) -> Result:
-        if self._first:
-            return self._chain(statement, [values])[0]
+    def _change(self, call: _Call, later: Later) -> None:
+        if not self._writes:  # a snapshot, which will refuse it
+            later.found(self._run(call))
+            return
+        if len(self._put_off) >= _AT_ONCE:
+            self.done()
+        self._put_off.append((call, later))
+
+    def _run(self, call: _Call) -> Result:
+        if self._first or self._put_off:
+            return self._chain([call])[-1]
         self.count += 1
-        dumped, formats = statement.dumped(values)
-        return self._checked(self._pg.exec_prepared(statement.name, dumped, formats, _TEXT))
+        name, values, formats = call
+        return self._checked(self._pg.exec_prepared(name, values, formats, _TEXT))
 
     def _known(self, text: str, types: Sequence[Any]) -> _Prepared:
         found = self._prepared.get(text)
@@ -135,17 +193,19 @@ class ServerLine:
             self._prepared[text] = found
         return found
 
-    def _chain(self, statement: _Prepared, sets: Sequence[Values], words: Sequence[str] = ()) -> list[Result]:
-        """Send all of them, behind what begins the transaction, and only then wait."""
+    def _chain(self, calls: Sequence[_Call], words: Sequence[str] = (), after: Sequence[str] = ()) -> list[Result]:
+        """Send all of them, behind what begins the transaction and what was put off, and only then wait."""
         self.settle()
         before, self._first = [*([self._first] if self._first else ()), *map(str.encode, words)], b""
-        dumped = [statement.dumped(values) for values in sets]
+        put_off, self._put_off = self._put_off, []
         self._pg.enter_pipeline_mode()
         try:
             for each in before:
                 self._pg.send_query_params(each, None)
-            for values, formats in dumped:
-                self._pg.send_query_prepared(statement.name, values, formats, _TEXT)
+            for call in (*(one for one, _ in put_off), *calls):
+                self._pg.send_query_prepared(*call, _TEXT)
+            for word in after:
+                self._pg.send_query_params(word.encode(), None)
             self._pg.pipeline_sync()
             self.count += 1
             results = self._until_synced()
@@ -154,7 +214,9 @@ class ServerLine:
                 self._pg.exit_pipeline_mode()
         for result in results:
             self._checked(result)
-        return results[len(before) :]
+        for (_, later), result in zip(put_off, results[len(before) :], strict=False):
+            later.found(result)
+        return results[len(before) + len(put_off) :]
 
     def _until_synced(self) -> list[Result]:
         found: list[Result] = []
@@ -232,9 +294,9 @@ class _Prepared:
         formats = [_BINARY if isinstance(kind, LargeBinary) else _TEXT for kind in types]
         return cls(name, [_writer(kind) for kind in types], formats if _BINARY in formats else None)
 
-    def dumped(self, values: Values) -> tuple[Any, list[int] | None]:
+    def call(self, values: Values) -> _Call:
         pairs = zip(self.writers, values, strict=True)
-        return [None if value is None else write(value) for write, value in pairs], self.formats
+        return self.name, [None if value is None else write(value) for write, value in pairs], self.formats
 
 
 def _writer(kind: Any) -> Callable[[Any], bytes]:

@@ -92,7 +92,7 @@ class PostgresWriting:
     def _connect(self) -> None:
         self._open = _connected(self._engine)
         self._raw = raw_of(self._open)
-        self._line = ServerLine(self._raw)
+        self._line = ServerLine(self._raw, writes=True)
         if not self._durable:
             self._raw.execute("SET synchronous_commit = off")
 
@@ -103,11 +103,11 @@ class PostgresWriting:
 
     def commit(self, last_event: int, names: Set[str]) -> None:
         """Raises Repeat where the connection broke and nothing was kept."""
-        words = "COMMIT"
+        words = ["COMMIT"]
         if last_event:
-            words = f"NOTIFY \"{self._channel}\", '{told(last_event, names)}'; COMMIT"
+            words.insert(0, f"NOTIFY \"{self._channel}\", '{told(last_event, names)}'")
         try:
-            self._line.say(words)
+            self._line.end(words)
         except psycopg.Error as error:
             if not failures.is_broken(error):
                 raise
@@ -137,6 +137,7 @@ class PostgresWriting:
     def rollback(self) -> None:
         if self._open is None:
             return
+        self._line.forget()
         try:
             if self._raw.info.transaction_status != TransactionStatus.IDLE:
                 self._line.say("ROLLBACK")
@@ -156,8 +157,13 @@ class PostgresWriting:
         if words == RELEASE:  # another savepoint comes, or the end: it can wait for that
             self._unsaid = f"{RELEASE}; "
             return
+        if words.startswith("ROLLBACK"):
+            self._line.forget()
         words, self._unsaid = self._unsaid + words, ""
         self._line.say(words)
+
+    def settle(self) -> None:
+        self._line.done()
 
     def sound(self) -> bool:
         return bool(self._raw is not None and self._raw.info.transaction_status == TransactionStatus.INTRANS)

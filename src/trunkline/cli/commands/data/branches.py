@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import click
 
 from trunkline.cli import complete, places
@@ -12,10 +10,10 @@ from trunkline.cli.options import (
     command,
     full_timestamps_option,
     no_pager_option,
-    number_option,
     project_option,
     raw_options,
 )
+from trunkline.cli.pages import page, page_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.model.names import check_branch
 
@@ -79,7 +77,7 @@ def inspect(session: Session, branch: str, project: str | None, raw: str, full: 
 
 @command()
 @click.argument("repo", shell_complete=complete.repos)
-@number_option
+@page_options
 @click.option("--reverse", is_flag=True, help="Oldest first.")
 @project_option
 @raw_options
@@ -87,12 +85,13 @@ def inspect(session: Session, branch: str, project: str | None, raw: str, full: 
 @no_pager_option
 @pass_session
 def list_(
-    session: Session, repo: str, number: int | None, reverse: bool, project: str | None, raw: str, full: bool,
-    no_pager: bool,
+    session: Session, repo: str, number: int | None, after: str | None, reverse: bool, project: str | None, raw: str,
+    full: bool, no_pager: bool,
 ) -> None:  # fmt: skip
     """List the branches of a repo, newest first."""
     place = names.repo(places.repo(repo, session.project(project)))
-    infos = islice(session.client.pfs.ListBranch(pfs.ListBranchRequest(repo=place, reverse=reverse)), number)
+    found = session.client.pfs.ListBranch(pfs.ListBranchRequest(repo=place, reverse=reverse))
+    infos = page(found, number, after, lambda info: info.branch.name)
     if raw:
         session.raw(infos, raw)
         return

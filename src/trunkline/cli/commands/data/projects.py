@@ -7,6 +7,7 @@ import click
 from trunkline.cli import complete
 from trunkline.cli.late import names, pfs, pps, repo_view
 from trunkline.cli.options import command, description_option, raw_options
+from trunkline.cli.pages import page, page_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.model.names import check_project
 
@@ -49,11 +50,13 @@ def inspect(session: Session, name: str, raw: str) -> None:
 
 
 @command()
+@page_options
 @raw_options
 @pass_session
-def list_(session: Session, raw: str) -> None:
+def list_(session: Session, number: int | None, after: str | None, raw: str) -> None:
     """List the projects; the one to work in has a star."""
-    infos = session.client.pfs.ListProject(pfs.ListProjectRequest())
+    found = session.client.pfs.ListProject(pfs.ListProjectRequest())
+    infos = page(found, number, after, lambda info: info.project.name)
     if raw:
         session.raw(infos, raw)
         return

@@ -105,7 +105,7 @@ def _cache(session: Session, given: Sequence[str]) -> PutCache:
 def _sources(files: Sequence[str], input_file: str | None) -> list[str]:
     given = list(files)
     if input_file is not None:
-        given += [line.strip() for line in read_text(input_file).splitlines() if line.strip()]
+        given += [line.strip() for line in read_text(input_file).split("\n") if line.strip()]
         if targets.STDIN in given and input_file == targets.STDIN:
             raise InvalidArgument("standard input is the list of sources; it cannot be a source too")
     return given or [targets.STDIN]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import click
 
 from trunkline.cli import complete, places
-from trunkline.cli.late import names, pfs, repo_view
+from trunkline.cli.late import names, pfs, repo_view, transactions
 from trunkline.cli.options import (
     all_projects_option,
     command,
     description_option,
     full_timestamps_option,
     no_pager_option,
-    number_option,
     project_option,
     raw_options,
 )
+from trunkline.cli.pages import page, page_options
 from trunkline.cli.session import Session, pass_session
-from trunkline.model.names import REPO_TYPES
+from trunkline.model.names import REPO_TYPES, USER_REPO, Repo
 
 
 @command()
@@ -68,7 +66,7 @@ def inspect(session: Session, repo: str, project: str | None, raw: str, full: bo
 @command()
 @click.option("--all", "every", is_flag=True, help="System repos too.")
 @click.option("--type", "kind", type=click.Choice(REPO_TYPES), default="user", help="Repos of this type only.")
-@number_option
+@page_options
 @all_projects_option
 @project_option
 @raw_options
@@ -76,19 +74,24 @@ def inspect(session: Session, repo: str, project: str | None, raw: str, full: bo
 @no_pager_option
 @pass_session
 def list_(
-    session: Session, every: bool, kind: str, number: int | None, all_projects: bool, project: str | None, raw: str,
-    full: bool, no_pager: bool,
+    session: Session, every: bool, kind: str, number: int | None, after: str | None, all_projects: bool,
+    project: str | None, raw: str, full: bool, no_pager: bool,
 ) -> None:  # fmt: skip
     """List the repos of a project, newest first."""
     projects = [] if all_projects else [names.project(session.project(project))]
     request = pfs.ListRepoRequest(type="" if every else kind, projects=projects)
-    infos = islice(session.client.pfs.ListRepo(request), number)
+    mark = None if after is None else str(places.repo(after, session.project(project)))
+    infos = page(session.client.pfs.ListRepo(request), number, mark, _named)
     if raw:
         session.raw(infos, raw)
         return
     when = session.when(full)
     rows = (repo_view.repo_row(info, when) for info in infos)
     session.table(repo_view.REPO_HEADER, rows, pager=not no_pager)
+
+
+def _named(info: pfs.RepoInfo) -> str:
+    return str(Repo(info.repo.project.name, info.repo.name, info.repo.type))
 
 
 @command()
@@ -108,9 +111,13 @@ def delete(
         raise click.UsageError("give either a repo or --all")
     if repo is None:
         projects = [] if all_projects else [names.project(session.project(project))]
-        asked = pfs.DeleteReposRequest(projects=projects, force=force, all=all_projects)
-        gone = session.client.pfs.DeleteRepos(asked)
-        session.note(f"{len(gone.repos)} repos deleted." if gone.repos else "No repo deleted.")
+        if kind in (None, USER_REPO):
+            asked = pfs.DeleteReposRequest(projects=projects, force=force, all=all_projects)
+            gone = list(session.client.pfs.DeleteRepos(asked).repos)
+        else:
+            gone = _delete_of_type(session, pfs.ListRepoRequest(projects=projects, type=kind), force)
+        some = "Repo deleted." if len(gone) == 1 else f"{len(gone)} repos deleted."
+        session.note(some if gone else "No repo deleted.")
         return
     place = names.repo(places.repo(repo, session.project(project)))
     if kind is not None:
@@ -118,3 +125,14 @@ def delete(
     answer = session.client.pfs.DeleteRepo(pfs.DeleteRepoRequest(repo=place, force=force))
     if not session.added_to_transaction():
         session.note("Repo deleted." if answer.deleted else "No repo deleted.")
+
+
+def _delete_of_type(session: Session, asked: pfs.ListRepoRequest, force: bool) -> list[pfs.Repo]:
+    # DeleteRepos is about user repos alone; one batch, so that all go or none.
+    found = [info.repo for info in session.client_outside.pfs.ListRepo(asked)]
+    requests = [
+        transactions.TransactionRequest(delete_repo=pfs.DeleteRepoRequest(repo=one, force=force)) for one in found
+    ]
+    if requests:
+        session.client_outside.transactions.BatchTransaction(transactions.BatchTransactionRequest(requests=requests))
+    return found

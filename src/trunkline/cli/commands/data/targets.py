@@ -82,6 +82,8 @@ def plan(
         if source == STDIN:
             if recursive:
                 raise InvalidArgument("-r puts directories; standard input is none")
+            if untar:
+                raise InvalidArgument("--untar knows tar files by name, and standard input has none; name a file")
             yield sources.OpenStream(file_target(source, path, many, full_path), stdin)
         elif is_url(source):
             target = tree_prefix(source, path, full_path) if recursive else file_target(source, path, many, full_path)

@@ -7,7 +7,7 @@ import click
 from trunkline.cli import complete, places
 from trunkline.cli.commands.data.origins import origin_kind, origin_option
 from trunkline.cli.late import commit_view, names, pfs, progress
-from trunkline.cli.options import command, full_timestamps_option, project_option, raw_options
+from trunkline.cli.options import command, full_timestamps_option, project_option, raw_options, timeout_option
 from trunkline.cli.session import Session, pass_session
 from trunkline.model.names import is_id
 
@@ -77,7 +77,7 @@ def subscribe(
 @command()
 @click.argument("file", metavar="REPO@REF:PATH", shell_complete=complete.repos)
 @click.option("--limit", metavar="N", type=click.IntRange(min=0), default=0, help="Stop after this many; 0: do not.")
-@click.option("--timeout", metavar="SECONDS", type=float, help="Stop after this long.")
+@timeout_option("Stop after this long.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answers.")
 @project_option
 @pass_session

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from trunkline.wire.gen import trunkline_pb2 as own
 
+SHOWN = 5
+"""Names of secrets in one message."""
+
 
 @command()
 @click.argument("target", metavar="FILE|URL")
@@ -67,5 +70,10 @@ def restore(session: Session, sources: tuple[str, ...], bar: bool | None) -> Non
     with progress.waiting("the server to start anew"):
         backups.wait_anew(client, session.ambient)
     click.echo(f"restored {done.blobs} blobs, {units.size(done.blob_bytes + done.catalog_bytes)}")
-    if not done.keys:
-        session.note("the key of secrets was not in the backup: put secrets.key into the data folder, if there are any")
+    if lost := list(done.unreadable_secrets):
+        names = ", ".join(lost[:SHOWN]) + ("" if len(lost) <= SHOWN else f" and {len(lost) - SHOWN} more")
+        what, them = (f"secret {names}", "it") if len(lost) == 1 else (f"secrets {names}", "them")
+        session.note(
+            f"the server has not the key of {what}: put the secrets.key of the server that was backed up in the place "
+            f"of its {done.key_file} and start it again, or delete {them} and create {them} again"
+        )

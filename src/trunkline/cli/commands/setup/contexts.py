@@ -19,13 +19,16 @@ from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument,
 from trunkline.model.names import check_project
 
 _NONE = "NONE"
+ENTERPRISE = "active_enterprise_context"
+"""The key of the config file under which it names the enterprise server's context."""
 
 
 @command()
 @click.argument("address")
 @click.option("--alias", metavar="NAME", help="The context's name; the address if not given.")
+@click.option("--server-cas", metavar="FILE", help="A PEM file of certificates to trust for this server.")
 @pass_session
-def connect(session: Session, address: str, alias: str | None) -> None:
+def connect(session: Session, address: str, alias: str | None, server_cas: str | None) -> None:
     """Work with the server at ADDRESS from now on.
 
     Makes a context of that name (see `pachctl config list context`) and makes it the active one. Forms of ADDRESS:
@@ -35,6 +38,7 @@ def connect(session: Session, address: str, alias: str | None) -> None:
 
     place = parse(address)
     name = alias or place.place
+    trusted = _certificates(server_cas) if server_cas else None
     config = session.config
     if name in config.contexts:
         config.context(name).set("pachd_address", str(place))
@@ -42,6 +46,8 @@ def connect(session: Session, address: str, alias: str | None) -> None:
     else:
         _put(session, name, {"pachd_address": str(place)})
         click.echo(f'New context "{name}" connects to {place}.')
+    if trusted:
+        config.context(name).set("server_cas", trusted)
     config.activate(name)
     config.save()
     click.echo(f'Context "{name}" is active.')
@@ -67,6 +73,23 @@ def get_active(session: Session) -> None:
 def set_active(session: Session, context: str) -> None:
     """Choose the active context."""
     session.config.activate(context)
+    session.config.save()
+
+
+@command()
+@pass_session
+def get_enterprise(session: Session) -> None:
+    """Show the name of the context whose server is the enterprise server."""
+    click.echo(session.config.v2.get(ENTERPRISE) or _NONE)
+
+
+@command()
+@click.argument("context", shell_complete=complete.contexts)
+@pass_session
+def set_enterprise(session: Session, context: str) -> None:
+    """Say which context's server is the enterprise server, for clients that share this file."""
+    session.config.context(context)
+    session.config.v2[ENTERPRISE] = context
     session.config.save()
 
 
@@ -160,6 +183,8 @@ def delete(session: Session, context: str) -> None:
             f'"{context}" is the active context; choose another with `pachctl config set active-context NAME` first'
         )
     del config.contexts[context]
+    if config.v2.get(ENTERPRISE) == context:
+        del config.v2[ENTERPRISE]
     config.save()
 
 
@@ -168,7 +193,7 @@ def delete(session: Session, context: str) -> None:
 def list_(session: Session) -> None:
     """List the contexts; the active one has a star, one of an enterprise server an E."""
     config = session.config
-    enterprise = config.v2.get("active_enterprise_context")
+    enterprise = config.v2.get(ENTERPRISE)
     rows = []
     for name in sorted(config.contexts):
         mark = "*" if name == config.active_name else ""

@@ -105,6 +105,17 @@ def profile(session: Session, profile: str, file: str, duration: int | None) -> 
 
 
 @command()
+@click.argument("file", metavar="FILE")
+@pass_session
+def binary(session: Session, file: str) -> None:
+    """Write the program that the server runs to a new file, a compressed tar; `-`: to standard output.
+
+    It holds its modules in Python, and names and versions of all packages that are installed beside it.
+    """
+    _save(file, (piece.value for piece in session.client_outside.debug.Binary(debug.BinaryRequest())))
+
+
+@command()
 @click.argument("level", metavar="debug|info|error|off", type=click.Choice(_LEVELS, case_sensitive=False))
 @click.option(
     "-d", "--duration", metavar="SPAN", callback=read_span, default="5m", help="For how long; 5m if not given."

@@ -109,7 +109,7 @@ def _read(session: Session, sources: tuple[str, ...], wanted: pfs.Repo, bar: boo
 def _copy(session: Session, place: str, token: str, project: str, named: tuple[str, ...], bar: bool | None) -> None:
     from trunkline.client import connect
 
-    with connect(place, token=token) as source:
+    with connect(place, token=token, root_certificates=session.trusted) as source:
         for info in copying.repos_of(source, project, named):
             with progress.bytes_bar(f"{info.repo.project.name}/{info.repo.name}", None, bar) as told:
                 done = copying.Copying(source, session.client_outside, told).copy(info)

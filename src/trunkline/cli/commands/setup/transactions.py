@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from trunkline.cli.config.contexts import Context
 from trunkline.cli.late import transactions
 from trunkline.cli.options import command, full_timestamps_option, raw_options
-from trunkline.cli.session import Session, pass_session
+from trunkline.cli.pages import page, page_options
+from trunkline.cli.session import ADDRESS, Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument
 from trunkline.model.names import is_id
 
@@ -21,7 +23,7 @@ def start(session: Session) -> None:
     Changes to repos, branches, commits and pipelines are collected until `pachctl finish transaction`. Files are not
     part of it: they are put at once.
     """
-    context = session.config.active_to_change()
+    context = _context(session)
     if context.transaction:
         raise FailedPrecondition(
             f"transaction {context.transaction} is open; finish it with `pachctl finish transaction`, or leave it with "
@@ -95,13 +97,14 @@ def inspect(session: Session, id: str | None, raw: str, full: bool) -> None:
 
 
 @command()
+@page_options
 @raw_options
 @full_timestamps_option
 @pass_session
-def list_(session: Session, raw: str, full: bool) -> None:
+def list_(session: Session, number: int | None, after: str | None, raw: str, full: bool) -> None:
     """List the transactions that are not finished."""
     answer = session.client_outside.transactions.ListTransaction(transactions.ListTransactionRequest())
-    infos = answer.transaction_info
+    infos = page(answer.transaction_info, number, after, lambda info: info.transaction.id)
     if raw:
         session.raw(infos, raw)
         return
@@ -124,8 +127,18 @@ def _look(session: Session, id: str) -> transactions.TransactionInfo:
     return session.client_outside.transactions.InspectTransaction(request)
 
 
+def _context(session: Session) -> Context:
+    """The context that remembers which transaction is open."""
+    if session.context.name == ADDRESS:
+        raise FailedPrecondition(
+            f"{ADDRESS} names another server than the active context, which remembers the open transaction; "
+            "make a context for it with `pachctl connect`"
+        )
+    return session.config.active_to_change()
+
+
 def _remember(session: Session, id: str) -> None:
-    session.config.active_to_change().set("active_transaction", id)
+    _context(session).set("active_transaction", id)
     session.config.save()
 
 

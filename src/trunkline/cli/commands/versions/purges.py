@@ -176,16 +176,19 @@ def stop(session: Session, id: str) -> None:
 @command()
 @click.argument("repo", metavar="[REPO]", required=False, shell_complete=complete.repos)
 @click.option("-n", "--number", metavar="N", type=click.IntRange(min=1), help="At most this many.")
+@click.option("--after", metavar="ID", default="", help="Only those older than this one.")
+@click.option("--reverse", is_flag=True, help="Oldest first; --after then means newer.")
 @project_option
 @raw_options
 @full_timestamps_option
 @no_pager_option
 @pass_session
 def list_(
-    session: Session, repo: str | None, number: int | None, project: str | None, raw: str, full: bool, no_pager: bool
-) -> None:
+    session: Session, repo: str | None, number: int | None, after: str, reverse: bool, project: str | None, raw: str,
+    full: bool, no_pager: bool,
+) -> None:  # fmt: skip
     """List purges, newest first: all, or those of a repo."""
-    request = own.ListPurgeRequest(number=number or 0)
+    request = own.ListPurgeRequest(number=number or 0, marker=after, reverse=reverse)
     if repo is not None:
         request.repo.CopyFrom(names.repo(places.repo(repo, session.project(project))))
     infos = session.client.purges.ListPurge(request)

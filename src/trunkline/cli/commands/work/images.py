@@ -8,6 +8,7 @@ import click
 
 from trunkline.cli.late import images, own
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, raw_options
+from trunkline.cli.pages import page, page_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.show import units
 from trunkline.errors import InvalidArgument, NotFound
@@ -78,13 +79,15 @@ def inspect(session: Session, name: str, raw: str, full: bool) -> None:
 
 
 @command()
+@page_options
 @raw_options
 @full_timestamps_option
 @no_pager_option
 @pass_session
-def list_(session: Session, raw: str, full: bool, no_pager: bool) -> None:
+def list_(session: Session, number: int | None, after: str | None, raw: str, full: bool, no_pager: bool) -> None:
     """List the local images."""
-    infos = session.client.images.ListImage(own.ListImageRequest())
+    found = session.client.images.ListImage(own.ListImageRequest())
+    infos = page(found, number, after, lambda info: info.spec.name)
     if raw:
         session.raw(infos, raw)
         return

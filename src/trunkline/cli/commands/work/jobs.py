@@ -10,7 +10,7 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.work.states import JOB_STATES, history_option, state_option
-from trunkline.cli.late import job_view, names, own, pipeline_view, pps, progress
+from trunkline.cli.late import job_view, names, own, pipeline_view, pps, progress, transactions
 from trunkline.cli.options import (
     all_projects_option,
     command,
@@ -144,16 +144,20 @@ def stop(session: Session, job: str, project: str | None) -> None:
     """Stop a job, or every job of a set that still runs."""
     if not is_id(job):
         at = names.job(places.job(job, session.project(project)))
-        session.client.pps.StopJob(pps.StopJobRequest(job=at, reason="stopped by a user"))
+        session.client.pps.StopJob(pps.StopJobRequest(job=at))
         session.added_to_transaction()
         return
-    jobs = [info for info in _jobs_of_set(session, job, wait=False, details=False) if not job_view.is_over(info)]
-    for info in jobs:
-        session.client.pps.StopJob(pps.StopJobRequest(job=info.job, reason="stopped by a user"))
-    if jobs:
-        session.added_to_transaction()
-    else:
+    infos = _jobs_of_set(session, job, wait=False, details=False)
+    requests = [pps.StopJobRequest(job=info.job) for info in infos if not job_view.is_over(info)]
+    if not requests:
         session.note("no job of this set still runs")
+    elif session.context.transaction:
+        for request in requests:
+            session.client.pps.StopJob(request)
+        session.added_to_transaction()
+    else:  # together: a job whose input failed a moment ago would end as one that cannot run
+        batch = (transactions.TransactionRequest(stop_job=request) for request in requests)
+        session.client.transactions.BatchTransaction(transactions.BatchTransactionRequest(requests=batch))
 
 
 @command()

@@ -13,7 +13,6 @@ from trunkline.cli import complete, places
 from trunkline.cli.late import Duration, json_format, names, pps
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
-from trunkline.model.specs.scalars import span_us
 
 _DAY_US = 86_400_000_000
 _MARGIN = 5
@@ -24,6 +23,8 @@ def read_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     """A length of time such as `90s`, `5m` or `1h30m`, in microseconds."""
     if value is None:
         return None
+    from trunkline.model.specs.scalars import span_us  # the overall help loads this module, and needs none of specs
+
     try:
         return span_us(value)
     except ValueError as error:
@@ -41,7 +42,7 @@ def read_pattern(_ctx: click.Context, _param: click.Parameter, value: str | None
 @command()
 @click.option("-p", "--pipeline", metavar="NAME", shell_complete=complete.pipelines, help="The logs of this pipeline.")
 @click.option("-j", "--job", metavar="PIPELINE@ID", shell_complete=complete.pipelines, help="The logs of this job.")
-@click.option("--datum", metavar="ID", help="Only of this datum; needs --job.")
+@click.option("--datum", metavar="ID", help="Only of this datum.")
 @click.option("--inputs", metavar="PATH,...", help="Only of datums with these files (paths or hashes).")
 @click.option("--master", is_flag=True, help="What the controller did, not the workers.")
 @click.option("--worker", metavar="ID", help="Only of this worker.")
@@ -62,8 +63,6 @@ def logs(
         raise click.UsageError("give either --pipeline or --job; a job names its pipeline")
     if not (pipeline or job):
         raise click.UsageError("give --pipeline NAME or --job PIPELINE@ID")
-    if datum and not job:
-        raise click.UsageError("a datum is one of a job; add --job PIPELINE@ID")
     in_project = session.project(project)
     request = pps.GetLogsRequest(
         data_filters=[one for one in (inputs or "").split(",") if one], master=master, follow=follow, tail=tail or 0
@@ -71,10 +70,9 @@ def logs(
     if pipeline:
         request.pipeline.CopyFrom(names.pipeline(places.pipeline(pipeline, in_project)))
     if job:
-        at = names.job(places.job(job, in_project))
-        request.job.CopyFrom(at)
-        if datum:
-            request.datum.CopyFrom(pps.Datum(job=at, id=datum))
+        request.job.CopyFrom(names.job(places.job(job, in_project)))
+    if datum:
+        request.datum.CopyFrom(pps.Datum(job=request.job, id=datum))
     if since is None and pipeline:
         since = _DAY_US
     if since is not None:

@@ -6,6 +6,7 @@ import click
 
 from trunkline.cli.late import Empty, pps
 from trunkline.cli.options import command, full_timestamps_option, no_pager_option, raw_options
+from trunkline.cli.pages import page, page_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import NotFound
 
@@ -43,13 +44,15 @@ def inspect(session: Session, name: str, raw: str, full: bool) -> None:
 
 
 @command()
+@page_options
 @raw_options
 @full_timestamps_option
 @no_pager_option
 @pass_session
-def list_(session: Session, raw: str, full: bool, no_pager: bool) -> None:
+def list_(session: Session, number: int | None, after: str | None, raw: str, full: bool, no_pager: bool) -> None:
     """List the secrets."""
-    infos = session.client.pps.ListSecret(Empty()).secret_info
+    found = session.client.pps.ListSecret(Empty()).secret_info
+    infos = page(found, number, after, lambda info: info.secret.name)
     if raw:
         session.raw(infos, raw)
         return

@@ -108,22 +108,28 @@ def _send(
 ) -> None:
     requests = [
         pps.CreatePipelineV2Request(
-            create_pipeline_request_json=specfile.as_json(spec), dry_run=dry_run, update=update, reprocess=reprocess
+            create_pipeline_request_json=specfile.as_json(spec),
+            dry_run=dry_run or bool(spec.get("dry_run")),
+            update=update,
+            reprocess=reprocess,
         )
         for spec in found
     ]
-    foreseen = [_foreseen(session, request) if update and not dry_run else "" for request in requests]
-    if len(found) > 1 and not dry_run and not session.context.transaction:
-        _send_together(session, requests)
-    else:
-        for number, request in enumerate(requests, 1):
-            answer = _send_one(session, request, number, len(found))
-            if dry_run:
-                _print(answer.effective_create_pipeline_request_json, raw)
+    foreseen = [_foreseen(session, request) if update and not request.dry_run else "" for request in requests]
+    made = [request for request in requests if not request.dry_run]
+    together = len(made) > 1 and not session.context.transaction
+    if together:
+        _send_together(session, made)
+    for number, request in enumerate(requests, 1):
+        if together and not request.dry_run:
+            continue
+        answer = _send_one(session, request, number, len(found))
+        if request.dry_run:
+            _print(answer.effective_create_pipeline_request_json, raw)
     for spec, sentence in zip(found, foreseen, strict=True):
         if sentence:
             session.note(f"{spec.get('pipeline', {}).get('name', '')}: {sentence}")
-    if not dry_run:
+    if made:
         session.added_to_transaction()
 
 

@@ -42,7 +42,7 @@ def replica_set(wanted: Wanted, house: House) -> Object:
             "template": {
                 "metadata": {
                     "labels": {**wanted.spec.labels, **labels},
-                    "annotations": {**wanted.spec.annotations, ADDRESS: _address(wanted)},
+                    "annotations": {**wanted.spec.annotations, ADDRESS: _address(wanted), **_apart(house)},
                 },
                 "spec": pods.pod_spec(wanted, house),
             },
@@ -110,6 +110,11 @@ def _metadata(wanted: Wanted, house: House) -> Object:
         "labels": {**wanted.spec.labels, **labels},
         "annotations": {**wanted.spec.annotations, ADDRESS: _address(wanted)},
     }
+
+
+def _apart(house: House) -> dict[str, str]:
+    """Keep a role of Amazon's, which their webhook gives to containers, from those with code."""
+    return {"eks.amazonaws.com/skip-containers": f"{pods.USER},{pods.INIT}"} if house.account else {}
 
 
 def _address(wanted: Wanted) -> str:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from trunkline.errors import InvalidArgument
-from trunkline.fleet.kubernetes.names import TOKEN
+from trunkline.fleet.kubernetes.names import SETTINGS, TOKEN
 from trunkline.fleet.kubernetes.objects.admission import check_pod
 from trunkline.fleet.kubernetes.objects.patches import patched
 from trunkline.fleet.kubernetes.objects.resources import resources
@@ -17,8 +17,10 @@ from trunkline.model.specs.writing import merged
 USER, STORAGE, INIT = "user", "storage", "shim"
 SHIM_FOLDER = "/.shim"
 WORK_FOLDER = "/worker"
-SETTINGS = "TRUNKLINE_POD"
-"""The variable with the worker's settings, as JSON."""
+STORED_FOLDER = "/stored"
+"""Where the bytes of files lie for a worker that has no object store."""
+STORED_PATH = "blobs"
+"""Where they lie in the volume, which is the server's data folder."""
 TOKEN_KEY = "worker-token"
 """Its key in the version's Secret, of which the container with the code sees other keys only."""
 PATIENCE_S = 86_400
@@ -46,7 +48,9 @@ def pod_spec(wanted: Wanted, house: House) -> Body:
         except InvalidArgument as error:
             raise InvalidArgument(f"pipeline {wanted.pipeline}: pod_patch: {error}") from None
     if made is not plain:
-        check_pod(plain, made, wanted.pipeline, trusted=house.trusted)
+        check_pod(
+            plain, made, wanted.pipeline, trusted=house.trusted, kept=tuple(filter(None, (house.secret, house.claim)))
+        )
     done: Body = made
     return done
 
@@ -60,8 +64,10 @@ def _plain(wanted: Wanted, house: House) -> Body:
         "terminationGracePeriodSeconds": 0,
         "initContainers": [_init(wanted, house)],
         "containers": [_user(wanted, house), _storage(wanted, house)],
-        "volumes": _volumes(wanted),
+        "volumes": _volumes(wanted, house),
     }
+    if house.account:
+        body["serviceAccountName"] = house.account
     if spec.node_selector:
         body["nodeSelector"] = dict(spec.node_selector)
     if spec.priority_class_name:
@@ -124,7 +130,7 @@ def _storage(wanted: Wanted, house: House) -> Body:
     settings = {
         "address": f"grpc://{house.address}",
         "folder": WORK_FOLDER,
-        "blobs": house.blobs,
+        "blobs": STORED_FOLDER if house.claim else house.blobs,
         "server": house.server,
         "namespace": house.namespace,
         "project": wanted.pipeline.project,
@@ -152,6 +158,8 @@ def _storage(wanted: Wanted, house: House) -> Body:
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
+    if house.claim:
+        body["volumeMounts"].append({"name": "stored", "mountPath": STORED_FOLDER, "subPath": STORED_PATH})
     return body
 
 
@@ -161,7 +169,7 @@ def _token(wanted: Wanted) -> list[Body]:
     return [{"name": TOKEN, "valueFrom": {"secretKeyRef": {"name": wanted.name, "key": TOKEN_KEY}}}]
 
 
-def _volumes(wanted: Wanted) -> list[Body]:
+def _volumes(wanted: Wanted, house: House) -> list[Body]:
     in_memory = wanted.spec.transform.memory_volume
     limits = wanted.spec.resource_limits
     pfs: Body = {"medium": "Memory"} if in_memory else {}
@@ -171,6 +179,8 @@ def _volumes(wanted: Wanted) -> list[Body]:
         {"name": "pfs", "emptyDir": pfs},
         *({"name": name, "emptyDir": {}} for name in ("shim", "work", "tmp")),
     ]
+    if house.claim:
+        found.append({"name": "stored", "persistentVolumeClaim": {"claimName": house.claim}})
     for number, files in enumerate(wanted.folders.values()):
         items = [{"key": file_key(number, name), "path": name} for name in files]
         found.append({"name": _folder_name(number), "secret": {"secretName": wanted.name, "items": items}})

@@ -176,8 +176,13 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "service": {
         "internal_port": Field("The port that the code listens on.", 8080),
         "external_port": Field("The port that clients reach; 30000 to 32767 on nodes.", 30080),
-        "ip": Field("Kept for other servers; no effect here.", "10.0.0.7"),
-        "type": Field("`ClusterIP`, `NodePort` or `LoadBalancer`.", "ClusterIP", "`NodePort`"),
+        "ip": Field("The address of the service, in the cluster or of its load balancer.", "10.0.0.7", kubernetes=True),
+        "type": Field(
+            "`ClusterIP`, `NodePort` or `LoadBalancer`: where a cluster lets the port be reached from. Elsewhere it is "
+            "a port of the machine, whatever this says.",
+            "ClusterIP",
+            "`NodePort`",
+        ),
     },
     "spout": {"service": Field("A port that the code listens on.", _SERVICE)},
     "datum_set_spec": {

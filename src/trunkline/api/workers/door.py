@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,8 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.events import Events
 from trunkline.api.rpc.tokens import WorkerTokens
-from trunkline.api.work.handout import datums_of, standing_step, step_of
+from trunkline.api.workers.handout import datums_of, standing_step, step_of
+from trunkline.api.workers.pod_images import PodImages
 from trunkline.catalog import images as image_rows
 from trunkline.catalog import outbox
 from trunkline.catalog.collection import chunks as chunk_rows
@@ -21,17 +23,19 @@ from trunkline.catalog.collection import sessions as session_rows
 from trunkline.catalog.engine import Tx
 from trunkline.catalog.outbox import Event
 from trunkline.catalog.work import claims as claim_rows
-from trunkline.catalog.work import containers
-from trunkline.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
+from trunkline.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from trunkline.fleet.kubernetes.names import object_name
+from trunkline.model.jobs import JobState
+from trunkline.model.names import Job, Pipeline
 from trunkline.pfs.files import load
 from trunkline.pps import claims
 from trunkline.pps import logs as pps_logs
 from trunkline.pps.claims import LEASE_US, Cancel, Command, Finish, Handed, Renewal, Report
 from trunkline.pps.controller import Pps
+from trunkline.pps.jobs import set_state
 from trunkline.pps.logs import SPOUT_CLAIM, Segment
-from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC
-from trunkline.pps.secrets import given_to
+from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, RETIRED_TOPIC
+from trunkline.pps.secrets import Given, given_to
 from trunkline.pps.standing import states
 from trunkline.pps.standing.wishes import stand
 from trunkline.storage import NewChunk, Sealed
@@ -40,18 +44,16 @@ from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import worker_pb2 as wire
 
 KIND = "worker"
-WATCHED = (COMMAND_TOPIC, CLAIMS_TOPIC)
+WATCHED = (COMMAND_TOPIC, CLAIMS_TOPIC, RETIRED_TOPIC)
 PAGE = 100
-IMAGE_S = 3.0
-"""How long a report waits for the cluster to tell what the pod's image is; then that is not recorded."""
-IMAGE_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerDoor:
     """Sessions, claims, reports and logs of workers. tokens: what they show with each call.
 
-    workers: how many this server runs. pods: they may be pods, of whose images the cluster tells.
+    workers: how many this server runs. gpus: devices that these share; None: nobody counts them.
+    images: of pods, where workers may be some.
     """
 
     system: Pps
@@ -59,7 +61,8 @@ class WorkerDoor:
     events: Events
     tokens: WorkerTokens = field(repr=False)
     workers: int = 1
-    pods: bool = False
+    gpus: int | None = None
+    images: PodImages | None = None
     service: str = field(default="trunkline.worker.v1.Workers")
 
     def admit(self, call: Call) -> None:
@@ -141,6 +144,7 @@ class WorkerDoor:
     async def Watch(self, request: wire.WatchRequest, call: Call) -> AsyncGenerator[wire.Command, None]:
         """Commands for one worker, and a word whenever there may be something to claim."""
         self._only(call, request.worker)
+        of_all = not self.tokens.name_in(call.worker_token)
         at = await self.bridge.unary(partial(self.system.files.catalog.read, outbox.newest))
         yield wire.Command(wake=wire.Wake())  # what was there before this watcher came
         while True:
@@ -150,6 +154,8 @@ class WorkerDoor:
                 at = event.seq
                 if event.topic == COMMAND_TOPIC and event.payload["worker"] == request.worker:
                     yield _told(event)
+                if event.topic == RETIRED_TOPIC and of_all:
+                    yield wire.Command(retire=wire.Retire(pipeline=nouns.pipeline(Pipeline(**event.payload))))
             if found is None or any(event.topic == CLAIMS_TOPIC for event in found):
                 yield wire.Command(wake=wire.Wake())
             if found is None:  # events that this watcher has not seen are gone: look at everything again
@@ -165,29 +171,41 @@ class WorkerDoor:
         self._only(call, request.worker, request.pipeline, request.version)
         if not request.gen and not self.system.files.catalog.read(claim_rows.any_claim):
             return wire.ClaimResponse()
-        handed = self._hand_out(request)
-        return wire.ClaimResponse(claim=self._claim(handed) if handed else None)
+        gen = request.gen
+        while (handed := self._hand_out(request, gen)) is not None:
+            try:
+                given = self.system.files.catalog.read(partial(given_to, vault=self.system.vault, spec=handed.spec))
+            except (DataLoss, FailedPrecondition) as error:  # no worker could run it
+                gen = handed.leased.claim.session or 0
+                self._fail(handed.leased.job.job, str(error))
+            else:
+                return wire.ClaimResponse(claim=self._claim(handed, given))
+        return wire.ClaimResponse()
 
-    def _hand_out(self, request: wire.ClaimRequest) -> Handed | None:
+    def _hand_out(self, request: wire.ClaimRequest, gen: int) -> Handed | None:
         pipeline = nouns.pipeline_of(request.pipeline) if request.pipeline.name else None
         return claims.hand_out(
             self.system.files,
             self.system.tables,
             request.worker,
-            lambda tx: request.gen or session_rows.open_session(tx, KIND, leased=True),
+            lambda tx: gen or session_rows.open_session(tx, KIND, leased=True),
             max_datums=request.max_datums,
             pipeline=pipeline,
             version=request.version,
             workers=max(1, self.workers),
+            gpus=self.gpus,
         )
 
-    def _claim(self, handed: Handed) -> wire.Claim:
+    def _fail(self, job: Job, reason: str) -> None:
+        with contextlib.suppress(FailedPrecondition, NotFound):  # it has ended meanwhile
+            self.system.files.catalog.transact(lambda tx: set_state(tx, job, JobState.FAILURE, reason))
+
+    def _claim(self, handed: Handed, given: Given) -> wire.Claim:
         row = handed.leased.claim
         image = handed.image
         filesets: list[str] = []
         if image is not None:
             filesets = self.system.files.catalog.read(lambda tx: image_rows.filesets_of(tx, image.digest))
-        given = self.system.files.catalog.read(lambda tx: given_to(tx, self.system.vault, handed.spec))
         return wire.Claim(
             id=row.id,
             job=nouns.job(handed.leased.job.job),
@@ -232,9 +250,13 @@ class WorkerDoor:
         commands = self.system.leases.renew(request.worker, request.gen, kept)
         return wire.RenewResponse(commands=map(_command, commands))
 
-    def Report(self, request: wire.ReportRequest, call: Call) -> wire.ReportResponse:
+    async def Report(self, request: wire.ReportRequest, call: Call) -> wire.ReportResponse:
         """Adopt a finished prefix."""
         self._only(call, request.worker)
+        image = await self.images.of(request.worker) if self.images is not None else ""
+        return await self.bridge.unary(partial(self._adopt, request, image))
+
+    def _adopt(self, request: wire.ReportRequest, image: str) -> wire.ReportResponse:
         one = Report(
             worker=request.worker,
             gen=request.gen,
@@ -243,18 +265,10 @@ class WorkerDoor:
             done=request.done,
             output=tuple(_sealed(request.output)),
             results=claims.parse_results(request.stats),
-            image=self._image(request.worker) if self.pods else "",
+            image=image,
         )
         first, last = self.system.files.catalog.transact(lambda tx: claims.report(tx, one))
         return wire.ReportResponse(first=first, last=last)
-
-    def _image(self, worker: str) -> str:
-        """The image in a pod; the first report of one may come before the cluster tells."""
-        catalog, ambient = self.system.files.catalog, self.system.files.ambient
-        until_s = ambient.ticks_s() + IMAGE_S
-        while not (found := catalog.read(partial(containers.pod_image, worker=worker))) and ambient.ticks_s() < until_s:
-            ambient.sleep(IMAGE_LOOK_S)
-        return found
 
     def Logs(self, request: wire.LogsRequest, call: Call) -> wire.LogsResponse:
         """Keep log lines."""

@@ -1,0 +1,1 @@
+"""The workers' own door, and what it hands out."""
