@@ -1,0 +1,124 @@
+"""A disk without room for inputs: what fits is run, what does not is waited for in words, and no datum is to blame."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from fakes import MemoryStorage, claim, datum, element
+from worlds import FILES, World
+
+from trunkline.ambient import RealAmbient
+from trunkline.worker import ahead
+from trunkline.worker.ahead import Ahead
+from trunkline.worker.layout import Pfs, Staging
+from trunkline.worker.limits import disk
+from trunkline.worker.ports import Element, Fetched, Limits, State, Step
+
+COPY = Step(("sh", "-c", "cp /pfs/images/* /pfs/out"))
+GROW = Step(("sh", "-c", "for f in /pfs/images/*; do echo more >> $f; cp $f /pfs/out; done"), writable_inputs=True)
+
+
+class Crowded(MemoryStorage):
+    """Holds `room` elements at once, `taken` of them; and so many more as somebody makes room for."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(images=dict(FILES))
+        self.room = room
+        self.tried: list[int] = []
+
+    def fetch(self, elements: Sequence[Element]) -> Iterator[Fetched]:
+        self.tried.append(len(elements))
+        if len(elements) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().fetch(elements)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((ahead, "_RETRY_S"), (ahead, "_LOOK_S"), (disk, "COPY_AGAIN_S"), (disk, "_LOOK_S")):
+        monkeypatch.setattr(module, name, 0.01)
+
+
+def test_a_window_that_does_not_fit_comes_datum_by_datum(tmp_path: Path) -> None:
+    storage, said = Crowded(1), list[str]()
+    staging = Staging(tmp_path, storage)
+    datums = [datum(number, element(f"/{number}.txt")) for number in range(3)]
+    come = Ahead(staging, datums, RealAmbient(), lambda row: True, said.append)
+    rows = []
+    for prepared in come:
+        rows.append((prepared.datum.row, prepared.problem))
+        staging.release(prepared)
+    come.close()
+    assert rows == [(0, ""), (1, ""), (2, "")]
+    assert storage.tried == [3, 1, 1, 1]
+    assert said == []
+
+
+def test_inputs_without_room_are_waited_for_and_no_datum_is_to_blame(world: World) -> None:
+    world.storage = storage = Crowded(0)
+
+    def fetch(elements: Sequence[Element]) -> Iterator[Fetched]:
+        if len(storage.tried) == 2:  # somebody makes room
+            storage.room = 1
+        return Crowded.fetch(storage, elements)
+
+    storage.fetch = fetch  # type: ignore[method-assign]
+    (result,) = world.run(claim(COPY, [datum(0, element("/1.txt", size_bytes=1234))])).all_results()
+    assert (result.state, result.tries) == (State.SUCCESS, 1)
+    assert storage.tried == [1, 1, 1]
+    assert "MiB free and a datum's inputs, 1,234 bytes, do not fit; make room there" in storage.log()
+    assert world.told == []
+
+
+def test_what_is_laid_out_ahead_leaves_room_for_the_code_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Crowded(9)
+    monkeypatch.setattr(ahead, "WINDOW_BYTES", 1)
+    free = [disk.LEAST_FREE_BYTES + 9]
+    monkeypatch.setattr(ahead, "free_bytes", lambda folder: free[0])
+    staging = Staging(tmp_path, storage)
+    datums = [datum(number, element(f"/{number}.txt", size_bytes=10)) for number in range(3)]
+    come = Ahead(staging, datums, RealAmbient(), lambda row: True, [].append)
+    fetched = []
+    for prepared in come:
+        fetched.append(len(storage.tried))
+        staging.release(prepared)
+    come.close()
+    assert fetched == [1, 2, 3]
+
+
+def test_other_troubles_of_the_disk_end_the_claim(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.storage.fail = OSError(errno.EIO, os.strerror(errno.EIO))
+    claims = [claim(COPY, [datum(0, element("/1.txt"))], id=name) for name in ("first", "second")]
+    monkeypatch.setattr("trunkline.worker.loop._RETRY_S", 0.01)
+    assert list(world.run(*claims).results) == ["second"]
+
+
+def test_copies_without_room_are_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_inputs, full = Pfs.copy_inputs, ["no room", "no room"]
+
+    def fails(pfs: Pfs, prepared: ahead.Prepared, staging: Path) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copy_inputs(pfs, prepared, staging)
+
+    monkeypatch.setattr(Pfs, "copy_inputs", fails)
+    monkeypatch.setattr(disk, "full", lambda folder: full.pop() if full else "")
+    server = world.run(claim(GROW, [datum(0, element("/1.txt", size_bytes=2))]))
+    assert [(path, content) for path, content, _ in server.rows] == [("/1.txt", b"1\nmore\n")]
+    assert "copies of inputs, 2 bytes, do not fit; make room there" in world.storage.log()
+
+
+def test_copies_that_fit_into_no_memory_fail_their_datum(world: World) -> None:
+    world.storage.trees["images"]["/large"] = bytes(9 << 20)
+    limits = Limits(memory_bytes=8 << 20, memory="8Mi")
+    step = Step(GROW.cmd, writable_inputs=True, memory_volume=True, limits=limits, datum_tries=1)
+    first, second = world.run(claim(step, [datum(0, element("/large")), datum(1, element("/1.txt"))])).all_results()
+    told = "copies of inputs, 9,437,184 bytes, do not fit: /pfs lies in memory and its 8Mi are full"
+    assert (first.state, first.reason) == (State.FAILED, told)
+    assert second.reason == ""
