@@ -1,4 +1,5 @@
-"""PostgreSQL and an S3 server for the rows that need them: those of `make test-engines`, brought where missing."""
+"""PostgreSQL, an S3 server and a Kubernetes cluster for the rows that need them: those of `make test-engines`, brought
+where missing."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 import venv
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +22,11 @@ from trunkline.testing.seaweed import Seaweed
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tools" / "engines.sh"
 POSTGRES, WEED = "TRUNKLINE_POSTGRES", "TRUNKLINE_WEED"
+KUBECONFIG, PODS_HOST = "KUBECONFIG", "TRUNKLINE_PODS_HOST"
+"""A cluster that has the images of tests/engines/archives.py, and an address of this machine that its pods reach."""
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+CLUSTER_S = 300
+STARTERS = ROOT / "tests" / "engines"
 
 
 class Missing(Exception):
@@ -86,6 +94,56 @@ def object_store(folder: Path, host: str = "127.0.0.1") -> Iterator[None]:
         raise Missing(f"there is no S3 server {weed}")
     with Seaweed(weed, folder, host) as server, _environment(server.environment):
         yield
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """A Kubernetes cluster, which the environment names meanwhile: the one that it names before, or one of our own.
+
+    Raises Missing.
+    """
+    if os.environ.get(KUBECONFIG):
+        if not os.environ.get(PODS_HOST):
+            raise Missing(f"not here: an address of this machine that pods of {KUBECONFIG} reach ({PODS_HOST})")
+        yield
+        return
+    if os.geteuid() != 0:
+        raise Missing(f"not here: a Kubernetes cluster ({KUBECONFIG}), and root, who can start one")
+    asked = [STARTERS / "kubernetes_build.sh", "--missing"]
+    if subprocess.run(asked, check=True, capture_output=True, env=_usual()).stdout.strip():
+        raise Missing("not here: a Kubernetes cluster; build one with tests/engines/kubernetes_build.sh, eight minutes")
+    with tempfile.TemporaryDirectory(prefix="trunkline-cluster-", dir="/var/tmp") as name, ExitStack() as stack:
+        folder = Path(name)
+        made = [sys.executable, STARTERS / "archives.py", folder / "images"]
+        subprocess.run(made, check=True, capture_output=True, env=_usual())
+        told = stack.enter_context(_started(folder))
+        stack.enter_context(_environment(dict(re.findall(r"(\w+)=(\S+)", told))))
+        yield
+
+
+def _usual() -> dict[str, str]:
+    """The environment, with the cache that whoever measures had before: what was built once lies there."""
+    return {**os.environ, "XDG_CACHE_HOME": CACHE}
+
+
+@contextmanager
+def _started(folder: Path) -> Iterator[str]:
+    """A cluster of its own in `folder`, which has its images; what it says of its environment. Raises Missing."""
+    log, ready = folder / "log", folder / "cluster" / "environment"
+    words = [STARTERS / "cluster.sh", folder / "cluster", *(folder / "images").glob("*.tar")]
+    with log.open("wb") as file:
+        running = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=_usual())
+    try:
+        end = time.perf_counter() + CLUSTER_S
+        while not ready.exists():
+            if running.poll() is not None or time.perf_counter() > end:
+                said = (log.read_text().strip().splitlines() or ["nothing"])[-1]
+                raise Missing(f"a Kubernetes cluster does not start: {said[:200]}")
+            time.sleep(0.2)
+        yield ready.read_text()
+    finally:
+        running.terminate()
+        running.wait()
 
 
 @contextmanager

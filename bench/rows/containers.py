@@ -13,6 +13,7 @@ from typing import Any
 from measure import Bench, Line, Row
 from rows.datums import files, must_process, with_files
 from trunkline.worker.containers.engine import socket_url
+from trunkline.worker.shim.program import program
 
 IMAGE = "localhost/trunkline-bench:1"
 ABSENT = "no container engine on this machine (DOCKER_HOST)"
@@ -50,6 +51,7 @@ def first_datum(bench: Bench) -> None:
         bench.absent["create pipeline to output"] = ABSENT
         return
     make_image(url)
+    program()  # which a checkout compiles once, and a wheel brings
     docker = shutil.which("docker")
     if docker is None:
         bench.absent["docker run"] = "not on this machine"
@@ -84,13 +86,13 @@ def make_image(url: str) -> None:
     """An image of nothing but `cp` and what it is linked to."""
     import docker
 
-    program = shutil.which("cp") or "/bin/cp"
-    told = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    copies = shutil.which("cp") or "/bin/cp"
+    told = subprocess.run(["ldd", copies], check=True, capture_output=True, text=True).stdout
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as archive:
         for path in sorted({word for word in told.split() if word.startswith("/")}):
             archive.add(os.path.realpath(path), path.lstrip("/"), recursive=False)
-        archive.add(os.path.realpath(program), "bin/cp", recursive=False)
+        archive.add(os.path.realpath(copies), "bin/cp", recursive=False)
     repository, _, tag = IMAGE.rpartition(":")
     api = docker.APIClient(base_url=url, version="auto")
     api.import_image_from_data(whole.getvalue(), repository=repository, tag=tag)

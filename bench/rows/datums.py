@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from measure import Bench, Line, Row, shell
-from rows.samples import MIB, random_file
+from rows.samples import MIB, finished, named_repo, random_file
+from trunkline.testing.calls import on
 from trunkline.testing.serving import PachdProcess, documents
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
 
 SNAKEFILE = """
 rule all:
@@ -54,6 +58,23 @@ def main():
         out.write(text)
 main()
 """
+SOCKET = """
+import os, socket
+here = socket.socket(socket.AF_UNIX)
+here.connect(os.environ["PPS_WORKER_SOCKET"])
+while True:
+    here.sendall(bytes(1))
+    block = b""
+    while not block.endswith(bytes(2)):
+        block += here.recv(65536)
+    path = dict(line.split("=", 1) for line in block[:-2].decode().split(chr(0)))["{repo}"]
+    with open(path, "rb") as source:
+        data = source.read()
+    with open("/pfs/out/" + os.path.basename(path), "wb") as out:
+        out.write(data)
+"""
+SDK = "datums a second"
+SOCKETS = ("datums a second, of 1,000", "datums a second, of 10,000")
 FEW = 10
 """Peers that need more than a second for ten of these are given one in so many, and their names say so."""
 
@@ -124,24 +145,36 @@ def must_process(server: PachdProcess, pipeline: str, count: int) -> None:
 def batches(bench: Bench) -> None:
     """The same 1,000 files, taken one after another by one process a worker, through the public SDK."""
     if not bench.peers.has("module:pachyderm_sdk"):
-        bench.absent["datums a second"] = "pachyderm-sdk is not on this machine"
+        bench.absent[SDK] = "pachyderm-sdk is not on this machine"
         return
-    count = bench.sized(1000)
+    in_batches(bench, bench.sized(1000), SDK, [str(bench.peers.folder / "bin/python"), "-c", BATCH])
+
+
+def batches_at_socket(bench: Bench) -> None:
+    """Files that code asks for at the worker's socket, in plain Python: 1,000, and 10,000."""
+    for count, figure in zip((1000, 10_000), SOCKETS, strict=True):
+        in_batches(bench, bench.sized(count), figure, [sys.executable, "-ISc", SOCKET])
+
+
+def in_batches(bench: Bench, count: int, figure: str, command: Sequence[str]) -> None:
+    """Note how many datums a second a batching pipeline does, from the commit's end to the job's.
+
+    {repo} in the command is its input.
+    """
     work = files(bench, count)
-    with bench.server("--workers", "2", "--expose", str(bench.peers.folder)) as server:
+    with bench.serving("--workers", "2", "--expose", str(bench.peers.folder)) as (server, client):
         for run in range(bench.runs):
             repo, name = f"in{run}", f"batch{run}"
-            python = str(bench.peers.folder / "bin/python")
             spec = {
                 "pipeline": {"name": name},
-                "transform": {"cmd": [python, "-c", BATCH.replace("{repo}", repo)], "datum_batching": True},
+                "transform": {"cmd": [word.replace("{repo}", repo) for word in command], "datum_batching": True},
                 "input": {"pfs": {"repo": repo, "glob": "/*"}},
             }
             with_files(server, repo, spec, work / "in")
             start = time.perf_counter()
-            server.pachctl("finish", "commit", f"{repo}@master")
-            server.pachctl("wait", "commit", f"{name}@master")
-            bench.note("datums a second", count / (time.perf_counter() - start), "/s")
+            client.pfs.FinishCommit(pfs.FinishCommitRequest(commit=on(named_repo(repo))))
+            finished(client, named_repo(name))
+            bench.note(figure, count / (time.perf_counter() - start), "/s")
             must_process(server, name, count)
     shutil.rmtree(work)
 
@@ -200,7 +233,17 @@ ROWS = (
         "batches",
         "pps",
         batches,
-        (Line("1,000 datums in batches, by pachyderm-sdk", "datums a second", goal=700.0),),
+        (Line("1,000 datums in batches, by pachyderm-sdk", SDK, goal=700.0),),
+        runs=3,
+    ),
+    Row(
+        "batches-socket",
+        "pps",
+        batches_at_socket,
+        (
+            Line("1,000 datums in batches, at the worker's socket", SOCKETS[0], goal=2000.0),
+            Line("10,000 datums in batches, at the worker's socket", SOCKETS[1], goal=2000.0),
+        ),
         runs=3,
     ),
     Row(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+import grpc
 
 from measure import Bench, Line, Row, shell
 from rows.samples import MIB, SMALL_FILE_BYTES, random_file, small_files
 from trunkline.testing.serving import PachdProcess
+from trunkline.wire.gen import pfs_v2_pb2 as pfs
+from trunkline.wire.gen import pfs_v2_pb2_grpc
 
 DVC_READY = "rm -rf dvc && mkdir dvc && cd dvc && git init -q . && dvc init -q && cp -r ../{what} ."
 OXEN_READY = (
@@ -20,6 +25,10 @@ OXEN = (
 )
 BORG_READY = "rm -rf borg && borg init -e none borg"
 CHANGED_EVERY = 100
+CHANGE = "i=0; for f in {tree}/*/*; do [ $((i++ % {every})) != 0 ] || echo x >> $f; done"
+OXEN_MORE = (
+    "cd oxen && python -c \"import oxen; repo = oxen.Repo('.'); repo.add('tree'); repo.commit('more')\" && sync -f ."
+)
 
 
 def big_file(bench: Bench) -> None:
@@ -45,15 +54,26 @@ def big_file(bench: Bench) -> None:
 
 
 def peers_add(bench: Bench, work: Path, what: str) -> None:
-    """Have each peer take a file or a tree in; the copy that it works on is made before."""
+    """Have each peer take a file or a tree in; the copy that it works on is made before. A tree once more, changed."""
+    again = what == "tree"
     bench.beside("dvc add", "dvc", f"cd dvc && dvc add -q {what} && sync -f .", work, DVC_READY.format(what=what))
-    if what == "tree":
+    if again:
         bench.beside("dvc checkout", "dvc", "cd dvc && dvc checkout -q", work, "rm -r dvc/tree")
+        bench.beside("dvc add of 1 %", "dvc", "cd dvc && dvc add -q tree && sync -f .", work, changed("dvc/tree"))
     shell("rm -rf dvc", work)
     bench.beside("oxen add, commit", "module:oxen", OXEN.format(what=what), work, OXEN_READY.format(what=what))
+    if again:
+        bench.beside("oxen add, commit of 1 %", "module:oxen", OXEN_MORE, work, changed("oxen/tree"))
     shell("rm -rf oxen", work)
     bench.beside("borg create", "borg", f"borg create borg::one {what} && sync -f .", work, BORG_READY)
+    if again:
+        bench.beside("borg create of 1 %", "borg", "borg create borg::two tree && sync -f .", work, changed("tree"))
     shell("rm -rf borg", work)
+
+
+def changed(tree: str) -> str:
+    """A command that writes to one file in a hundred."""
+    return CHANGE.format(tree=tree, every=CHANGED_EVERY)
 
 
 def many_files(bench: Bench) -> None:
@@ -70,6 +90,10 @@ def many_files(bench: Bench) -> None:
                 server.pachctl("get", "file", "-r", "many@master:/", "-o", str(work / "back"))
             shell("diff -r tree back && rm -r back", work)
             put_again(bench, server, work, run)
+            server.pachctl("create", "repo", "stream")
+            with bench.timed("one stream of ModifyFile"):
+                put_by_stream(server.address, "stream", work / "tree")
+                server.pachctl("wait", "commit", "stream@master")
         with bench.timed("cp -r, sync"):
             shell("cp -r tree copy && sync -f copy", work)
         with bench.timed("cp -r"):
@@ -81,7 +105,7 @@ def many_files(bench: Bench) -> None:
         )  # fmt: skip
         bench.beside(
             "git add, commit of 1 %", "git", "cd git && git add tree && git commit -qm all && sync -f .", work,
-            f"i=0; for f in git/tree/*/*; do [ $((i++ % {CHANGED_EVERY})) != 0 ] || echo x >> $f; done",
+            changed("git/tree"),
         )  # fmt: skip
         shell("rm -rf git", work)
         peers_add(bench, work, "tree")
@@ -92,6 +116,22 @@ def put_tree(server: PachdProcess, work: Path, *flags: str) -> None:
     """Put the tree, and wait until its commit is finished."""
     server.pachctl("put", "file", "-r", *flags, "many@master:/", "-f", str(work / "tree"))
     server.pachctl("wait", "commit", "many@master")
+
+
+def put_by_stream(address: str, repo: str, tree: Path) -> None:
+    """Put a tree by one call that every client of Pachyderm has, a message for each file."""
+    branch = pfs.Branch(repo=pfs.Repo(name=repo, type="user", project=pfs.Project(name="default")), name="master")
+
+    def edits() -> Iterator[pfs.ModifyFileRequest]:
+        yield pfs.ModifyFileRequest(set_commit=pfs.Commit(branch=branch, repo=branch.repo))
+        for path in tree.rglob("*"):
+            if path.is_file():
+                added = pfs.AddFile(path=f"/{path.relative_to(tree)}")
+                added.raw.value = path.read_bytes()
+                yield pfs.ModifyFileRequest(add_file=added)
+
+    with grpc.insecure_channel(address) as channel:
+        pfs_v2_pb2_grpc.APIStub(channel).ModifyFile(edits())
 
 
 def put_again(bench: Bench, server: PachdProcess, work: Path, run: int) -> None:
@@ -115,6 +155,8 @@ def stored_bytes(server: PachdProcess) -> int:
     """What the server's blobs take on disk: content and rows."""
     return sum(path.stat().st_size for path in (server.data / "blobs").rglob("*") if path.is_file())
 
+
+CHANGED = ("git add, commit of 1 %", "dvc add of 1 %", "oxen add, commit of 1 %", "borg create of 1 %")
 
 ROWS = (
     Row(
@@ -143,9 +185,10 @@ ROWS = (
                 ("cp -r, sync", "git add, commit", "dvc add", "oxen add, commit", "borg create"),
                 goal=10.0,
             ),
+            Line("the same by the public call", "one stream of ModifyFile", ("cp -r, sync",), goal=30.0),
             Line("get these 100,000 files", "pachctl get file -r", ("cp -r", "dvc checkout"), factor=2.0),
-            Line("put them again, 1 % changed", "with the stat cache", ("git add, commit of 1 %",), goal=3.0),
-            Line("put them again, 1 % changed", "without", ("git add, commit of 1 %",), goal=8.0),
+            Line("put them again, 1 % changed", "with the stat cache", CHANGED, goal=3.0),
+            Line("put them again, 1 % changed", "without", CHANGED, goal=8.0),
             Line("what that stores", "bytes stored / bytes changed", goal=1.15),
         ),
         runs=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -9,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from measure import Bench, Line, Row
-from rows.samples import BULK_PUT, bulk, finished, make_repo, put
+from rows.samples import BULK_PUT, bulk, finished, make_repo, put, small_files
 from trunkline.client.connection import Client
 from trunkline.client.reading.listing import list_files
 from trunkline.testing.calls import on
@@ -19,6 +20,8 @@ from trunkline.wire.gen import trunkline_pb2 as own
 BODY = b"x" * 100
 PAGE = 1000
 SIZES = {"tree-1k": 1000, "tree-10k": 10_000, "tree-100k": 100_000, "tree-1m": 1_000_000}
+PEERS_FILES = 10_000
+DVC_LIST = f"dvc list, of {PEERS_FILES:,}"
 CURVES = (
     "put",
     "finish",
@@ -54,6 +57,8 @@ def tree(bench: Bench, full: int) -> None:
             client.pfs.DeleteRepo(pfs.DeleteRepoRequest(repo=repo, force=True))
             with bench.timed("collect"):
                 client.space.RunCollection(own.RunCollectionRequest())
+    if full == SIZES["tree-1m"]:
+        beside_lists(bench)
 
 
 def look(bench: Bench, client: Client, repo: pfs.Repo, count: int) -> None:
@@ -82,6 +87,16 @@ def look(bench: Bench, client: Client, repo: pfs.Repo, count: int) -> None:
                 raise RuntimeError(f"{name}: {found} entries")
 
 
+def beside_lists(bench: Bench) -> None:
+    """`dvc list` of one directory in a tree of fewer files: taking a million in would take it an hour."""
+    work = bench.scratch("lists")
+    (work / "tree").mkdir()
+    small_files(work / "tree", bench.sized(PEERS_FILES), seed=1)
+    ready = "git init -q . && dvc init -q && dvc add -q tree"
+    bench.beside(DVC_LIST, "dvc", "dvc list . tree/d0000 > /dev/null", work, ready)
+    shutil.rmtree(work)
+
+
 def some(answers: Iterable[Any]) -> Iterator[Any]:
     """The first thousand; then the call is ended."""
     yield from islice(answers, PAGE)
@@ -93,13 +108,14 @@ def some(answers: Iterable[Any]) -> Iterator[Any]:
 def lines(count: int) -> tuple[Line, ...]:
     """What is shown of a tree of so many files; goals are those for a million."""
     goal = 0.2 if count == SIZES["tree-1m"] else 0.0
+    peers = (DVC_LIST,) if goal else ()
     named = f"{count:,} files"
     return (
         Line(f"{named}: put", "put", ("finish",)),
         Line(f"{named}: list", "walk, first 1,000", ("list /",), goal=goal),
         Line(f"{named}: glob", "glob, first 1,000", goal=goal),
         Line(f"{named}: diff", "diff of 1 change", goal=goal),
-        Line(f"{named}: one directory", "one directory", ("ListFile",), goal=goal / 10),
+        Line(f"{named}: one directory", "one directory", ("ListFile", *peers), goal=goal / 10),
         Line(f"{named}: squash, collect", "squash", ("collect",)),
         Line(f"{named}: memory of pachd", "memory, files in", goal=700 * 2**20 if goal else 0.0),
     )
