@@ -265,3 +265,13 @@ def test_datums_are_listed_before_there_is_a_job(site: Site) -> None:
     assert "3 of 3 datums would run, for a few seconds" in site.pachctl("why", "--reprocess", "-f", "-", stdin=text)
     bad = {"pipeline": {"name": "later"}, "transform": {"cmd": ["true"]}, "input": pfs("no-such-repo", "/*")}
     assert "no-such-repo" in site.refused("list", "datum", "-f", "-", stdin=json.dumps(bad).encode())
+
+
+def test_a_spec_with_a_cron_input_is_previewed_before_its_clock_is_there(site: Site) -> None:
+    ticks = {"cron": {"name": "tick", "spec": "@never"}}
+    nothing = {"pipeline": {"name": "ticking"}, "transform": {"cmd": ["true"]}}
+    crossed = json.dumps({**nothing, "input": {"cross": [ticks, pfs("stores", "/*")]}}).encode()
+    assert len(site.pachctl("list", "datum", "-f", "-", stdin=crossed).splitlines()) == 1
+    assert "0 of 0 datums would run" in site.pachctl("why", "-f", "-", stdin=crossed)
+    beside = json.dumps({**nothing, "input": {"union": [ticks, pfs("stores", "/*")]}}).encode()
+    assert "3 of 3 datums would run" in site.pachctl("why", "-f", "-", stdin=beside)

@@ -13,7 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from trunkline.api.rpc.call import Call
 from trunkline.api.rpc.settling import Settling
-from trunkline.errors import InvalidArgument
+from trunkline.errors import InvalidArgument, NotFound
 from trunkline.model.datums import DatumTable
 from trunkline.model.infos_pps import DatumInfo
 from trunkline.model.names import Pipeline, Repo
@@ -128,8 +128,19 @@ class DatumDoor:
 
 
 async def opened(settling: Settling, root: Input) -> dict[Repo, Source]:
-    """What an input reads, once it is finished. Raises NotFound, FailedPrecondition."""
-    return {repo: await settling.opened(repo, ref) for repo, ref in pps_datums.wanted_of(root).items()}
+    """What an input reads, once it is finished, without cron inputs whose pipeline is not there yet.
+
+    Raises NotFound, FailedPrecondition.
+    """
+    found: dict[Repo, Source] = {}
+    own = pps_datums.ticks(root)
+    for repo, ref in pps_datums.wanted_of(root).items():
+        try:
+            found[repo] = await settling.opened(repo, ref)
+        except NotFound:
+            if repo not in own:
+                raise
+    return found
 
 
 def _read(message: pps.Input, pipeline: Pipeline) -> Input:

@@ -3,7 +3,7 @@
 from trunkline.pps.datums.busy import with_progress
 from trunkline.pps.datums.chosen import matching, matching_ids, restart_datum, with_inputs
 from trunkline.pps.datums.listing import inspect_datum, list_datums
-from trunkline.pps.datums.preview import Committed, committed, described, list_preview, preview, wanted_of
+from trunkline.pps.datums.preview import Committed, committed, described, list_preview, preview, ticks, wanted_of
 
 __all__ = [
     "Committed",
@@ -16,6 +16,7 @@ __all__ = [
     "matching_ids",
     "preview",
     "restart_datum",
+    "ticks",
     "wanted_of",
     "with_inputs",
     "with_progress",

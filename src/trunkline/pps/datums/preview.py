@@ -12,10 +12,10 @@ from trunkline.ambient import Micros
 from trunkline.errors import NotFound
 from trunkline.model.datums import DatumTable
 from trunkline.model.infos_pps import DatumInfo
-from trunkline.model.inputs import evaluate
+from trunkline.model.inputs import MATCHES, evaluate
 from trunkline.model.jobs import DatumState
 from trunkline.model.names import Commit, Job, Pipeline, Repo
-from trunkline.model.specs import Input, leaves_of
+from trunkline.model.specs import CronInput, Input, leaves_of
 from trunkline.pfs.reads import Source
 from trunkline.pps.datums.listing import file_of, raw_id
 from trunkline.pps.planning import match, with_commits
@@ -31,10 +31,21 @@ def wanted_of(root: Input) -> dict[Repo, str]:
 
 
 def preview(root: Input, project: str, sources: Mapping[Repo, Source]) -> DatumTable:
-    """The datums that an input would make. sources: what it reads, as `wanted_of` says, opened."""
-    commits = {repo: source.commit.id for repo, source in sources.items()}
-    matches = [match(sources[leaf.source].view, leaf) for leaf in leaves_of(root)]
+    """The datums that an input would make. sources: what it reads, as `wanted_of` says, opened.
+
+    A cron input without a source has not ticked yet: its repo is made with its pipeline.
+    """
+    commits = dict.fromkeys(wanted_of(root), "") | {repo: source.commit.id for repo, source in sources.items()}
+    matches = [
+        match(sources[leaf.source].view, leaf) if leaf.source in sources else MATCHES.empty_table()
+        for leaf in leaves_of(root)
+    ]
     return evaluate(with_commits(root, commits), matches, project)
+
+
+def ticks(root: Input) -> set[Repo]:
+    """The repos of an input's own ticks, which are not there before its pipeline is."""
+    return {leaf.source for leaf in leaves_of(root) if isinstance(leaf, CronInput)}
 
 
 def committed(sources: Mapping[Repo, Source]) -> Committed:
