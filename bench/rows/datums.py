@@ -83,7 +83,7 @@ def thousand_datums(bench: Bench) -> None:
     """Run `cp` once for each of 1,000 files, from the commit's end to the job's, beside `xargs -P2` and others."""
     count = bench.sized(1000)
     work = files(bench, count)
-    with bench.server("--workers", "2") as server:
+    with bench.serving("--workers", "2") as (server, client):
         for run in range(bench.runs):
             repo, name = f"in{run}", f"copy{run}"
             spec = {
@@ -93,8 +93,8 @@ def thousand_datums(bench: Bench) -> None:
             }
             with_files(server, repo, spec, work / "in")
             with bench.timed("finish commit to finished output"):
-                server.pachctl("finish", "commit", f"{repo}@master")
-                server.pachctl("wait", "commit", f"{name}@master")
+                client.pfs.FinishCommit(pfs.FinishCommitRequest(commit=on(named_repo(repo))))
+                finished(client, named_repo(name))
             must_process(server, name, count)
             with bench.timed("xargs -P2 cp"):
                 shell("mkdir out && ls in | xargs -P2 -I{} cp in/{} out/ && sync -f out", work)
