@@ -38,7 +38,7 @@ def test_datums_that_fail_are_left_out_up_to_a_limit_and_tried_again(site: Site)
     shown = inspected(site, "skips")
     assert re.search(r"Quarantined: +2, to be tried again by the next job", shown)
     datums = site.pachctl("list", "datum", f"skips@{job['job']['id']}")
-    assert len(re.findall(r"failed: exit 3", datums)) == 2
+    assert len(re.findall(r"quarantined: exit 3", datums)) == 2
     # The next job tries them again, and only them; more than the limit fail it, with the number in its reason.
     site.put("skips-in", bad1="mended")
     job = site.job("skips")

@@ -198,6 +198,18 @@ def test_datums_that_a_job_left_out_are_counted(pachctl, server, context):
     assert "Failed: 2\nQuarantined: 2, to be tried again by the next job\n" in out
 
 
+def test_a_datum_that_a_job_succeeded_without_is_quarantined(pachctl, server, context):
+    server.script["pps.InspectJob"] = job(data_failed=1)
+    server.script["pps.ListDatum"] = [datum(pps.SUCCESS), datum(pps.FAILED), datum(pps.FAILED)]
+    server.script["datums.ListDatumFailure"] = [own.DatumFailure(datum="d1", state=pps.FAILED, reason="exit 4")]
+    rows = pachctl("list", "datum", f"edges@{ID}").out.splitlines()
+    assert [row.split(":/a.png ")[1].split()[0] for row in rows[1:]] == ["success", "quarantined:", "quarantined:"]
+    assert len([call for call in server.calls if call.name == "pps.InspectJob"]) == 1
+    server.script["pps.InspectDatum"] = datum(pps.FAILED)
+    server.script["datums.InspectDatumUsage"] = own.DatumUsage(usage=usage(1, 0, 0), reason="exit 4", tries=3)
+    assert "State: quarantined\nReason: exit 4\n" in pachctl("inspect", "datum", f"edges@{ID}", "d1").out
+
+
 # Logs.
 
 LINES = [

@@ -48,6 +48,8 @@ def test_list_pipeline(pachctl, server, context):
     asked = server.calls[-1].request
     assert (asked.pipeline.name, asked.history, list(asked.projects)) == ("edges", -1, [])
     assert pachctl("list", "pipeline", "--history", "-2").status == 1
+    server.script["pps.ListPipeline"] = [PIPELINES[1], PIPELINES[1]]  # two versions of one
+    assert pachctl("list", "pipeline", "--history", "all").err.startswith("1 of these need a look (montage): ")
     assert pachctl("list", "pipeline", "--history", "some").status == 1
 
 

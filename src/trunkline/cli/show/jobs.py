@@ -23,7 +23,7 @@ SHOWN_FILES = 3
 REASON_CHARACTERS = 25
 DATUM_REASON_CHARACTERS = 60
 _BAD = (pps.JOB_FAILURE, pps.JOB_KILLED, pps.JOB_UNRUNNABLE)
-_DATUM_COLOURS = {"failed": "red", "success": "green", "recovered": "yellow"}
+_DATUM_COLOURS = {"failed": "red", "success": "green", "recovered": "yellow", "quarantined": "yellow"}
 
 
 def is_over(info: pps.JobInfo) -> bool:
@@ -199,14 +199,14 @@ def _workers(details: pps.JobInfo.Details, when: When) -> list[str]:
     return list(lines(("WORKER", "JOB", "DATUM", "STARTED"), rows))
 
 
-def datum_state(state: pps.DatumState.ValueType) -> str:
-    """A datum state's short name."""
-    return pps.DatumState.Name(state).lower()
+def datum_state(state: pps.DatumState.ValueType, spared: bool = False) -> str:
+    """A datum state's short name. spared: its job has succeeded, without it if it failed."""
+    return "quarantined" if spared and state == pps.FAILED else pps.DatumState.Name(state).lower()
 
 
-def datum_row(info: pps.DatumInfo, reason: str = "") -> Row:
+def datum_row(info: pps.DatumInfo, reason: str = "", *, spared: bool = False) -> Row:
     """A datum with its files and how long it took. reason: why it did not succeed; `inspect datum` shows all of it."""
-    state = datum_state(info.state)
+    state = datum_state(info.state, spared)
     files = ", ".join(file_name(one) for one in info.data) or "-"
     shown = f"{state}: {units.cut(reason, DATUM_REASON_CHARACTERS)}" if reason else state
     return info.datum.id, files, Cell(shown, _DATUM_COLOURS.get(state, "")), datum_time(info)
@@ -218,12 +218,12 @@ def datum_time(info: pps.DatumInfo) -> str:
     return units.seconds(total) if info.HasField("stats") and total else "-"
 
 
-def datum_details(info: pps.DatumInfo, known: own.DatumUsage | None = None) -> Pairs:
-    """A datum in full. known: why it did not succeed and what it took, where the server says."""
+def datum_details(info: pps.DatumInfo, known: own.DatumUsage | None = None, *, spared: bool = False) -> Pairs:
+    """A datum in full. known: why it did not succeed and what it took, where the server says. spared: its job has."""
     yield "ID", info.datum.id
     yield "Job ID", info.datum.job.id
     yield "Image ID", info.image_id or "-"
-    yield "State", datum_state(info.state)
+    yield "State", datum_state(info.state, spared)
     if known is not None and known.reason:
         yield "Reason", known.reason
     if known is not None and known.tries > 1:

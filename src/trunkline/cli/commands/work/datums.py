@@ -12,7 +12,7 @@ from trunkline.cli import complete, places
 from trunkline.cli.late import job_view, names, own, pps, worker_calls, worker_messages
 from trunkline.cli.options import command, no_pager_option, number_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
-from trunkline.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 
 if TYPE_CHECKING:
     from trunkline.wire.gen.pps_v2_pb2 import DatumInfo
@@ -50,7 +50,7 @@ def list_(
         session.raw(infos, raw)
     else:
         reasons = _Reasons(session, request.job)
-        rows = (job_view.datum_row(info, reasons.of(info)) for info in infos)
+        rows = (job_view.datum_row(info, reasons.of(info), spared=reasons.spared(info)) for info in infos)
         session.table(job_view.DATUM_HEADER, rows, pager=not no_pager)
 
 
@@ -60,6 +60,7 @@ class _Reasons:
     def __init__(self, session: Session, job: PpsJob) -> None:
         self._session, self._job = session, job
         self._known: dict[str, str] | None = None
+        self._spared: bool | None = None
 
     def of(self, info: DatumInfo) -> str:
         """The reason, "" for none."""
@@ -71,6 +72,20 @@ class _Reasons:
                 told = self._session.client.datums.ListDatumFailure(own.ListDatumFailureRequest(job=self._job))
                 self._known.update((one.datum, one.reason) for one in told)
         return self._known.get(info.datum.id, "")
+
+    def spared(self, info: DatumInfo) -> bool:
+        """Whether the datum failed and its job has succeeded without it."""
+        if info.state != pps.FAILED or not self._job.id:
+            return False
+        if self._spared is None:
+            self._spared = _succeeded(self._session, self._job)
+        return self._spared
+
+
+def _succeeded(session: Session, job: PpsJob) -> bool:
+    with contextlib.suppress(NotFound, Unimplemented):  # deleted meanwhile, or no server that knows
+        return session.client.pps.InspectJob(pps.InspectJobRequest(job=job)).state == pps.JOB_SUCCESS
+    return False
 
 
 @command()
@@ -89,7 +104,8 @@ def inspect(session: Session, job: str, datum: str, project: str | None, raw: st
         known = None
         with contextlib.suppress(Unimplemented):  # by a server without this call
             known = session.client.datums.InspectDatumUsage(own.InspectDatumUsageRequest(datum=at))
-        session.details(job_view.datum_details(info, known))
+        spared = info.state == pps.FAILED and _succeeded(session, at.job)
+        session.details(job_view.datum_details(info, known, spared=spared))
         if info.state == pps.FAILED:
             session.note(
                 f"`pachctl logs --job {job} --datum {info.datum.id}` shows what the code said, "

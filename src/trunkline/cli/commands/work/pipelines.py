@@ -105,7 +105,7 @@ def _print_specs(infos: list[pps.PipelineInfo], form: str) -> None:
 
 
 def _hint(session: Session, infos: list[pps.PipelineInfo]) -> None:
-    troubled = [info.pipeline.name for info in infos if pipeline_view.is_troubled(info)]
+    troubled = list(dict.fromkeys(info.pipeline.name for info in infos if pipeline_view.is_troubled(info)))
     if troubled:
         session.note(
             f"{len(troubled)} of these need a look ({', '.join(troubled[:3])}{', ...' if len(troubled) > 3 else ''}): "
