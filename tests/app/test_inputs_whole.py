@@ -275,3 +275,18 @@ def test_a_spec_with_a_cron_input_is_previewed_before_its_clock_is_there(site: S
     assert "0 of 0 datums would run" in site.pachctl("why", "-f", "-", stdin=crossed)
     beside = json.dumps({**nothing, "input": {"union": [ticks, pfs("stores", "/*")]}}).encode()
     assert "3 of 3 datums would run" in site.pachctl("why", "-f", "-", stdin=beside)
+
+
+def test_what_a_file_of_several_specs_would_run_is_told_of_each(site: Site) -> None:
+    code = {"transform": {"cmd": ["true"]}}
+    first = {"pipeline": {"name": "upper"}, **code, "input": pfs("stores", "/*")}
+    maker = {"pipeline": {"name": "maker"}, **code, "spout": {}}
+    below = {"pipeline": {"name": "lower"}, **code, "input": {"cross": [pfs("upper", "/"), pfs("maker", "/")]}}
+    last = {"pipeline": {"name": "beside"}, **code, "input": pfs("purchases", "/")}
+    told = site.pachctl("why", "-f", "-", stdin=json.dumps([first, maker, below, last]).encode())
+    assert "upper: 3 of 3 datums would run" in told
+    assert "maker: it has no input, and so no datums" in told
+    assert "lower: it reads what upper, maker will have made, so that nothing is known yet" in told
+    assert "beside: 1 of 1 datums would run" in told
+    absent = {"pipeline": {"name": "lost"}, **code, "input": pfs("no-such-repo", "/")}
+    assert "no-such-repo" in site.refused("why", "-f", "-", stdin=json.dumps([first, absent]).encode())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trunkline.client.pushing import workbench as workbenches
     from trunkline.client.reading import downloads, listing
     from trunkline.model import image_names
-    from trunkline.model.specs import defaults, writing
+    from trunkline.model.specs import defaults, inputrules, writing
     from trunkline.wire.gen import admin_v2_pb2 as admin
     from trunkline.wire.gen import debug_v2_pb2 as debug
     from trunkline.wire.gen import metadata_pb2 as metadata
@@ -92,6 +92,7 @@ else:
     workbenches = _Late("trunkline.client.pushing.workbench")
     image_names = _Late("trunkline.model.image_names")
     defaults = _Late("trunkline.model.specs.defaults")
+    inputrules = _Late("trunkline.model.specs.inputrules")
     writing = _Late("trunkline.model.specs.writing")
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "downloads",
     "image_names",
     "images",
+    "inputrules",
     "job_view",
     "json_format",
     "listing",

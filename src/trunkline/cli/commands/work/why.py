@@ -8,13 +8,15 @@ import click
 
 from trunkline.cli import complete, places
 from trunkline.cli.commands.work.sources import specfile
-from trunkline.cli.late import names, own
+from trunkline.cli.late import inputrules, names, own
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.show import units
 from trunkline.cli.show.tables import Cell, Row
+from trunkline.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
+    from trunkline.cli.commands.work.sources.specfile import Spec
     from trunkline.wire.gen.trunkline_pb2 import DatumFate, DatumReason, ForecastResponse
 
 HEADER = ("DATUM", "FILES", "FATE", "WHY")
@@ -62,16 +64,39 @@ def _fate(fate: DatumFate.ValueType) -> Cell:
 
 
 def _forecast(session: Session, source: str, project: str | None, reprocess: bool, raw: str) -> None:
-    for spec in specfile.read_specs(session, source, project):
+    specs = specfile.read_specs(session, source, project)
+    made = {_named(spec) for spec in specs}
+    for spec in specs:
         request = own.ForecastRequest(create_pipeline_request_json=specfile.as_json(spec), reprocess=reprocess)
-        answer = session.client.datums.Forecast(request)
+        try:
+            answer = session.client.datums.Forecast(request)
+        except (InvalidArgument, NotFound):
+            unknown = "" if raw or len(specs) == 1 else _unknown(spec, made)
+            if not unknown:
+                raise
+            click.echo(f"{spec['pipeline']['name']}: {unknown}")
+            continue
         if raw:
             session.raw([answer], raw)
             continue
-        click.echo(f"{spec.get('pipeline', {}).get('name', '')}: {summary(answer)}")
+        click.echo(f"{spec['pipeline']['name']}: {summary(answer)}")
         rows = [(str(one.datums), _fate(one.fate), one.reason) for one in answer.reasons]
         if rows:
             session.table(("DATUMS", "FATE", "WHY"), rows)
+
+
+def _named(spec: Spec) -> tuple[str, str]:
+    return spec["pipeline"]["project"]["name"], spec["pipeline"].get("name", "")
+
+
+def _unknown(spec: Spec, made: set[tuple[str, str]]) -> str:
+    """Why the file as a whole says nothing of this pipeline's datums yet; "" where that is its own fault."""
+    if not spec.get("input"):
+        return "it has no input, and so no datums"
+    above = [repo for project, repo, *_ in inputrules.branches(spec["input"], *_named(spec)) if (project, repo) in made]
+    if not above:
+        return ""
+    return f"it reads what {', '.join(dict.fromkeys(above))} will have made, so that nothing is known yet"
 
 
 def summary(answer: ForecastResponse) -> str:
