@@ -138,6 +138,23 @@ class Deeds(Cast):
         self.world.files.catalog.transact(lambda tx: claims.worker_gone(tx, hand.name, "killed", counts=counts))
         return f"{hand.name} {'to blame' if counts else ''}, {self.hire()} comes"
 
+    def give_back(self) -> str:
+        """A worker can do nothing with its range, or with what it has run of it; nothing counts, and it is no death."""
+        hand = self._someone()
+        if hand.handed is None:
+            return f"{hand.name} has nothing"
+        claim, hand.handed, hand.held = hand.handed.leased.claim, None, None
+        deaths = self.world.rows("SELECT count(*) FROM datum_deaths")
+        try:
+            self.world.files.catalog.transact(
+                lambda tx: claims.give_back(tx, hand.name, claim.id, claim.fence, "the disk is full")
+            )
+        except Aborted:
+            return f"{hand.name} is refused"
+        assert self.world.rows("SELECT count(*) FROM datum_deaths") == deaths
+        assert not self.world.rows(f"SELECT 1 FROM claims WHERE id = '{claim.id}' AND worker IS NOT NULL")
+        return f"{hand.name} {claim.job}"
+
     # --- what time does
 
     def tick(self) -> str:
@@ -314,6 +331,7 @@ DEEDS: dict[Callable[[Deeds], object], int] = {
     Deeds.twice: 3,
     Deeds.renew: 5,
     Deeds.vanish: 3,
+    Deeds.give_back: 2,
     Deeds.another: 1,
     Deeds.tick: 5,
     Deeds.clock: 2,

@@ -93,10 +93,10 @@ def test_output_that_was_sent_in_part_is_noticed(monkeypatch: pytest.MonkeyPatch
 
 def test_two_jobs_of_one_service_at_the_same_time_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulated_world, "SHAPES", ("served",))
-    Story(1).play(LONG_STEPS, rest=False)
+    Story(14).play(LONG_STEPS, rest=False)
     monkeypatch.setattr(machine, "_supersede", lambda _tx, _row: None)
     with pytest.raises(AssertionError, match="of one service run at the same time"):
-        Story(1).play(LONG_STEPS, rest=False)
+        Story(14).play(LONG_STEPS, rest=False)
 
 
 def test_a_commit_that_a_spout_leaves_open_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

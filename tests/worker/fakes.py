@@ -123,6 +123,8 @@ class FakeServer:
         self.orders: queue.Queue[Order | None] = queue.Queue()
         self.last: dict[str, int] = {}
         self.refuse: dict[str, TrunklineError] = {}
+        self.given_back: list[tuple[str, str]] = []
+        self.refuse_back: list[TrunklineError] = []
         self.idle = threading.Event()
         self.on_report: Callable[[], None] = lambda: None
 
@@ -153,6 +155,12 @@ class FakeServer:
         self.reports.append((claim.id, done))
         self.on_report()
         return claim.first, self.last[claim.id]
+
+    def give_back(self, claim: Claim, reason: str) -> None:
+        refusal = self.refuse_back.pop() if self.refuse_back else None
+        if refusal:
+            raise refusal
+        self.given_back.append((claim.id, reason))
 
     def watch(self) -> Iterator[Order]:
         while (order := self.orders.get()) is not None:

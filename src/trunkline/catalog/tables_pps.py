@@ -151,6 +151,7 @@ jobs = Table(
     Column("total", BigInteger, nullable=False),
     Column("restart", Integer, nullable=False),
     Column("pushes", Integer, nullable=False),
+    Column("held", Integer, nullable=False, default=0),
     Column("reason", Text, nullable=False),
     Column("error", Text, nullable=False),
     Column("first_failed", Text, nullable=False),
@@ -224,7 +225,7 @@ claims = Table(
     Column("worker", Text),
     Column("session", BigInteger),
     Column("leased_us", BigInteger),
-    # How many more of the leader's ticks the lease lasts without a renewal.
+    # How many more of the leader's ticks the lease lasts without a renewal; without a worker: until it may be claimed.
     Column("ticks_left", Integer, nullable=False, default=0),
     Column("row", BigInteger),
     Column("row_started_us", BigInteger),

@@ -28,6 +28,8 @@ AGAIN = ", trying again: "
 """In the reason of a job while work of ours that failed waits for another try."""
 
 DELAY_S = 0.5
+LONGEST_HOLD_S = 30
+"""How long at most until what was given back is tried again: soon after there is room, without many runs in vain."""
 LONGEST_DELAY_S = 60.0
 
 
@@ -58,8 +60,8 @@ class JobCore:
 
     base, base_planned, base_ending: the job to build on, and what was heard of it. settling: undecided rows are being
     decided. may_fail: how many datums may, as `scalars.share` reads it. placed: rows that were ever to run; open:
-    those of them not reported yet. pushes: tries to send the output that failed. error: what the commits are closed
-    with.
+    those of them not reported yet. pushes: tries to send the output that failed. held: how often in a row ranges were
+    given back. error: what the commits are closed with.
     """
 
     state: JobState = JobState.CREATED
@@ -81,6 +83,7 @@ class JobCore:
     total: int = 0
     restart: int = 0
     pushes: int = 0
+    held: int = 0
     reason: str = ""
     error: str = ""
     first_failed: str = ""
@@ -119,7 +122,7 @@ def decide(job: JobCore, event: JobEvent) -> Outcome:
             return _base(job, event)
         case ev.Planned() | ev.Settled():
             return _placed(job, event)
-        case ev.RangeDone() | ev.RangeLost():
+        case ev.RangeDone() | ev.RangeLost() | ev.RangeGivenBack():
             return _ranges(job, event)
         case ev.Assembled() | ev.EgressDone() | ev.EgressHeld() | ev.EgressFailed():
             return _output(job, event)
@@ -143,7 +146,7 @@ def fits(job: JobCore, event: JobEvent) -> bool:
             return job.phase is Phase.PLANNING
         case ev.Settled(base=base):
             return job.settling and base == job.base and job.phase in OPEN_TABLE
-        case ev.RangeDone() | ev.RangeLost():
+        case ev.RangeDone() | ev.RangeLost() | ev.RangeGivenBack():
             return job.phase is Phase.RUNNING
         case ev.Assembled():
             return job.phase is Phase.ASSEMBLING
@@ -248,7 +251,12 @@ def _placed(job: JobCore, event: ev.Planned | ev.Settled) -> Outcome:
     return job, told + more
 
 
-def _ranges(job: JobCore, event: ev.RangeDone | ev.RangeLost) -> Outcome:
+def _ranges(job: JobCore, event: ev.RangeDone | ev.RangeLost | ev.RangeGivenBack) -> Outcome:
+    if isinstance(event, ev.RangeGivenBack):
+        held = job.held + (0 if event.waits else 1)
+        after_s = min(2 ** min(held - 1, 10), LONGEST_HOLD_S)
+        job = replace(job, held=held, reason=f"{event.why}; tried again in {after_s} s")
+        return job, [ev.HoldBack(event.claim, after_s)]
     if isinstance(event, ev.RangeDone):
         good = event.done - event.failed - event.recovered
         job = replace(
@@ -258,6 +266,8 @@ def _ranges(job: JobCore, event: ev.RangeDone | ev.RangeLost) -> Outcome:
             failed=job.failed + event.failed,
             recovered=job.recovered + event.recovered,
             first_failed=job.first_failed or event.first_failed,
+            held=0,
+            reason="" if job.held else job.reason,
         )
         return _used_up(job)
     if event.row is None or event.deaths < event.tries:
@@ -314,7 +324,7 @@ def _output(job: JobCore, event: ev.Assembled | ev.EgressDone | ev.EgressHeld | 
 def _close(job: JobCore, error: str, state: JobState) -> Outcome:
     """End without good output: close claims, and the commits with an error; what has been made stays in them."""
     job = replace(
-        _enter(job, Phase.FINISHING, state), gen=job.gen + 1, open=0, settling=False, reason=error, error=error
+        _enter(job, Phase.FINISHING, state), gen=job.gen + 1, open=0, settling=False, held=0, reason=error, error=error
     )
     return job, [ev.CloseClaims(error), Do(Work.FINISH, job.gen, error=error)]
 

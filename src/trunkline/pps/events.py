@@ -131,6 +131,19 @@ class RangeLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RangeGivenBack:
+    """A worker can do nothing with a claim, and no code is to blame. why: for people.
+
+    waits: ranges of the job are held back already: this is the same trouble, heard of from one more worker.
+    """
+
+    gen: int
+    claim: str
+    why: str
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Assembled:
     """The output is complete. error: why it cannot be the content of a good commit, or empty.
 
@@ -210,6 +223,7 @@ JobEvent = (
     | WorkFailed
     | RangeDone
     | RangeLost
+    | RangeGivenBack
     | Assembled
     | EgressDone
     | EgressHeld
@@ -249,6 +263,14 @@ class Reopen:
 
     claim: str
     halve: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBack:
+    """Let another worker claim the rest of a claim, and whatever of the job nobody has, so many seconds from now."""
+
+    claim: str
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,4 +316,6 @@ class Do:
     delay_s: float = 0.0
 
 
-Instruction = CheckInputs | ChooseBase | Open | Reopen | SetAside | CloseClaims | TellPlanned | TellEnded | Do
+Instruction = (
+    CheckInputs | ChooseBase | Open | Reopen | HoldBack | SetAside | CloseClaims | TellPlanned | TellEnded | Do
+)

@@ -160,7 +160,7 @@ def _hasten(tx: Tx, pipeline: int) -> None:
 def _remark(before: JobCore, after: JobCore) -> str:
     """What the log says about a change; empty: nothing."""
     if after.phase is before.phase:
-        return after.reason if after.pushes > before.pushes else ""
+        return after.reason if after.pushes > before.pushes or after.held > before.held else ""
     if after.over:
         return f"the job ended: {after.state.value}" + (f", {after.reason}" if after.reason else "")
     if before.phase is Phase.PLANNING and after.total:
@@ -194,6 +194,9 @@ def _obey(tx: Tx, row: JobRow, core: JobCore, instruction: Instruction) -> Told:
         case ev.Reopen(claim, halve):
             _reopen(tx, claim, halve)
             tx.emit(CLAIMS_TOPIC, {"pipeline": row.pipeline})
+        case ev.HoldBack(claim, seconds):
+            claim_rows.release(tx, claim)
+            claim_rows.hold_back(tx, row.seq, seconds + 1)  # the first tick may come at once
         case ev.SetAside(claim, position, reason):
             _set_aside(tx, row, claim, position, reason)
             tx.emit(CLAIMS_TOPIC, {"pipeline": row.pipeline})

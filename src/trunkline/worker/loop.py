@@ -6,6 +6,8 @@ the stream of orders. No call, flush or row is made per datum.
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -13,9 +15,10 @@ from dataclasses import dataclass, field
 
 from trunkline.errors import Aborted, Kind, TrunklineError
 from trunkline.model.names import Pipeline
-from trunkline.worker.ahead import Ahead
+from trunkline.worker.ahead import PASSING, Ahead
 from trunkline.worker.execute import Bench, Cancelled, Execution, Interrupt
 from trunkline.worker.layout import Staging
+from trunkline.worker.limits.disk import NO_ROOM
 from trunkline.worker.logs import Journal
 from trunkline.worker.ports import (
     Cancel,
@@ -40,6 +43,9 @@ _KILL_S = 0.05
 LINES_S = 1.0
 """How long a report waits at most for the log lines of what it reports."""
 
+_OURS = frozenset({*NO_ROOM, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors of this machine: what code does to its files may raise others."""
+
 _RETRY_S = 1.0
 _MAX_RETRY_S = 15.0
 
@@ -55,6 +61,8 @@ class _Work:
     reported: int = -1  # rows before this one are the server's
     interrupt: Interrupt = field(default_factory=Interrupt)
     over: str = ""  # why nothing more of it is wanted
+    trouble: str = ""  # why nothing more comes of it, though it is wanted
+    left: bool = False  # no code of it runs any more
     ended: bool = False
     stirred: threading.Event = field(default_factory=threading.Event)
     heard: dict[bool, set[int]] = field(default_factory=lambda: {True: set(), False: set()})
@@ -180,15 +188,23 @@ class Worker:
             self._range(work)
         except Cancelled as error:
             journal.system(f"stopped: {error}")
+        except (TrunklineError, OSError) as error:
+            if _passes(error):
+                work.trouble = f"{{}} cannot be run: {_words(error)}"
+            raise
         finally:
             self._parts.put(None)
             publisher.join()
+            work.left = True
+            self._give_back(work)
             work.ended = True
             work.stirred.set()
             heart.join()
             with self._lock:
                 self._work = None
-            journal.system(f"datums {claim.first} to {work.last - 1} {'end' if not work.over else 'are left'}")
+            journal.system(
+                f"datums {claim.first} to {work.last - 1} {'are left' if work.over or work.trouble else 'end'}"
+            )
             self._last_lines = threading.Thread(target=journal.flush, name="last lines")
             self._last_lines.start()  # the next claim does not wait for them
         if work.over and not self._stopping.is_set():
@@ -251,6 +267,8 @@ class Worker:
             except Aborted as error:
                 self._end(work.claim.id, f"the claim was given to another worker ({error})")
             except (TrunklineError, OSError) as error:
+                if _passes(error) and not work.over:
+                    work.trouble = f"the results of {{}} cannot be kept: {_words(error)}"
                 self._end(work.claim.id, f"its results could not be kept: {error}")
 
     def _report(self, part: _Part, sealed: object) -> tuple[int, int]:
@@ -264,15 +282,36 @@ class Worker:
                 self._tell(f"worker: reporting {part.work.claim.job}: {error}; trying again")
                 part.work.stirred.wait(_RETRY_S)
 
+    def _give_back(self, work: _Work) -> None:
+        """Say why nothing more comes of a claim: else it would be nobody's until its lease ends, and count as a death.
+
+        Again and again while the server has no room for that either.
+        """
+        claim, first = work.claim, max(work.reported, work.claim.first)
+        if not work.trouble or first >= work.last:
+            return
+        which = f"datum {first}" if work.last - first == 1 else f"datums {first} to {work.last - 1}"
+        why = work.trouble.replace("{}", which, 1)
+        work.journal.system(why)
+        while True:
+            try:
+                return self._server.give_back(claim, why)
+            except TrunklineError as error:
+                if error.kind is Kind.ABORTED or not _passes(error) or self._stopping.is_set():
+                    return
+                self._tell(f"worker: giving back {claim.job}: {error}; trying again")
+                self._stopping.wait(_RETRY_S)
+
     def _beat(self, work: _Work) -> None:
         """Renew and flush until the claim is done with; once it is over, kill what runs until it is gone."""
         every_s = min(BEAT_S, work.claim.lease_us / 3e6)
         while not work.ended:
-            if not work.over:
-                self._renew(work)
-            else:
+            killing = bool(work.over) and not work.left
+            if killing:
                 self._bench.kill()
-            work.stirred.wait(_KILL_S if work.over else every_s)
+            else:
+                self._renew(work)
+            work.stirred.wait(_KILL_S if killing else every_s)
             work.stirred.clear()
 
     def _renew(self, work: _Work) -> None:
@@ -335,3 +374,16 @@ class Worker:
             work.heard[by_renewal].add(row)
         work.interrupt.restart_row = row
         self._bench.kill()
+
+
+def _passes(error: TrunklineError | OSError) -> bool:
+    """Whether something may go well another time: nothing is said about the datums."""
+    return error.kind in PASSING if isinstance(error, TrunklineError) else error.errno in _OURS
+
+
+def _words(error: TrunklineError | OSError) -> str:
+    if isinstance(error, TrunklineError) or error.errno is None:
+        return str(error)
+    where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
+    free = "; free some space" if error.errno in NO_ROOM else ""
+    return f"{os.strerror(error.errno).lower()}{where}{free}"

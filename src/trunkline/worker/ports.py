@@ -350,6 +350,13 @@ class Server(Protocol):
         """
         ...
 
+    def give_back(self, claim: Claim, reason: str) -> None:
+        """Nothing comes of what is left of a claim, and no code is to blame: it is free again after a pause.
+
+        reason: what cannot be done and why, for people. Raises Aborted when the claim is somebody else's now.
+        """
+        ...
+
     def watch(self) -> Iterator[Order]:
         """Orders as they come. Ends when the connection does."""
         ...

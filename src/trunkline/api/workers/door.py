@@ -270,6 +270,14 @@ class WorkerDoor:
         first, last = self.system.files.catalog.transact(lambda tx: claims.report(tx, one))
         return wire.ReportResponse(first=first, last=last)
 
+    def GiveBack(self, request: wire.GiveBackRequest, call: Call) -> wire.GiveBackResponse:
+        """Free a claim that its worker can do nothing with."""
+        self._only(call, request.worker)
+        self.system.files.catalog.transact(
+            lambda tx: claims.give_back(tx, request.worker, request.claim, request.fence, request.reason)
+        )
+        return wire.GiveBackResponse()
+
     def Logs(self, request: wire.LogsRequest, call: Call) -> wire.LogsResponse:
         """Keep log lines."""
         self._only(call, request.worker)

@@ -356,6 +356,7 @@ CREATE TABLE jobs (
 	total BIGINT NOT NULL,
 	restart INTEGER NOT NULL,
 	pushes INTEGER NOT NULL,
+	held INTEGER NOT NULL,
 	reason TEXT NOT NULL,
 	error TEXT NOT NULL,
 	first_failed TEXT NOT NULL,

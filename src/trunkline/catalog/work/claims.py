@@ -18,7 +18,10 @@ from trunkline.errors import DataLoss
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """A range [first, last) of a job's positions, done below `done`. worker None: to be claimed."""
+    """A range [first, last) of a job's positions, done below `done`. worker None: to be claimed.
+
+    ticks_left: of its lease, or of the pause until it may be claimed.
+    """
 
     id: str
     job: int
@@ -41,6 +44,11 @@ class ClaimRow:
     def left(self) -> int:
         """How many rows are not reported yet."""
         return self.last - self.done
+
+    @property
+    def waits(self) -> bool:
+        """Whether nobody may claim it yet: it was given back."""
+        return self.worker is None and self.ticks_left > 0
 
     @property
     def in_hand(self) -> int | None:
@@ -74,7 +82,7 @@ _TO_TAKE = Fixed(
     select(claims)
     .where(
         or_(
-            claims.c.worker.is_(None),
+            and_(claims.c.worker.is_(None), claims.c.ticks_left <= 0),
             and_(
                 claims.c.last > claims.c.done + 1,
                 or_(claims.c.leased_us <= given("before"), claims.c.leased_us > given("now")),
@@ -92,12 +100,16 @@ _OF_WORKER = Fixed(select(claims).where(claims.c.worker == given("of")).order_by
 _CHANGE = Fixed(update(claims).where(claims.c.id == given("at")))
 _ANOTHER_FENCE = {"fence": claims.c.fence + 1, "row": None, "row_started_us": None, "restart": None}
 _LEASE = Fixed(update(claims).where(claims.c.id == given("at")).values(**_ANOTHER_FENCE))
-_FREE = {"worker": None, "session": None, "leased_us": None, "first": claims.c.done}
+_FREE = {"worker": None, "session": None, "leased_us": None, "ticks_left": 0, "first": claims.c.done}
 _RELEASE = Fixed(update(claims).where(claims.c.id == given("at")).values(**_FREE, **_ANOTHER_FENCE))
 _DELETE = Fixed(delete(claims).where(claims.c.id == given("at")))
 _DELETE_OF_JOB = Fixed(delete(claims).where(claims.c.job == given("of")))
 _ANY = Fixed(select(claims.c.id).limit(1))
-_ANY_LEASED = Fixed(select(claims.c.id).where(claims.c.worker.is_not(None)).limit(1))
+_TIMED = or_(claims.c.worker.is_not(None), claims.c.ticks_left > 0)
+_ANY_TIMED = Fixed(select(claims.c.id).where(_TIMED).limit(1))
+_HOLD_BACK = Fixed(update(claims).where(claims.c.job == given("of"), claims.c.worker.is_(None)))
+_LAST_TICK = and_(claims.c.worker.is_(None), claims.c.ticks_left == 1)
+_FREED = Fixed(select(claims.c.pipeline).where(_LAST_TICK).distinct().order_by(claims.c.pipeline))
 _DEATHS = Fixed(
     select(datum_deaths.c.row, datum_deaths.c.deaths).where(
         datum_deaths.c.job == given("of"),
@@ -142,8 +154,10 @@ def all_claims(tx: Tx) -> list[ClaimRow]:
 
 
 def claims_to_take(tx: Tx, slow_us: Micros) -> list[ClaimRow]:
-    """Claims without a worker, and those with more than one row left whose worker has had them for so long, or since an
-    instant that is still to come: oldest job first, by position."""
+    """Claims that wait for a worker, and those with more than one row left whose worker has had them for so long.
+
+    Or since an instant that is still to come. Oldest job first, by position.
+    """
     now_us = tx.now_us
     return [_claim(row) for row in tx.execute(_TO_TAKE, {"before": now_us - slow_us, "now": now_us}).all()]
 
@@ -169,6 +183,11 @@ def release(tx: Tx, claim: str) -> None:
     tx.execute(_RELEASE, {"at": claim})
 
 
+def hold_back(tx: Tx, job: int, ticks: int) -> None:
+    """Let nobody claim what no worker of a job has before so many ticks have passed."""
+    tx.execute(_HOLD_BACK, {"of": job, "ticks_left": ticks})
+
+
 def set_last(tx: Tx, claim: str, last: int) -> None:
     """Shorten a claim."""
     tx.execute(_CHANGE, {"at": claim, "last": last})
@@ -191,10 +210,15 @@ def row_started(tx: Tx, claim: str, row: int | None) -> None:
 
 def tick(tx: Tx) -> list[ClaimRow]:
     """One tick of the leader passes; claims whose lease has run out by it."""
+    tx.execute(update(claims).where(_TIMED).values(ticks_left=claims.c.ticks_left - 1))
     leased = claims.c.worker.is_not(None)
-    tx.execute(update(claims).where(leased).values(ticks_left=claims.c.ticks_left - 1))
     query = select(claims).where(and_(leased, claims.c.ticks_left <= 0)).order_by(claims.c.job, claims.c.first)
     return [_claim(row) for row in tx.execute(query).all()]
+
+
+def freed_by_tick(tx: Tx) -> list[int]:
+    """Pipelines with claims that were held back and may be claimed after the next tick."""
+    return [row.pipeline for row in tx.execute(_FREED).all()]
 
 
 def set_restart(tx: Tx, claim: str, rows: Sequence[int]) -> None:
@@ -223,9 +247,9 @@ def any_claim(tx: Tx) -> bool:
     return tx.execute(_ANY).first() is not None
 
 
-def any_leased(tx: Tx) -> bool:
-    """Whether a worker holds a claim."""
-    return tx.execute(_ANY_LEASED).first() is not None
+def any_timed(tx: Tx) -> bool:
+    """Whether a worker holds a claim, or one is held back: ticks matter."""
+    return tx.execute(_ANY_TIMED).first() is not None
 
 
 def count_death(tx: Tx, job: int, gen: int, row: int, why: str) -> int:

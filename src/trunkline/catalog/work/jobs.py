@@ -43,6 +43,7 @@ CORE = (
         "total",
         "restart",
         "pushes",
+        "held",
         "reason",
         "error",
         "first_failed",
@@ -120,6 +121,9 @@ _FOUND = Fixed(
 )
 _BY_COMMITS = Fixed(_ALL.where(or_(jobs.c.output_commit.in_(some("outputs")), jobs.c.meta_commit.in_(some("metas")))))
 _WAITING = Fixed(select(jobs.c.seq).where(jobs.c.base == given("on"), _OPEN).order_by(jobs.c.seq))
+_HELD = Fixed(
+    _ALL.where(jobs.c.pipeline == given("of"), _OPEN, jobs.c.held > 0, jobs.c.reason != "").order_by(jobs.c.seq)
+)
 _DEADLINES = Fixed(
     select(jobs.c.seq, jobs.c.deadline_us, jobs.c.timeout_us).where(jobs.c.deadline_us.is_not(None), _OPEN)
 )
@@ -271,6 +275,12 @@ def open_jobs(tx: Tx, pipeline: int | None = None) -> list[JobRow]:
     if pipeline is not None:
         query = query.where(jobs.c.pipeline == pipeline)
     return [_job(row) for row in tx.execute(query).all()]
+
+
+def held(tx: Tx, pipeline: int) -> JobRow | None:
+    """The oldest open job of a pipeline that can go on with none of its datums, since they were given back."""
+    row = tx.execute(_HELD, {"of": pipeline}).first()
+    return _job(row) if row else None
 
 
 def waiting_for(tx: Tx, base: int) -> list[int]:

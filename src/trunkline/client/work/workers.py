@@ -153,6 +153,12 @@ class RemoteServer:
         answer = self.calls.Report(request)
         return answer.first, answer.last
 
+    def give_back(self, claim: ports.Claim, reason: str) -> None:
+        """Nothing comes of what is left of a claim, and no code is to blame."""
+        self.calls.GiveBack(
+            messages.GiveBackRequest(worker=self._worker, claim=claim.id, fence=claim.fence, reason=reason)
+        )
+
     def watch(self) -> Iterator[ports.Order]:
         """Orders as they come, until the connection ends."""
         for command in self.calls.Watch(messages.WatchRequest(worker=self._worker, gen=self._gen)):

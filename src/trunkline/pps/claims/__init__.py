@@ -13,6 +13,7 @@ from trunkline.pps.claims.leases import (
     Restart,
     all_gone,
     claim,
+    give_back,
     restart_rows,
     worker_gone,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Restart",
     "all_gone",
     "claim",
+    "give_back",
     "hand_out",
     "parse_results",
     "report",

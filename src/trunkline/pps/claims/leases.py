@@ -26,7 +26,8 @@ from trunkline.errors import Aborted
 from trunkline.model.jobs import PipelineState
 from trunkline.model.names import Pipeline
 from trunkline.pfs.files import Files
-from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, lost
+from trunkline.pps import events as ev
+from trunkline.pps.machine import CLAIMS_TOPIC, COMMAND_TOPIC, feed, lost
 
 LEASE_TICKS = 10
 """A lease lasts this many ticks without a renewal."""
@@ -115,8 +116,8 @@ class Leases:
             renewed, sessions = dict(self._renewed), set(self._sessions)
             self._renewed.clear()
             self._sessions.clear()
-        leased = self.files.catalog.read(claim_rows.any_leased)
-        if sessions or leased:
+        timed = self.files.catalog.read(claim_rows.any_timed)
+        if sessions or timed:
             self.files.catalog.transact(lambda tx: _tick(tx, renewed, sessions))
 
 
@@ -150,12 +151,13 @@ def _tick(tx: Tx, renewed: dict[str, Renewal], sessions: set[int]) -> None:
         if row.row != one.row:
             claim_rows.row_started(tx, one.claim, one.row)
         claim_rows.renew(tx, one.claim, LEASE_TICKS + 1, one.row)
+    freed = claim_rows.freed_by_tick(tx)
     for row in claim_rows.tick(tx):
         lost(tx, row, SILENT.format(LEASE_TICKS))
     _give_way(tx)
     # Who found nothing to do before a worker counted as slow would not look again by himself.
     slow = [row for row in claim_rows.all_claims(tx) if _age(tx, row) < SLOW_US + 2 * TICK_US and _tail(tx, row)]
-    for pipeline in sorted({row.pipeline for row in slow}):
+    for pipeline in sorted({row.pipeline for row in slow} | {*freed}):
         tx.emit(CLAIMS_TOPIC, {"pipeline": pipeline})
 
 
@@ -164,7 +166,7 @@ def _give_way(tx: Tx) -> None:
     rows = claim_rows.all_claims(tx)
     served = Counter(row.pipeline for row in rows if row.worker is not None)
     slow = [row for row in rows if served[row.pipeline] > 1 and _tail(tx, row)]
-    if not slow or all(served[row.pipeline] for row in rows):
+    if not slow or all(served[row.pipeline] or row.waits for row in rows):
         return
     victim = min(slow, key=lambda row: (row.left, row.job))
     middle = _tail(tx, victim) or victim.last
@@ -306,6 +308,21 @@ def worker_gone(tx: Tx, worker: str, why: str, *, counts: bool = True) -> None:
         lost(tx, row, why, counts=counts)
         if row.session is not None:
             session_rows.end_session(tx, row.session)
+
+
+def give_back(tx: Tx, worker: str, claim_id: str, fence: int, why: str) -> None:
+    """A worker can do nothing with its claim, and no code is to blame: it is free again after a pause.
+
+    why: what cannot be done, for people. Raises Aborted when the claim is not the worker's any more.
+    """
+    row = need_claim(tx, claim_id)
+    if row.worker != worker or row.fence != fence:
+        raise Aborted(f"claim {claim_id} belongs to another worker by now")
+    if row.finish:
+        return lost(tx, row, why, counts=False)
+    waits = any(each.waits for each in claim_rows.claims_of_job(tx, row.job))
+    if not feed(tx, row.job, ev.RangeGivenBack(row.gen, row.id, why, waits)):
+        claim_rows.delete_claim(tx, row.id)
 
 
 def all_gone(tx: Tx, mine: str = "") -> None:

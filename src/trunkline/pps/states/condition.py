@@ -54,7 +54,9 @@ def input_gone(tx: Tx, row: PipelineRow, spec: PipelineSpec) -> Branch | None:
 
 
 def _tried_again(tx: Tx, row: PipelineRow) -> str:
-    """Which of its jobs waits for another try of what this server does for it, and why; "" if none does."""
+    """Which of its jobs waits for another try of what is no matter of its code, and why; "" if none does."""
+    if row.up_us is not None and (held := job_rows.held(tx, row.key)) is not None:
+        return f"its job {held.job.id} waits: {held.core['reason']}"
     waits = {one.job for one in instruction_rows.of_pipeline(tx, row.key) if one.work != Work.EGRESS.value}
     for job in job_rows.get_jobs(tx, waits).values() if waits else ():
         reason = str(job.core["reason"])

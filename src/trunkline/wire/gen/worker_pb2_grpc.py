@@ -89,6 +89,11 @@ class WorkersStub:
                 request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportRequest.SerializeToString,
                 response_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportResponse.FromString,
                 _registered_method=True)
+        self.GiveBack = channel.unary_unary(
+                '/trunkline.worker.v1.Workers/GiveBack',
+                request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.GiveBackRequest.SerializeToString,
+                response_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.GiveBackResponse.FromString,
+                _registered_method=True)
         self.Stand = channel.unary_unary(
                 '/trunkline.worker.v1.Workers/Stand',
                 request_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.StandRequest.SerializeToString,
@@ -186,6 +191,14 @@ class WorkersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GiveBack(self, request, context):
+        """What is left of a claim, of which nothing comes though no code is to blame: the results cannot be kept, say. It is
+        free again after a pause, and counts as no death (ABORTED: the claim is somebody else's now).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stand(self, request, context):
         """What the code of a spout is to run; an answer without claim: nothing now.
         """
@@ -264,6 +277,11 @@ def add_WorkersServicer_to_server(servicer, server):
                     servicer.Report,
                     request_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportRequest.FromString,
                     response_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportResponse.SerializeToString,
+            ),
+            'GiveBack': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveBack,
+                    request_deserializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.GiveBackRequest.FromString,
+                    response_serializer=trunkline_dot_wire_dot_gen_dot_worker__pb2.GiveBackResponse.SerializeToString,
             ),
             'Stand': grpc.unary_unary_rpc_method_handler(
                     servicer.Stand,
@@ -578,6 +596,33 @@ class Workers:
             '/trunkline.worker.v1.Workers/Report',
             trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportRequest.SerializeToString,
             trunkline_dot_wire_dot_gen_dot_worker__pb2.ReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveBack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.worker.v1.Workers/GiveBack',
+            trunkline_dot_wire_dot_gen_dot_worker__pb2.GiveBackRequest.SerializeToString,
+            trunkline_dot_wire_dot_gen_dot_worker__pb2.GiveBackResponse.FromString,
             options,
             channel_credentials,
             insecure,

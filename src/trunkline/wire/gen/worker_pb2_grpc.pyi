@@ -62,6 +62,10 @@ class WorkersStub:
     """Keep claims; the answer carries the commands that stand for them."""
     Report: _grpc.UnaryUnaryMultiCallable[_worker_pb2.ReportRequest, _worker_pb2.ReportResponse]
     """A finished prefix of a claim, adopted in one transaction or refused (ABORTED: the claim is somebody else's now)."""
+    GiveBack: _grpc.UnaryUnaryMultiCallable[_worker_pb2.GiveBackRequest, _worker_pb2.GiveBackResponse]
+    """What is left of a claim, of which nothing comes though no code is to blame: the results cannot be kept, say. It is
+    free again after a pause, and counts as no death (ABORTED: the claim is somebody else's now).
+    """
     Stand: _grpc.UnaryUnaryMultiCallable[_worker_pb2.StandRequest, _worker_pb2.ClaimResponse]
     """What the code of a spout is to run; an answer without claim: nothing now."""
     Tell: _grpc.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _worker_pb2.TellResponse]
@@ -95,6 +99,10 @@ class WorkersAsyncStub(WorkersStub):
     """Keep claims; the answer carries the commands that stand for them."""
     Report: _aio.UnaryUnaryMultiCallable[_worker_pb2.ReportRequest, _worker_pb2.ReportResponse]  # type: ignore[assignment]
     """A finished prefix of a claim, adopted in one transaction or refused (ABORTED: the claim is somebody else's now)."""
+    GiveBack: _aio.UnaryUnaryMultiCallable[_worker_pb2.GiveBackRequest, _worker_pb2.GiveBackResponse]  # type: ignore[assignment]
+    """What is left of a claim, of which nothing comes though no code is to blame: the results cannot be kept, say. It is
+    free again after a pause, and counts as no death (ABORTED: the claim is somebody else's now).
+    """
     Stand: _aio.UnaryUnaryMultiCallable[_worker_pb2.StandRequest, _worker_pb2.ClaimResponse]  # type: ignore[assignment]
     """What the code of a spout is to run; an answer without claim: nothing now."""
     Tell: _aio.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _worker_pb2.TellResponse]  # type: ignore[assignment]
@@ -191,6 +199,16 @@ class WorkersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.ReportResponse, _abc.Awaitable[_worker_pb2.ReportResponse]]:
         """A finished prefix of a claim, adopted in one transaction or refused (ABORTED: the claim is somebody else's now)."""
+
+    @_abc_1.abstractmethod
+    def GiveBack(
+        self,
+        request: _worker_pb2.GiveBackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_pb2.GiveBackResponse, _abc.Awaitable[_worker_pb2.GiveBackResponse]]:
+        """What is left of a claim, of which nothing comes though no code is to blame: the results cannot be kept, say. It is
+        free again after a pause, and counts as no death (ABORTED: the claim is somebody else's now).
+        """
 
     @_abc_1.abstractmethod
     def Stand(
