@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from whole import Site
 
+from trunkline.testing.engines.ports import free_port
 from trunkline.testing.serving import PachdProcess, documents
 
 pytestmark = pytest.mark.timeout(180)
@@ -28,12 +28,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def jobs(site: Site, pipeline: str) -> int:
     return len(list(documents(site.pachctl("list", "job", "-p", pipeline, "--raw"))))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_an_input_may_read_another_branch(site: Site) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 from test_pipelines_whole import Site
 
+from trunkline.testing.engines.ports import free_port
 from trunkline.testing.serving import PachdProcess, documents
 
 pytestmark = pytest.mark.timeout(240)
@@ -34,15 +34,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def until(site: Site, look: Callable[[], Any]) -> Any:
     """What `look` answers once that is something."""
-    for _ in range(300):
+    for _ in range(900):
         if found := look():
             return found
         site.server.must_live()
@@ -56,7 +50,7 @@ def pipeline(site: Site, name: str) -> dict[str, Any]:
 
 def answer(port: int, path: str) -> str:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as page:
+        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as page:
             return str(page.read().decode())
     except (URLError, OSError):
         return ""

@@ -19,10 +19,11 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 from test_references import url_of
-from test_standing_whole import answer, free_port, until
+from test_standing_whole import answer, until
 from whole import Site
 
 from trunkline.testing.cluster import FakeCluster
+from trunkline.testing.engines.ports import free_port
 from trunkline.testing.serving import PachdProcess
 from trunkline.testing.tls.certificates import HERE, make
 from trunkline.wire.gen import storage_pb2 as storage
@@ -59,7 +60,7 @@ def trusting() -> ssl.SSLContext:
 
 
 def page(address: str, path: str) -> str:
-    with urlopen(f"https://{address}{path}", context=trusting(), timeout=10) as got:
+    with urlopen(f"https://{address}{path}", context=trusting(), timeout=60) as got:
         return str(got.read().decode())
 
 
@@ -115,7 +116,7 @@ def test_references_lead_to_content_over_tls(site: Site) -> None:
         (one,) = sets.ReadFilesetCDR(storage.ReadFilesetRequest(fileset_id=made.fileset_id))
     url = url_of(one.ref)
     assert url.startswith(f"https://{site.server.address}/chunks/")
-    with urlopen(url, context=trusting(), timeout=10) as got:
+    with urlopen(url, context=trusting(), timeout=60) as got:
         assert got.read() == b"bytes"
 
 
@@ -153,7 +154,7 @@ def test_s3_over_tls(site: Site, tmp_path: Path) -> None:
         store.put_object(Bucket="master.buckets", Key="b", Body=address.encode())
         assert store.get_object(Bucket="master.buckets", Key="b")["Body"].read() == address.encode()
         signed = store.generate_presigned_url("get_object", Params={"Bucket": "master.buckets", "Key": "a"})
-        with urlopen(signed, context=trusting(), timeout=10) as got:
+        with urlopen(signed, context=trusting(), timeout=60) as got:
             assert got.read() == b"one"
 
 

@@ -26,9 +26,14 @@ rm -rf environment monitor store asks
 mkdir -p monitor store asks
 read -r gateway monitor < <(python3 -c 'if True:
     import socket
-    one, other = socket.socket(), socket.socket()
-    one.bind(("127.0.0.1", 0)), other.bind(("127.0.0.1", 0))
-    print(one.getsockname()[1], other.getsockname()[1])')
+    def free(port): # below those that the kernel gives to whoever asks for any
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+    print(*[port for port in range(10_100, 11_000) if free(port)][:2])')
 cluster=$(cat /proc/sys/kernel/random/uuid)
 cat >ceph.conf <<END
 [global]

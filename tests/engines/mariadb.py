@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ import pytest
 
 from trunkline.ambient import RealAmbient
 from trunkline.storage.databases import Layout, open_database, write_rows
+from trunkline.testing.engines.ports import free_port
 
 PASSWORD = "not-a-secret"
 SQL = Path("/usr/share/mysql")
@@ -39,9 +39,7 @@ class Server:
         program = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
         if program is None:
             pytest.skip("mariadbd is not there: make test-engines brings it")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         data = folder / "data"
         data.mkdir()
         self._common = [program, "--no-defaults", f"--datadir={data}", "--innodb-flush-log-at-trx-commit=0"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from trunkline.ambient import chance
 from trunkline.storage.objects import open_place
+from trunkline.testing.engines.ports import free_port
 from trunkline.testing.seaweed import Seaweed
 from trunkline.testing.serving import PachdProcess, documents
 
@@ -76,8 +76,7 @@ def test_what_a_job_made_lies_in_the_bucket_byte_for_byte_when_the_job_has_ended
 def test_a_store_that_is_away_is_tried_again_and_the_job_says_why_until_it_is_back(
     pachd: PachdProcess, seaweed: Seaweed
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     create(pachd, f"s3://away/kept?endpoint=http://127.0.0.1:{port}")
     pachd.pachctl("put", "file", "data@master:/a", stdin=b"patience")
     job = newest(pachd)

@@ -22,6 +22,7 @@ from mariadb import File
 from trunkline.ambient import RealAmbient
 from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
 from trunkline.storage.databases import Layout, open_database, snowflake, write_rows
+from trunkline.testing.engines.ports import free_port
 
 pytestmark = pytest.mark.engines
 
@@ -58,9 +59,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     if program is None:
         pytest.skip("TRUNKLINE_FAKESNOW is not set: make test-engines installs fakesnow")
     pytest.importorskip("snowflake.connector", reason="snowflake-connector-python is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("snowflake") / "log"
     with log.open("wb") as out:
         process = subprocess.Popen([program, "-s", "-p", str(port)], stdout=out, stderr=out)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +18,7 @@ from dockers import CLIENT, engine_url, make_python_image, remove_image
 from pods import FREE, pod_site, real_cluster
 
 from trunkline.fleet.kubernetes.api import SERVICES
+from trunkline.testing.engines.ports import free_port
 from trunkline.testing.serving import PachdProcess, documents
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
@@ -89,12 +89,6 @@ def site(runner: Runner) -> Site:
     return runner.site
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def until(site: Site, look: Callable[[], Any]) -> Any:
     """What `look` answers once that is something."""
     for _ in range(600):
@@ -107,7 +101,7 @@ def until(site: Site, look: Callable[[], Any]) -> Any:
 
 def answer(host: str, port: int, path: str) -> str:
     try:
-        with urlopen(f"http://{host}:{port}/{path}", timeout=5) as page:
+        with urlopen(f"http://{host}:{port}/{path}", timeout=60) as page:
             return str(page.read().decode())
     except (URLError, OSError):
         return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from types import TracebackType
 from trunkline.ambient import Ambient, RealAmbient
 from trunkline.errors import NotFound, Unavailable
 from trunkline.storage.objects import open_place, write
+from trunkline.testing.engines.ports import free_ports
 
 START_S = 60
 LOOK_EVERY_S = 0.2
@@ -36,7 +36,7 @@ class Seaweed:
 
     def __enter__(self) -> Seaweed:
         self._folder.mkdir(parents=True, exist_ok=True)
-        ports = _free_ports(len(_NAMES))
+        ports = free_ports(len(_NAMES), self._host, beside=_ALSO)
         identities = {
             "identities": [
                 {
@@ -104,19 +104,3 @@ class Seaweed:
 class _NoWaiting(RealAmbient):
     def sleep(self, seconds: float) -> None:
         """Whoever asks does so again soon."""
-
-
-def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            if port + _ALSO > 65_535 or port in found:
-                continue
-            try:
-                other.bind(("127.0.0.1", port + _ALSO))
-            except OSError:
-                continue
-            found.append(port)
-    return found

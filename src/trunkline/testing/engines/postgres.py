@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 from trunkline.ambient import RealAmbient
 from trunkline.errors import Unavailable
+from trunkline.testing.engines.ports import free_port
 
 PASSWORD = "not-a-secret"
 USER = "tester"
@@ -89,9 +89,7 @@ class Postgres:
         subprocess.run([*make, words], check=True, capture_output=True, cwd=folder, **self._who)
         with (folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 0.0.0.0/0 scram-sha-256\n")  # who gets as far as the address has the password
-        with socket.socket() as free:
-            free.bind((self._host, 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port(self._host)
         self.start()
         return self
 
