@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import pytest
 
 with contextlib.suppress(ImportError):  # the public clients' own environments have none
     from hypothesis import HealthCheck, settings
+    from hypothesis.internal.conjecture import providers
+    from hypothesis.internal.constants_ast import Constants
 
-    # Random tests take as long as they take: the machine may be busy with something else.
-    settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # They try the same each time, so that what failed nowhere fails nowhere else; `make soak` searches, from its seeds.
+    SEARCHES = bool(os.environ.get("TRUNKLINE_SOAK_SEED"))
+    if not SEARCHES:  # nor is what they try made of the modules that happen to be loaded, by tests before them
+        providers._get_local_constants = Constants
+    # And they take as long as they take: the machine may be busy with something else.
+    settings.register_profile(
+        "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not SEARCHES
+    )
     settings.load_profile("unhurried")
 
 collect_ignore = ["clients"]  # run by the public clients' own environments: see tests/engines/test_clients.py

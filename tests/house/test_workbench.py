@@ -99,6 +99,40 @@ def test_a_skip_can_be_made_a_failure(tmp_path: Path, flags: tuple[str, ...], st
     assert "no engine here" in done.stdout
 
 
+DRAWS = """
+from hypothesis import given, strategies as st
+import loaded
+
+@given(st.lists(st.integers() | st.text()))
+def test_drawn(drawn):
+    print("drawn", ascii(drawn))
+"""
+
+
+def drawn(folder: Path, constants: str, **env: str) -> list[str]:
+    """What a test tries beside a module with these constants."""
+    folder.mkdir()
+    (folder / "loaded.py").write_text(constants)
+    (folder / "test_draws.py").write_text(DRAWS)
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", "/dev/null", "--rootdir", str(folder), "-s"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", str(folder)],
+        env={name: value for name, value in os.environ.items() if name not in ("CI", "TRUNKLINE_SOAK_SEED")}
+        | {"PYTHONPATH": str(ROOT / "tests"), "PYTEST_ADDOPTS": ""} | env,
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [line for line in done.stdout.splitlines() if "drawn [" in line]
+
+
+def test_random_tests_try_the_same_each_time_unless_they_are_to_search(tmp_path: Path) -> None:
+    """Whatever modules are loaded: which tests a process runs before is chance."""
+    many = ", ".join(f"{number}, 'word{number}'" for number in range(7_000_000, 7_000_400))
+    first, second = drawn(tmp_path / "one", "", CI="true"), drawn(tmp_path / "two", f"NUMBERS = [{many}]")
+    assert len(first) >= 100
+    assert first == second
+    assert drawn(tmp_path / "three", "", TRUNKLINE_SOAK_SEED="1") != first
+
+
 def test_ci_runs_what_it_should() -> None:
     script = (ROOT / ".ci/run").read_text()
     loop = re.search(r"^for target in (.+); do$", script, re.M)
