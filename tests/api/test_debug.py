@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import tarfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from trunkline.ambient import RealAmbient
-from trunkline.api.debug import dump
+from trunkline.ambient import RealAmbient, SimulatedAmbient
+from trunkline.api.debug import dump, process
 from trunkline.api.debug.dump import Part, packed
 from trunkline.api.debug.redacting import redacted, text
 from trunkline.app.config import Config, settings
@@ -131,6 +132,18 @@ def test_profiles(stub: DebugStub) -> None:
     assert ";" in stack
 
 
+def test_a_profile_that_is_over_before_it_began_has_looked_once() -> None:
+    """As on a machine that has other things to do."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name="waits-here")
+    thread.start()
+    try:
+        assert "waits-here;" in process.sampled(SimulatedAmbient(), 0, lambda: False)
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_a_level_ends_by_itself(stub: DebugStub) -> None:
     root = logging.getLogger()
     before = root.level
@@ -138,7 +151,7 @@ def test_a_level_ends_by_itself(stub: DebugStub) -> None:
     answer = stub.SetLogLevel(debug.SetLogLevelRequest(pachyderm=1, duration=Duration(seconds=600)))
     assert (list(answer.affected_pods), root.level) == (["pachd"], logging.DEBUG)
     stub.SetLogLevel(debug.SetLogLevelRequest(pachyderm=3, duration=short))
-    for _ in range(500):
+    for _ in range(6000):
         if root.level == before:
             break
         RealAmbient().sleep(0.01)

@@ -51,16 +51,18 @@ def objects() -> str:
 
 
 def sampled(ambient: Ambient, seconds: float, wanted: Callable[[], bool]) -> str:
-    """Where threads were, so many times a second: a stack a line, outermost first, and how often it was found."""
+    """Where threads were, so many times a second and once at least: a stack a line, outermost first, and its count."""
     own = threading.get_ident()
     found: Counter[str] = Counter()
     end = ambient.ticks_s() + seconds
-    while ambient.ticks_s() < end and wanted():
+    while True:
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         for ident, frame in sys._current_frames().items():
             if ident != own:
                 found[";".join([names.get(ident, "?"), *_folded(frame)])] += 1
         ambient.sleep(1 / SAMPLES_PER_S)
+        if ambient.ticks_s() >= end or not wanted():
+            break
     return "".join(f"{stack} {count}\n" for stack, count in found.most_common())
 
 
