@@ -76,6 +76,11 @@ def spec_of(name: str, luck: Luck, *, cron: bool = True) -> dict[str, Any]:
     }
 
 
+def _going_on(pool: Pool) -> list[pps.Job | None]:
+    """Jobs that have not ended; where there are none, any."""
+    return pool.things["job that goes on"] or pool.things["Job"] or [None]
+
+
 def _created(luck: Luck) -> dict[str, Any]:
     return spec_of(fresh(luck), luck) | {"update": True}
 
@@ -241,7 +246,7 @@ SPECIAL: Mapping[str, Builder] = {
     "pfs_v2.API.DeleteProject": lambda pool, luck: [pfs.DeleteProjectRequest(project=pfs.Project(name="second"))],
     "pps_v2.API.QueryLoki": lambda pool, luck: [pps.LokiRequest(query='{pipelineName="pipe"} |= "word"')],
     "pps_v2.API.UpdateJobState": lambda pool, luck: [
-        pps.UpdateJobStateRequest(job=luck.choice(pool.things["Job"] or [None]), state=pps.JOB_RUNNING, reason="why")
+        pps.UpdateJobStateRequest(job=luck.choice(_going_on(pool)), state=pps.JOB_RUNNING, reason="why")
     ],
     "pps_v2.API.CreateDatum": lambda pool, luck: [
         pps.CreateDatumRequest(
