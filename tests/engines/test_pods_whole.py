@@ -23,7 +23,7 @@ def reason(site: Site, name: str, words: str) -> None:
         found = next(documents(site.pachctl("inspect", "pipeline", name, "--raw")))
         return found["state"] == "PIPELINE_CRASHING" and words in found.get("reason", "")
 
-    until(said, 20)
+    until(said)
 
 
 def test_a_pipeline_runs_in_pods_and_makes_the_same_bytes_as_a_process(site: Site, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Log:
 
     def wait(self, text: str, count: int = 1) -> None:
         with self._came:
-            assert self._came.wait_for(lambda: sum(text in line for line in self.lines) >= count, 30), self.lines
+            assert self._came.wait_for(lambda: sum(text in line for line in self.lines) >= count, 60), self.lines
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ threading.Event().wait()
     import select
 
     for descriptor in descriptors:
-        assert select.select([descriptor], [], [], 20)[0]
+        assert select.select([descriptor], [], [], 60)[0]
         os.close(descriptor)
 
 

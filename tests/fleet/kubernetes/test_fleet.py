@@ -13,10 +13,11 @@ from trunkline.errors import FailedPrecondition, NotFound, Unavailable
 from trunkline.fleet.kubernetes.access import Access
 from trunkline.fleet.kubernetes.api import PODS, REPLICA_SETS, SECRETS, Change, HttpCluster, Stale
 from trunkline.fleet.kubernetes.fleet import PodFleet
+from trunkline.fleet.kubernetes.names import OWNER
 from trunkline.fleet.kubernetes.seen import Known
 from trunkline.fleet.kubernetes.wanted import House
 from trunkline.testing.cluster import FakeCluster
-from trunkline.testing.contracts.fleets import FleetContract, Listener, eventually, version
+from trunkline.testing.contracts.fleets import NOWHERE, FleetContract, Listener, eventually, version
 
 
 @pytest.fixture
@@ -44,8 +45,6 @@ HERE = {"transform": {"image": "localhost/edges:1", "cmd": ["true"]}}
 
 class TestDisturbed(FleetContract):
     """The contract, while everything is said twice, and watches break off whenever something is done."""
-
-    within_s = 60.0
 
     @pytest.fixture(autouse=True)
     def disturb(self, fake: FakeCluster) -> None:
@@ -168,6 +167,35 @@ def test_what_events_tell_of_a_pod_that_waits_is_said_until_it_runs(
     eventually(lambda: owner.reasons.get("default-edges-v1") == said)
     fake.set_status("pods", name, ready)
     eventually(lambda: owner.reasons["default-edges-v1"] == "")
+
+
+def test_why_pods_are_stuck_is_said_at_the_first_look_after_the_cluster_said_it(cluster: HttpCluster) -> None:
+    """And that look comes at once: the news wake who looks."""
+    house = House("s" * 32, "default", NOWHERE, "198.18.2.1:30650")
+    owner = Listener(versions=[version("edges"), version("huge", resource_requests={"cpu": 900.0})])
+    fleet = PodFleet(cluster, house, owner, RealAmbient())
+    watchers = [*fleet._watchers.values(), fleet._events]
+    for watcher in watchers:
+        watcher.start()
+
+    def shown(*words: str) -> bool:
+        fleet.step()
+        fleet._news.clear()
+        pods = str(fleet._watchers[PODS].items())
+        return all(word in pods for word in words)
+
+    try:
+        eventually(lambda: shown("ErrImagePull", "Unschedulable"))
+        fleet.step()
+        assert "cannot be pulled" in owner.reasons["default-edges-v1"]
+        assert "no node can take it" in owner.reasons["default-huge-v1"]
+        owner.versions = []
+        eventually(lambda: shown() and not fleet._watchers[PODS].items())
+        fleet._news.clear()
+        cluster.create(PODS, {"metadata": {"name": "late", "labels": {OWNER: "s" * 32}}, "spec": {}})
+        assert fleet._news.wait(60)
+    finally:
+        fleet.stop()
 
 
 def test_a_version_that_is_not_allowed_any_more_says_so(running: tuple[Listener, PodFleet]) -> None:
