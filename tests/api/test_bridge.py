@@ -65,7 +65,7 @@ def test_who_leaves_a_stream_closes_the_engines_iterator(bridge: Bridge) -> None
                 break
 
     asyncio.run(run())
-    assert closed.wait(10)
+    assert closed.wait(60)
 
 
 def test_a_slow_reader_holds_no_thread(bridge: Bridge) -> None:
@@ -95,7 +95,7 @@ def test_a_reader_ahead_of_the_engine_is_held_back(bridge: Bridge) -> None:
             yield message
 
     def engine(messages: Iterator[BytesValue]) -> tuple[int, int]:
-        go.wait(10)
+        go.wait(60)
         before = sent
         return before, sum(1 for _ in messages)
 
@@ -115,7 +115,7 @@ def test_a_reader_ahead_of_the_engine_is_held_back(bridge: Bridge) -> None:
 
 def test_a_client_that_goes_away_is_an_error_in_the_engine(bridge: Bridge) -> None:
     raised: list[BaseException] = []
-    done = threading.Event()
+    read, done = threading.Event(), threading.Event()
 
     async def client() -> AsyncIterator[BytesValue]:
         yield BytesValue(value=b"first")
@@ -124,7 +124,7 @@ def test_a_client_that_goes_away_is_an_error_in_the_engine(bridge: Bridge) -> No
     def engine(messages: Iterator[BytesValue]) -> None:
         try:
             for _ in messages:
-                pass
+                read.set()
         except Aborted as error:
             raised.append(error)
             raise
@@ -133,13 +133,13 @@ def test_a_client_that_goes_away_is_an_error_in_the_engine(bridge: Bridge) -> No
 
     async def run() -> None:
         work = asyncio.ensure_future(bridge.consume(client(), engine, there))
-        await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(read.wait, 60)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
 
     asyncio.run(run())
-    assert done.wait(10)
+    assert done.wait(60)
     assert "went away" in str(raised[0])
 
 

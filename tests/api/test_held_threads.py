@@ -15,7 +15,7 @@ from trunkline.wire.gen import pps_v2_pb2 as pps
 from trunkline.wire.gen import pps_v2_pb2_grpc, trunkline_pb2_grpc
 from trunkline.wire.gen import trunkline_pb2 as own
 
-LONG_S = 20
+LONG_S = 60
 
 
 @dataclass

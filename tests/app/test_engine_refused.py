@@ -59,7 +59,7 @@ def test_it_is_said_with_what_to_do(programs: Path, path: Path, tmp_path: Path) 
         site = Site(server)
         site.pachctl("create", "repo", "boxed-in")
         site.create("boxed", {"image": "localhost/any:1", "cmd": ["true"]})
-        for _ in range(50):
+        for _ in range(600):
             found = next(documents(site.pachctl("inspect", "pipeline", "boxed", "--raw")))
             if found["state"] == "PIPELINE_CRASHING":
                 break

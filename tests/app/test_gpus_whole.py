@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_standing_whole import until
 from whole import Site
 
 from trunkline.testing.serving import PachdProcess, documents
@@ -65,10 +66,7 @@ def test_devices_of_a_worker_that_was_killed_come_back(site: Site) -> None:
     once = site.server.folder / "shared" / "once"
     code = [f"mkdir {once} && sleep 1000", "echo $CUDA_VISIBLE_DEVICES > /pfs/out/x"]
     site.create("killed", {"cmd": ["sh"], "stdin": code}, **limits(2))
-    for _ in range(500):
-        if once.exists():
-            break
-        site.server.pause(0.02)
+    until(site, once.exists)
     (holder,) = holders(site)
     os.kill(holder, signal.SIGKILL)
     assert site.counts("killed") == ("success", 1, 0)

@@ -45,7 +45,7 @@ def channel(pachd: PachdProcess) -> Iterator[grpc.Channel]:
 
 
 def get(address: str, path: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
         return answer.status, answer.read()
 
 

@@ -245,7 +245,7 @@ def test_a_port_of_the_worker_is_reached_from_inside(
         runner = containers.runner(Step(cmd=(), image=Image(digest=digest, name=name)), print)
         assert runner.run(Command(["bash", "-c", script], ENV), output).code == 0
         assert output.streams[1] == b"you said hello\n"
-        thread.join(20)
+        thread.join(60)
 
 
 def test_a_container_that_is_killed_is_told_and_another_begins(

@@ -158,7 +158,7 @@ def test_a_secret_that_the_spec_names_opens_a_registry(
     remove_all(f"*{own.partition(':')[0]}*")
     script = "cp /etc/motd /pfs/out"
     server.pachctl("create", "pipeline", "-f", "-", stdin=spec_of("opened", pinned, script).encode())
-    for _ in range(50):
+    for _ in range(600):
         found = next(documents(server.pachctl("inspect", "pipeline", "opened", "--raw")))
         if found["state"] == "PIPELINE_CRASHING":
             break

@@ -25,7 +25,7 @@ def running(files, monkeypatch):
     yield files
     thread.stop()
     files.change(lambda change: commits.start_commit(change, Branch(OTHER, "wakes-it")))
-    thread.join(10)
+    thread.join(60)
 
 
 def until_finished(files, repo):

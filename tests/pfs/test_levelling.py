@@ -263,8 +263,8 @@ def test_the_thread_levels_what_an_earlier_server_left_and_what_it_is_told_of(fi
         finisher.stop()
         leveller.stop()
         commit(files, 601)  # wakes the finisher
-        finisher.join(10)
-        leveller.join(10)
+        finisher.join(60)
+        leveller.join(60)
     sound(files)
 
 

@@ -105,7 +105,7 @@ def test_a_small_commit_does_not_wait_for_a_large_one(files: Files, monkeypatch:
         go_on.set()
         finisher.stop()
         files.catalog.wake.set(files.catalog.wake.seq + 1)
-        finisher.join(30)
+        finisher.join(60)
 
 
 def settled(files: Files, branch: str) -> bool:

@@ -138,9 +138,9 @@ def test_the_thread_ticks_and_ends(files):
     counting.tick = lambda key, tick_us: (tick(key, tick_us), done.set())
     ticker = Ticker(files, [counting])
     ticker.start()
-    assert done.wait(30)
+    assert done.wait(60)
     ticker.stop()
     files.catalog.wake.set(files.catalog.wake.seq + 1)
-    ticker.join(30)
+    ticker.join(60)
     assert not ticker._thread.is_alive()
     assert len(counting.ticked) == 1

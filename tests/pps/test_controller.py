@@ -41,8 +41,8 @@ def test_threads_bring_a_job_to_its_end(world: World) -> None:
         finisher.stop()
         world.repo("nudge")
         world.files.catalog.wake.set(world.files.catalog.wake.seq + 1)
-        world.controller.join(10)
-        finisher.join(10)
+        world.controller.join(60)
+        finisher.join(60)
 
 
 def test_threads_look_only_when_something_of_theirs_has_happened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_threads_look_only_when_something_of_theirs_has_happened(world: World, m
     finally:
         world.controller.stop()
         catalog.wake.set(catalog.wake.seq + 1)
-        world.controller.join(10)
+        world.controller.join(60)
 
 
 def test_our_own_errors_are_tried_again_after_a_pause_and_then_end_the_job(

@@ -111,8 +111,8 @@ def live(folder: Path, seed: int, count: int) -> None:
         world.controller.stop()
         finisher.stop()
         world.files.catalog.wake.set(world.files.catalog.wake.seq + 1)
-        world.controller.join(10)
-        finisher.join(10)
+        world.controller.join(60)
+        finisher.join(60)
         world.close()
 
 

@@ -138,7 +138,7 @@ def test_a_hash_does_not_stand_in_line_behind_what_is_put(
     asked, late, real = Event(), list[str](), rows.blobs.put
 
     def put(name: str, data: Data, *, passing: bool = False) -> bool:
-        if not asked.wait(5):
+        if not asked.wait(60):
             late.append(name)
         return real(name, data, passing=passing)
 

@@ -85,7 +85,7 @@ def test_what_does_no_harm(world: World, script: str, spec: dict[str, object]) -
 
 def test_a_daemon_writes_no_more_once_its_datum_has_ended(world: World) -> None:
     daemon = "(setsid bash -c 'trap \"\" TERM; while :; do echo x >> /pfs/out/late; done' > /dev/null 2>&1 &)"
-    server, result = run(world, f"{daemon}; sleep 0.1")
+    server, result = run(world, f"{daemon}; until test -s /pfs/out/late; do :; done")
     assert result.reason == ""
     assert [path for path, _, _ in server.rows] == ["/late"]
 

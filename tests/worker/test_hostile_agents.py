@@ -68,7 +68,7 @@ def told(talk: bytes, hang_up: bool = True, running: int = 0, ambient: Hurried |
             runner.close()
         ours.close()
         theirs.close()
-        talker.join(20)
+        talker.join(60)
         assert not talker.is_alive()
 
 

@@ -202,7 +202,7 @@ def test_so_many_at_once_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for file in files:
         assert len(file.read()) == len(LARGE)
         file.close()
-    third.join(30)
+    third.join(60)
     assert feeder.stop() == 3 * len(LARGE)
     assert sizes == [len(LARGE)]
     assert told in ([], ["2 files of lazy inputs are open at once; more are opened as these are closed"])

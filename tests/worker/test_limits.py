@@ -19,7 +19,9 @@ from trunkline.worker.limits.groups import Group, open_group
 from trunkline.worker.ports import Limits
 from trunkline.worker.runner import Command, Exited, Runner
 
-HUNGRY = 'x=$(head -c 150000000 /dev/zero | tr "\\0" x); echo ${#x}; sleep 3'
+HUNGRY = 'x=$(head -c 150000000 /dev/zero | tr "\\0" x); echo ${#x}'
+HELD = f"{HUNGRY}; sleep 60"
+"""Until somebody who looks now and then has seen it."""
 LIMITS = Limits(memory_bytes=64 << 20, memory="64Mi")
 
 
@@ -49,7 +51,7 @@ def run(runner: Runner, script: str, limits: Limits) -> tuple[Exited, str]:
 
 
 def test_the_reason_names_the_limit_and_the_worker_lives_on(held: World) -> None:
-    server = held.one(HUNGRY, limits=LIMITS, datum_tries=1)
+    server = held.one(HELD, limits=LIMITS, datum_tries=1)
     (result,) = server.all_results()
     assert result.reason.startswith("memory limit 64Mi exceeded")
     (result,) = held.one("echo fine > /pfs/out/x", limits=LIMITS).all_results()
@@ -57,7 +59,7 @@ def test_the_reason_names_the_limit_and_the_worker_lives_on(held: World) -> None
 
 
 def test_a_child_that_is_ended_is_named_too(held: World) -> None:
-    server = held.one(f"sh -c '{HUNGRY}' || exit 7", limits=LIMITS, datum_tries=2)
+    server = held.one(f"sh -c '{HELD}' || exit 7", limits=LIMITS, datum_tries=2)
     (result,) = server.all_results()
     assert result.reason.startswith("memory limit 64Mi exceeded after 2 tries")
 
@@ -88,7 +90,7 @@ def test_code_runs_in_its_group_and_the_agent_does_not(group: Group, held: World
 @pytest.mark.parametrize("own_pids", [True, False])
 def test_without_groups_memory_is_watched(agents: Agents, who: str, own_pids: bool) -> None:
     runner = agents.get(who, own_pids=own_pids)
-    ended, said = run(runner, HUNGRY, LIMITS)
+    ended, said = run(runner, HELD, LIMITS)
     assert (ended.over_memory, ended.signal) == (True, 9)
     ended, said = run(runner, "echo fine", LIMITS)
     assert (ended.code, ended.over_memory, said) == (0, False, "fine\n")

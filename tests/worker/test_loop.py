@@ -101,7 +101,7 @@ def test_a_finished_prefix_is_reported_while_the_rest_runs(world: World) -> None
 
     def watch(server: FakeServer, worker: Worker) -> None:
         server.on_report = reported.set
-        assert reported.wait(30)
+        assert reported.wait(60)
         assert server.reports == [("claim-1", 1)]
         (world.bench.scratch.tmp / "go").touch()
 
@@ -156,7 +156,7 @@ def test_a_tail_given_to_another_is_left_alone(world: World, monkeypatch: pytest
     assert server.idle.wait(60)
     worker.stop()
     server.orders.put(None)
-    thread.join(30)
+    thread.join(60)
     assert shortened.is_set()
     rows = [result.row for result in server.all_results()]
     assert rows == list(range(len(rows)))
@@ -275,7 +275,7 @@ def test_stop_leaves_nothing_behind(world: World) -> None:
     thread.start()
     wait_for(world.bench.scratch.tmp / "up")
     worker.stop()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert server.results == {}
     server.orders.put(None)

@@ -51,7 +51,7 @@ def begin(
     with listen(root) as listener:
         argv: Sequence[str] = [*ALONE, f"--root={root}", f"--wd={folder}", "/shim", *flags, f"/{SOCKET_NAME}"]
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env or {})
-        listener.settimeout(20)
+        listener.settimeout(60)
         connection = listener.accept()[0]
     return process, connection
 
@@ -161,7 +161,7 @@ def test_nonsense_never_breaks_it(fresh: Callable[[], tuple[object, ...]], talk:
     assert isinstance(process, subprocess.Popen)
     assert isinstance(connection, socket.socket)
     try:
-        connection.settimeout(20)
+        connection.settimeout(60)
         try:
             connection.sendall(b"".join(talk) + frames.frame(frames.BYE, 0))
             connection.shutdown(socket.SHUT_WR)
@@ -169,7 +169,7 @@ def test_nonsense_never_breaks_it(fresh: Callable[[], tuple[object, ...]], talk:
                 pass
         except ConnectionError:
             pass  # it hung up while we talked
-        assert process.wait(20) in (0, 4, 5)
+        assert process.wait(60) in (0, 4, 5)
     finally:
         connection.close()
         process.kill()

@@ -119,15 +119,15 @@ def test_a_patient_agent_keeps_what_runs_for_the_next_worker(folder: Path, who: 
     first._ask(frames.WIPE, frames.text(b"/pfs"))  # answered after EXEC was obeyed
     with listen(scratch.staging) as listener:
         first._alive().connection.shutdown(socket.SHUT_RDWR)
-        listener.settimeout(20)
+        listener.settimeout(60)
         connection, _ = listener.accept()
     with connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         ((kind, running, _fields),) = frames.Incoming().feed(connection.recv(4096))
         assert (kind, running) == (frames.HELLO, number)
         assert lives(mark(77007))
         connection.sendall(frames.frame(frames.BYE, 0))
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not lives(mark(77007))
 
 
@@ -136,8 +136,8 @@ def test_a_worker_of_another_version_is_refused(folder: Path) -> None:
     sandbox = sandbox_for("self", namespaces=False)
     with listen(scratch.staging) as listener:
         process = start(sandbox.plan(scratch), sandbox)
-        listener.settimeout(20)
+        listener.settimeout(60)
         connection, _ = listener.accept()
     with connection:
         connection.sendall(frames.frame(frames.WELCOME, 0, frames.WELCOME_BODY.pack(99)))
-        assert process.wait(20) == 4
+        assert process.wait(60) == 4

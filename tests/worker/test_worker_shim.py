@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from housing import emptied, place, prefix_for, scratch_for
+from worlds import wait_until
 
 from trunkline.testing.contracts.runners import ENV, Housed, RunnerContract, lives, mark
+from trunkline.testing.engines.ports import free_port
 from trunkline.worker.agent import frames
 from trunkline.worker.launch import SOCKET_NAME, AgentLost, Launched, ProcessHome, Sandbox, Scratch, greet, listen
 from trunkline.worker.runner import AgentRunner, Command
@@ -49,7 +51,7 @@ def started(prefix: Sequence[str] = (), machine: str = "") -> Callable[[Scratch,
             process = subprocess.Popen(
                 command(scratch, prefix, machine), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env={}, cwd="/"
             )
-            listener.settimeout(20)
+            listener.settimeout(60)
             connection = listener.accept()[0]
         (scratch.staging / SOCKET_NAME).unlink()
         return Launched(ProcessHome(process), connection, *greet(connection)[:2])
@@ -153,9 +155,9 @@ def scratch() -> Iterator[Scratch]:
 
 def hello(listener: socket.socket) -> tuple[socket.socket, int, bytes]:
     """The next connection, the number of what runs, and the boot id."""
-    listener.settimeout(20)
+    listener.settimeout(60)
     connection, _ = listener.accept()
-    connection.settimeout(20)
+    connection.settimeout(60)
     ((kind, running, fields),) = frames.Incoming().feed(connection.recv(4096))
     assert kind == frames.HELLO
     version, boot, _flags = fields.struct(frames.HELLO_BODY)
@@ -190,11 +192,11 @@ def test_what_runs_outlives_a_worker_only_if_patience_is_asked_for(scratch: Scra
         if patience:
             second, running, again = hello(listener)
             assert (running, again) == (7, boot)
-            assert lives(mark(77032))
+            wait_until(lambda: lives(mark(77032)))
             second.sendall(frames.frame(frames.REAP, 8))
             assert until(second, frames.DONE).struct(frames.DONE_BODY) == (1,)
             second.sendall(frames.frame(frames.BYE, 0))
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not lives(mark(77032))
 
 
@@ -211,7 +213,7 @@ def test_a_worker_that_speaks_otherwise(scratch: Scratch, sent: bytes, status: i
     with listen(scratch.staging) as listener, subprocess.Popen(command(scratch), stderr=subprocess.PIPE) as process:
         connection, _, _ = hello(listener)
         connection.sendall(sent)
-        assert process.wait(20) == status
+        assert process.wait(60) == status
         connection.close()
 
 
@@ -225,7 +227,7 @@ def test_being_asked_to_end_is_passed_on_first(scratch: Scratch) -> None:
         process.send_signal(signal.SIGTERM)
         assert until(connection, frames.OUT).rest() == b"\x01tidied\n"
         assert until(connection, frames.EXITED).struct(frames.EXITED_BODY)[:2] == (0, 9)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         connection.close()
 
 
@@ -260,18 +262,16 @@ def test_a_tree_deeper_than_any_path_is_wiped(kept: Kept) -> None:
 
 
 def test_a_port_inside_leads_to_the_worker(scratch: Scratch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with socket.socket(socket.AF_UNIX) as behind, listen(scratch.staging) as listener:
         behind.bind(str(scratch.staging / "behind.sock"))
         behind.listen()
-        behind.settimeout(20)
+        behind.settimeout(60)
         argv = command(scratch, more=("--relay", f"{port}={scratch.staging}/behind.sock"))
         with subprocess.Popen(argv) as process:
             connection, _, _ = hello(listener)
-            with socket.create_connection(("127.0.0.1", port), 20) as outer, behind.accept()[0] as inner:
-                inner.settimeout(20)
+            with socket.create_connection(("127.0.0.1", port), 60) as outer, behind.accept()[0] as inner:
+                inner.settimeout(60)
                 whole = os.urandom(3_000_000)
                 sent = 0
                 got = bytearray()
@@ -290,29 +290,29 @@ def test_a_port_inside_leads_to_the_worker(scratch: Scratch) -> None:
                 assert outer.recv(10) == b"bye"
                 assert outer.recv(10) == b""
             connection.sendall(frames.frame(frames.BYE, 0))
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
             connection.close()
 
 
 def test_a_listener_of_the_worker_leads_to_a_port_inside(scratch: Scratch) -> None:
     with listen(scratch.staging) as listener, socket.create_server(("127.0.0.1", 0)) as outside:
         with socket.create_server(("127.0.0.1", 0)) as inside:
-            inside.settimeout(20)
+            inside.settimeout(60)
             inner, outer = inside.getsockname()[1], outside.getsockname()[1]
             process = subprocess.Popen(command(scratch, more=("--inward", str(inner))))
             connection = listener.accept()[0]
             assert greet(connection, outside.fileno())[1:] == (0, -1)
             outside.close()  # the shim has it
-            with socket.create_connection(("127.0.0.1", outer), 20) as visitor, inside.accept()[0] as served:
+            with socket.create_connection(("127.0.0.1", outer), 60) as visitor, inside.accept()[0] as served:
                 visitor.sendall(b"knock")
                 assert served.recv(10) == b"knock"
                 served.sendall(b"come in")
                 assert visitor.recv(10) == b"come in"
-        visitor = socket.create_connection(("127.0.0.1", outer), 20)
+        visitor = socket.create_connection(("127.0.0.1", outer), 60)
         with visitor, contextlib.suppress(ConnectionResetError):
             assert visitor.recv(10) == b"", "nobody listens inside any more"
         connection.sendall(frames.frame(frames.BYE, 0))
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         connection.close()
 
 
@@ -325,7 +325,7 @@ def test_a_folder_in_memory_is_handed_to_the_worker(scratch: Scratch) -> None:
             assert os.listdir(volume) == ["there"]
             os.close(volume)
             connection.sendall(frames.frame(frames.BYE, 0))
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
             connection.close()
         gone = subprocess.run(command(scratch, more=("--volume", "/no/such")), capture_output=True, check=False)
         assert b"/no/such: No such file or directory" in gone.stderr

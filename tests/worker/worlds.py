@@ -36,7 +36,7 @@ class World:
         finally:
             worker.stop()
             server.orders.put(None)
-            thread.join(30)
+            thread.join(60)
         assert not thread.is_alive()
         return server
 
@@ -56,7 +56,7 @@ def wait_for(path: Path) -> None:
 def wait_until(happened: Callable[[], bool]) -> None:
     """Until something has happened."""
     done = threading.Event()
-    for _ in range(600):
+    for _ in range(1200):
         if happened():
             return
         done.wait(0.05)

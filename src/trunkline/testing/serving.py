@@ -24,7 +24,7 @@ from trunkline.ambient import Ambient, RealAmbient
 START_S = 30
 STOP_S = 10
 LOOK_EVERY_S = 0.02
-SERVING = re.compile(r"^pachd is serving on (\S+)$", re.M)
+SERVING = re.compile(r"^pachd is serving on (\S+)\n", re.M)  # the whole line, for it may be half written yet
 
 
 class NotServing(Exception):
