@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -14,7 +15,7 @@ from trunkline.errors import FailedPrecondition, NotFound, PermissionDenied
 from trunkline.storage.blobs import BlobStore, open_blobs
 from trunkline.storage.objects import fetch, listed, open_place, write
 from trunkline.testing.clouds import AzureCloud, GoogleCloud
-from trunkline.testing.clouds.serving import Cloud
+from trunkline.testing.clouds.serving import Answer, Asked, Cloud
 from trunkline.testing.contracts.blobs import BlobStoreContract
 
 PAGE = 2
@@ -69,6 +70,42 @@ def test_a_place_belongs_to_one_server(cloud: tuple[str, Cloud]) -> None:
     open_blobs(place, "one")
     with pytest.raises(FailedPrecondition, match="belongs to another server"):
         open_blobs(place, "two")
+
+
+class S3Cloud(Cloud):
+    """A server for s3:// URLs that only deletes, as many objects at once as it is told."""
+
+    def answer(self, asked: Asked) -> Answer:
+        """See `Cloud.answer`."""
+        match asked.method:
+            case "POST":
+                keys = [one.text for one in ElementTree.fromstring(asked.body).iter() if one.tag.endswith("Key")]
+                for key in keys:
+                    self.objects.pop(f"{asked.path.strip('/')}/{key}", None)
+                told = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+                return Answer(200, f"<DeleteResult>{told}</DeleteResult>".encode())
+            case _:
+                return Answer(400)
+
+
+def test_a_thousand_blobs_go_in_one_request_of_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    names = [f"chunks/{number}.1" for number in range(1500)]
+    with S3Cloud() as cloud:
+        cloud.objects = {f"box/here/{name}": b"x" for name in names}
+        open_blobs(f"s3://box/here?endpoint={cloud.endpoint}").delete_all(names)
+        assert cloud.objects == {}
+        assert cloud.asked == ["POST", "POST"]
+
+
+def test_256_blobs_go_in_one_request_of_azures(azure: AzureCloud) -> None:
+    names = [f"chunks/{number}.1" for number in range(500)]
+    azure.objects |= {f"box/bulk/{name}": b"x" for name in names}
+    before = len(azure.asked)
+    open_blobs(f"az://box/bulk?endpoint={azure.endpoint}").delete_all(names)
+    assert azure.asked[before:] == ["POST"] * 2
+    assert not [name for name in azure.objects if name.startswith("box/bulk/")]
 
 
 @pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a%b", "a*b", "a?b", "a+b", "a[1]", "~x", "a&b<c"])

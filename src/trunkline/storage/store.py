@@ -257,7 +257,7 @@ class Store:
         """Delete blobs, and what is kept of them elsewhere on this machine. Absent ones are no error."""
         for name in names:
             self._cache.drop(name)
-            self.blobs.delete(name)
+        self.blobs.delete_all(names)
 
     # --- inside
 

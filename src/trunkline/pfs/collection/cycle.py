@@ -22,8 +22,8 @@ PAGE = 2000
 """Chunk rows looked at in one step."""
 SOME = 500
 """Chunks that change in one transaction."""
-DELETES = 200
-"""Blobs that are deleted between two transactions."""
+DELETES = 500
+"""Blobs of a kind that are deleted between two transactions. An object store takes 1,000 in a request."""
 FILESETS = 100
 
 

@@ -34,14 +34,16 @@ def sweep(files: Files, folder: str, figures: Figures, *, keep: bool = False) ->
     names = files.store.blobs.names(folder)
     while page := list(islice(names, PAGE)):
         yield
+        left: list[str] = []
         for name in _left(files, page):
             try:
                 figures.leftover_bytes += files.store.blobs.size(name)
             except NotFound:
                 continue
-            figures.leftovers += 1
-            if not keep:
-                files.store.discard([name])
+            left.append(name)
+        if left and not keep:
+            files.store.discard(left)
+        figures.leftovers += len(left)
         yield
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trunkline.errors import NotFound, ResourceExhausted, TrunklineError, Unavailable
@@ -107,6 +107,11 @@ class LocalBlobs:
             return
         except OSError as error:
             raise _translated(error, f"blob {name} could not be deleted") from error
+
+    def delete_all(self, names: Sequence[str]) -> None:
+        """See `BlobStore.delete_all`."""
+        for name in names:
+            self.delete(name)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """See `BlobStore.names`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,6 +70,11 @@ class MemoryBlobs:
         with self._lock, self._writing():
             self._note("delete", check_name(name))
             self._blobs.pop(name, None)
+
+    def delete_all(self, names: Sequence[str]) -> None:
+        """See `BlobStore.delete_all`."""
+        for name in names:
+            self.delete(name)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """See `BlobStore.names`."""

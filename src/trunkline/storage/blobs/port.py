@@ -48,6 +48,13 @@ class BlobStore(Protocol):
         """Make the name absent. It may be absent already."""
         ...
 
+    def delete_all(self, names: Sequence[str]) -> None:
+        """Make all of these absent, with as few requests as the place allows. Any of them may be absent already.
+
+        Raises what `delete` raises; then some of them may be absent and others not.
+        """
+        ...
+
     def names(self, prefix: str = "") -> Iterator[str]:
         """Names that start with `prefix`, ascending. Blobs put or deleted meanwhile may or may not be seen."""
         ...

@@ -74,6 +74,19 @@ class BlobStoreContract:
         store.delete(NAME)
         assert list(store.names()) == []
 
+    def test_many_are_deleted_at_once_and_some_may_be_absent(self, store: BlobStore) -> None:
+        names = [f"chunks/{number % 3}/{number}.1" for number in range(12)]
+        for name in names:
+            store.put(name, b"x")
+        store.delete_all(names[:9])
+        assert list(store.names()) == sorted(names[9:])
+        store.delete_all(names)
+        store.delete_all(names)
+        store.delete_all([])
+        assert list(store.names()) == []
+        with pytest.raises(InvalidArgument, match="is no name for a blob"):
+            store.delete_all(["a", "../b"])
+
     def test_names_are_listed_in_order_below_a_prefix(self, store: BlobStore) -> None:
         names = ["a", "b-1", "b/1", "b/2/3", "b/2.5", "b/20/1", "c/1"]
         for name in names:
