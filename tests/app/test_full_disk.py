@@ -133,3 +133,14 @@ def test_inputs_that_do_not_fit_wait_for_room_in_words_and_no_datum_fails(site: 
     ballast.unlink()
     assert site.counts("large") == ("success", 1, 0)
     assert site.tree("large") == {"/size": f"{72 << 20}\n"}
+
+
+def test_batching_code_that_does_not_notice_a_full_disk_is_noted_in_the_log(site: Site) -> None:
+    fill = "dd if=/dev/zero of=/pfs/out/x bs=4M"
+    code = f"while pachctl next datum; do . /pfs/.env; test ! -s $in || {fill}; done"
+    site.pachctl("create", "repo", "unseen-in")
+    site.put("unseen-in", full="1", well="")
+    site.create("unseen", {"cmd": ["sh"], "stdin": [code], "datum_batching": True}, datum_tries=1)
+    assert site.counts("unseen") == ("success", 2, 0), site.job("unseen").get("reason")
+    told = site.pachctl("logs", "--pipeline", "unseen", "--raw")
+    assert told.count("the code ended well all the same, and its output may be cut off") == 1

@@ -122,3 +122,30 @@ def test_copies_that_fit_into_no_memory_fail_their_datum(world: World) -> None:
     told = "copies of inputs, 9,437,184 bytes, do not fit: /pfs lies in memory and its 8Mi are full"
     assert (first.state, first.reason) == (State.FAILED, told)
     assert second.reason == ""
+
+
+def test_code_that_ends_well_though_nothing_fits_any_more_is_noted_in_its_log(world: World) -> None:
+    fill = "head -c 20000000 /dev/zero > /pfs/out/x 2> /dev/null; exit 0"
+    step = Step(("sh", "-c", fill), memory_volume=True, limits=Limits(memory_bytes=8 << 20, memory="8Mi"))
+    (result,) = world.run(claim(step, [datum(0, element("/1.txt"))])).all_results()
+    assert (result.state, result.reason) == (State.SUCCESS, "")
+    told = "/pfs lies in memory and its 8Mi are full; the code ended well all the same, and its output may be cut off"
+    assert told in world.storage.log()
+
+
+@pytest.mark.parametrize(("left", "said"), [(0, True), (100 << 20, False)])
+def test_so_is_code_that_ends_well_on_a_full_disk(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: int, said: bool
+) -> None:
+    asked: list[Path] = []
+
+    def free(folder: Path) -> int:
+        asked.append(folder)
+        return disk.LEAST_FREE_BYTES if len(asked) == 1 else left
+
+    monkeypatch.setattr(disk, "free_bytes", free)
+    (result,) = world.run(claim(COPY, [datum(0, element("/1.txt"))])).all_results()
+    assert result.state is State.SUCCESS
+    told = "no space left on device: the disk that holds"
+    assert (told in world.storage.log(), "may be cut off" in world.storage.log()) == (said, said)
+    assert len(asked) == 2  # before it and after it

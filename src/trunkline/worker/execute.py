@@ -191,7 +191,7 @@ class Execution:
                 self._clear()
         size = 0
         if verdict.state is State.SUCCESS:
-            for line in found.ignored:
+            for line in (*found.ignored, *outcome.doubts(attempts[-1])):
                 self._journal.system(line, datum.id)
             began_s = self._bench.ambient.ticks_s()
             try:

@@ -17,7 +17,7 @@ class Attempt:
     """One try. `ended`: of cmd; None if the worker's agent died. `err`: of err_cmd, if it ran.
 
     complaint: what was wrong with its output, or with the agent; "" if nothing. tail: the last lines it wrote.
-    note: what else there is to say of an end that was not good.
+    note: what else there is to say, of an end that was not good above all: that there was no room.
     """
 
     ended: Exited | None
@@ -92,6 +92,11 @@ def _reason(step: Step, last: Attempt, tries: int) -> str:
     if last.tail:
         text += "; last lines: " + " ⏎ ".join(last.tail)[-_TAIL_CHARACTERS:]
     return text
+
+
+def doubts(last: Attempt) -> list[str]:
+    """What the log is to say of an attempt that went well: code often does not notice that a disk is full."""
+    return [f"{last.note}; the code ended well all the same, and its output may be cut off"] if last.note else []
 
 
 def describe(step: Step, last: Attempt) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trunkline.worker.batching.desk import Ask, Desk
@@ -13,6 +13,7 @@ from trunkline.worker.execute import Bench, Execution, Interrupt
 from trunkline.worker.launch import AgentLost
 from trunkline.worker.layout import Prepared
 from trunkline.worker.limits.disk import too_much
+from trunkline.worker.limits.volumes import no_room
 from trunkline.worker.logs import Journal, Lines
 from trunkline.worker.outcome import Attempt, Timing
 from trunkline.worker.ports import Claim, Step
@@ -156,12 +157,13 @@ class Batching(Execution):
         self._datum = prepared.datum.id
         try:
             attempt, found = self._served(prepared, env)
+            attempt = replace(attempt, note=no_room(self._pfs, self._claim.step, self._bench.scratch.folder))
         finally:
             timing.process_s += self._bench.ambient.ticks_s() - began_s
         if (attempt.complaint or attempt.ended is None or attempt.ended.code != 0) and self._claim.step.err_cmd:
             self._end()
             err = self._execute(self._runner(), self._claim.step.err_cmd, self._err_stdin, env, self._lines)
-            attempt = Attempt(attempt.ended, err, attempt.complaint, attempt.tail)
+            attempt = replace(attempt, err=err)
         return attempt, found
 
     def _served(self, prepared: Prepared, env: dict[str, str]) -> tuple[Attempt, Found]:
