@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import MemoryStorage, claim, datum, element
-from worlds import FILES, World
+from fakes import FakeServer, MemoryStorage, claim, datum, element
+from worlds import FILES, World, wait_until
 
 from trunkline.ambient import RealAmbient
-from trunkline.worker import ahead
+from trunkline.worker import ahead, loop
 from trunkline.worker.ahead import Ahead
 from trunkline.worker.layout import Pfs, Staging
 from trunkline.worker.limits import disk
-from trunkline.worker.ports import Element, Fetched, Limits, State, Step
+from trunkline.worker.loop import Worker
+from trunkline.worker.ports import Element, Fetched, Limits, Restart, State, Step, Wake
 
 COPY = Step(("sh", "-c", "cp /pfs/images/* /pfs/out"))
 GROW = Step(("sh", "-c", "for f in /pfs/images/*; do echo more >> $f; cp $f /pfs/out; done"), writable_inputs=True)
@@ -149,3 +151,45 @@ def test_so_is_code_that_ends_well_on_a_full_disk(
     told = "no space left on device: the disk that holds"
     assert (told in world.storage.log(), "may be cut off" in world.storage.log()) == (said, said)
     assert len(asked) == 2  # before it and after it
+
+
+@pytest.mark.parametrize("waits", ["begin", "copies", "inputs"])
+def test_a_datum_that_waits_for_room_is_started_over_and_counts_no_try(
+    world: World, monkeypatch: pytest.MonkeyPatch, waits: str
+) -> None:
+    """It has not begun, so there is nothing to end; it waits on, and runs when there is room."""
+    monkeypatch.setattr(loop, "BEAT_S", 0.01)
+    room = threading.Event()
+    world.storage = storage = Crowded(0 if waits == "inputs" else 9)
+    if waits == "begin":
+        monkeypatch.setattr(disk, "free_bytes", lambda folder: disk.LEAST_FREE_BYTES * room.is_set())
+    if waits == "copies":
+        copy_inputs = Pfs.copy_inputs
+
+        def fails(pfs: Pfs, prepared: ahead.Prepared, staging: Path) -> None:
+            if not room.is_set():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            copy_inputs(pfs, prepared, staging)
+
+        monkeypatch.setattr(Pfs, "copy_inputs", fails)
+        monkeypatch.setattr(disk, "full", lambda folder: "" if room.is_set() else "no room")
+
+    def restart(server: FakeServer, worker: Worker) -> None:
+        server.waiting.append(claim(GROW, [datum(0, element("/1.txt", size_bytes=2))]))
+        server.idle.clear()
+        worker.obey(Wake())
+        wait_until(lambda: (worker._work is not None and worker._work.row == 0) or waits == "inputs")
+        wait_until(lambda: bool(storage.tried))
+        for by_renewal in (False, True):
+            worker.obey(Restart("claim-1", (0,)), by_renewal=by_renewal)
+        seen = len(server.renewed)
+        wait_until(lambda: len(server.renewed) > seen + 2)
+        assert server.results == {}
+        storage.room = 9
+        room.set()
+
+    server = world.run(during=restart)
+    (result,) = server.all_results()
+    assert (result.state, result.tries) == (State.SUCCESS, 1)
+    assert [(path, content) for path, content, _ in server.rows] == [("/1.txt", b"1\nmore\n")]
+    assert (server.given_back, world.told) == ([], [])
