@@ -62,6 +62,7 @@ class Change(Follows):
         super().__init__(world)
         world.changes += 1
         self.mine: dict[str, int] = {}  # repo -> the commit made in it
+        self.empty: dict[str, int] = {}  # repo -> the empty head made in it
         self.anew: set[At] = set()
 
     # --- what calls do
@@ -252,7 +253,7 @@ class Change(Follows):
             self._renew(part)
             if self.spreads:
                 self.world.changes += 1
-                self.mine = {}
+                self.mine, self.empty = {}, {}
 
     def _sets(self, order: list[At]) -> list[list[At]]:
         """Branches of one graph stay together; each graph joins the first set that has none of its repos."""
@@ -313,11 +314,19 @@ class Change(Follows):
         return world.made
 
     def _empty_head(self, repo: str) -> int:
-        mine = self.mine.get(repo)
-        one = self.world.commits.get(mine) if mine is not None else None
-        if one is None or one.user or one.parent is not None or one.state != "finished" or one.tree:
-            one = self.world.commits[self._new(repo, user=False, parent=None)]
-            one.state, one.finished_us = "finished", self.world.now_us
+        """One for all branches that need one; of a set of its own where the repo gets another commit."""
+        world, mine = self.world, self.mine.get(repo)
+        known = world.commits.get(self.empty.get(repo, mine) or 0)
+        if known and not (known.user or known.parent is not None or known.state != "finished" or known.tree):
+            return known.number
+        alone = repo in self.mine or any(at[0] == repo and world.branches[at].ups for at in self._downstream())
+        if alone:
+            world.made += 1
+            one = world.commits[world.made] = Commit(world.made, repo, False, None, set(), set=-world.made)
+        else:
+            one = world.commits[self._new(repo, user=False, parent=None)]
+        one.state, one.finished_us = "finished", world.now_us
+        self.empty[repo] = one.number
         return one.number
 
     def _take_out(self, numbers: set[int]) -> None:

@@ -260,7 +260,8 @@ def test_it_answers_what_trying_all_again_would(transactions: Transactions) -> N
         start_commit("gone"),
         delete_repo("gone"),
         create_pipeline("one", "in"),  # refused
-        branch_request("in", "kept"),  # refused: two commits of one repo
+        branch_request("in", "kept"),  # whose empty head is of a set of its own
+        create_repo("other"),  # refused
         branch_request("other", "kept"),
         create_pipeline("four", "three"),
     ]

@@ -151,3 +151,25 @@ def test_a_pipeline_that_has_work_and_no_worker_says_so(tmp_path: Path) -> None:
         assert "State: paused" in site.pachctl("inspect", "pipeline", "idle")
         assert site.pachctl("check", "status") == ""
         assert "is stopped; start it" not in site.pachctl("start", "pipeline", "idle")
+
+
+def test_one_file_makes_a_pipeline_and_those_that_wait_for_its_output(site: Site) -> None:
+    site.pachctl("create", "repo", "days")
+    put(site, "days@master:/mon", "mon")
+    first = {"pipeline": {"name": "daily"}, "transform": COPY, "input": reads("days"), "output_branch": "staging"}
+    wait = {"branch": "staging", "commits": 2}
+    named = {"pipeline": {"name": "weekly"}, "transform": COPY, "input": reads("daily", branch="live", trigger=wait)}
+    hidden = {"pipeline": {"name": "monthly"}, "transform": COPY, "input": reads("daily", trigger=wait)}
+    text = json.dumps([first, named, hidden]).encode()
+    site.pachctl("create", "pipeline", "-f", "-", stdin=text)
+    assert site.counts("daily") == ("success", 1, 0)
+    assert site.counts("weekly") == site.counts("monthly") == ("success", 0, 0)
+    put(site, "days@master:/tue", "tue")
+    site.pachctl("wait", "commit", "daily@staging")
+    assert site.counts("weekly") == site.counts("monthly") == ("success", 2, 0)
+    # Another branch that does not exist yet, beside new output of the pipeline.
+    later = reads("daily", branch="cold", trigger={"branch": "staging", "commits": 9})
+    other = {**named, "pipeline": {"name": "yearly"}, "input": later}
+    site.pachctl("update", "pipeline", "--reprocess", "-f", "-", stdin=json.dumps([first, other]).encode())
+    assert site.counts("daily") == ("success", 2, 0)
+    assert site.counts("yearly") == ("success", 0, 0)

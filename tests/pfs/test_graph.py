@@ -243,6 +243,34 @@ def test_a_missing_upstream_branch_is_made_with_an_empty_head(dag):
     assert (info.size_bytes, info.origin) == (0, Origin.AUTO)
 
 
+def test_an_empty_head_beside_another_commit_of_its_repo_is_of_a_set_of_its_own(files):
+    for repo in (DATA, EDGES):
+        files.catalog.transact(lambda tx, repo=repo: repos.create_repo(tx, repo))
+
+    def follow_and_branch(change, name):
+        branches.create_branch(change, Branch(EDGES, "master"), provenance=[Branch(DATA, "master")])
+        branches.create_branch(change, Branch(EDGES, name))
+        branches.create_branch(change, Branch(EDGES, f"{name}-too"))
+
+    files.change(lambda change: follow_and_branch(change, "live"))
+
+    def start_and_branch(change):
+        commits.start_commit(change, Branch(DATA, "master"))
+        branches.create_branch(change, Branch(EDGES, "cold"))
+
+    files.change(start_and_branch)
+    found = {name: named_head(files, name) for name in ("master", "live", "live-too", "cold")}
+    assert found["live"] == found["live-too"]
+    assert len({info.commit.id for info in found.values()}) == 3
+    assert found["master"].finished_us is None
+    for name in ("live", "cold"):
+        assert found[name].state is CommitState.FINISHED
+
+
+def named_head(files, name):
+    return files.catalog.read(lambda tx: commits.inspect_commit(tx, EDGES, name))
+
+
 def test_deleting_a_branch_leaves_its_commits(files):
     files.catalog.transact(lambda tx: repos.create_repo(tx, DATA))
     commit = start(files, DATA)

@@ -115,24 +115,33 @@ class Change:
                 f"inconsistent commit: {repo.repo} would get two commits in one transaction, and a commit set has at "
                 "most one commit of a repo; use two transactions"
             )
-        size = 0
-        if parent is not None:
-            above = commit_rows.get_commit(self.tx, parent)
-            size = above.size_upper_bytes if above else 0
-        seq = commit_rows.insert_commit(
+        seq = self._insert(repo, self.id, branch_name, origin, parent, upstream, description)
+        self._made[repo.key] = seq
+        self.tell(seq)
+        return seq
+
+    def _insert(
+        self,
+        repo: RepoRow,
+        set_id: str,
+        branch_name: str,
+        origin: Origin,
+        parent: int | None,
+        upstream: Sequence[int] = (),
+        description: str = "",
+    ) -> int:
+        above = commit_rows.get_commit(self.tx, parent) if parent is not None else None
+        return commit_rows.insert_commit(
             self.tx,
             repo.key,
-            self.id,
+            set_id,
             branch_name=branch_name,
             origin=origin,
             parent=parent,
             upstream=upstream,
             description=description,
-            size_upper_bytes=size,
+            size_upper_bytes=above.size_upper_bytes if above else 0,
         )
-        self._made[repo.key] = seq
-        self.tell(seq)
-        return seq
 
     def _taken(self, repo: RepoRow) -> bool:
         if repo.key in self._made:
@@ -145,19 +154,36 @@ class Change:
         return [] if row is None else [row]
 
     def empty_head(self, repo: RepoRow, branch_name: str) -> int:
-        """A finished commit without files, for a branch that must have a head; its seq. One for all new branches."""
+        """A finished commit without files, for a branch that must have a head; its seq. One for all new branches.
+
+        Where this change gives the repo another commit it is of a set of its own: nothing in it came of the change.
+        Raises Aborted while the history of the repo is being written anew.
+        """
         known = self._empty.get(repo.key)
         if known is None:
             known = next((row.seq for row in self._set_members(repo) if _is_empty_root(row)), None)
         if known is not None:
             return known
-        seq = self.new_commit(repo, branch_name, origin=Origin.AUTO, parent=None)
+        refuse_purging(self.tx, [repo.key], [])
+        alone = self._taken(repo) or self._awaits(repo)
+        seq = self._insert(repo, self.tx.new_id() if alone else self.id, branch_name, Origin.AUTO, None)
+        if not alone:
+            self._made[repo.key] = seq
+        self.tell(seq)
         commit_rows.fix_base(self.tx, seq, None)
         commit_rows.set_finishing(self.tx, seq, error="", description="")
         commit_rows.set_finished(self.tx, seq, error="", size_bytes=0, files=0)
         self.tell(seq)
         self._empty[repo.key] = seq
         return seq
+
+    def _awaits(self, repo: RepoRow) -> bool:
+        """Whether a branch of the repo lies downstream of what has changed so far."""
+        if not self._touched:
+            return False
+        edges = branch_rows.all_edges(self.tx)
+        below = {edge.branch for edge in edges}.intersection(downstream_order(edges, self._touched))
+        return any(row.repo_key == repo.key for row in branch_rows.get_branches(self.tx, below).values())
 
     def tell(self, seq: int) -> None:
         """Send the event that says where a commit is now."""
