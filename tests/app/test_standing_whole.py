@@ -101,6 +101,23 @@ def test_a_service_whose_code_ends_says_why_and_is_started_again(site: Site) -> 
     site.pachctl("delete", "pipeline", "shy")
 
 
+@pytest.mark.parametrize("gone", ["branch", "repo"])
+def test_a_service_that_has_failed_ends_at_once(site: Site, gone: str) -> None:
+    """What it reads was deleted, and nothing happens to the pipeline itself."""
+    name, port = f"lost-{gone}", free_port()
+    site.pachctl("create", "repo", f"{name}-in")
+    site.put(f"{name}-in", a="one")
+    service = {"internal_port": port, "type": "ClusterIP"}
+    whole = {"pfs": {"repo": f"{name}-in", "name": "in", "glob": "/"}}
+    site.create(name, {"cmd": ["sh"], "stdin": [SERVE.format(port=port)]}, service=service, input=whole)
+    assert until(site, lambda: answer(port, "a")) == "one"
+    what = {"branch": ("branch", f"{name}-in@master"), "repo": ("repo", f"{name}-in")}[gone]
+    site.pachctl("delete", *what, "--force")
+    assert pipeline(site, name)["state"] == "PIPELINE_FAILURE"
+    until(site, lambda: not answer(port, "a"))
+    site.pachctl("delete", "pipeline", name)
+
+
 def test_a_spout_makes_commits_that_pipelines_behind_it_process(site: Site) -> None:
     """In shape as the example spout101: a spout, a processor of its files, a reducer of all."""
     body = {"pipeline": {"name": "spout"}, "transform": {"cmd": ["sh"], "stdin": [SPOUT]}, "spout": {}}

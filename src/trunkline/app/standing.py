@@ -11,6 +11,7 @@ from trunkline.catalog import outbox
 from trunkline.catalog.engine import Catalog, Tx
 from trunkline.errors import TrunklineError
 from trunkline.fleet.local import LocalFleet, reclaim
+from trunkline.pfs.graph.changes import BRANCH_TOPIC
 from trunkline.pps.pipelines import PIPELINE_TOPIC
 from trunkline.pps.standing import states
 from trunkline.pps.standing.wishes import Wish, wishes
@@ -18,6 +19,7 @@ from trunkline.pps.standing.wishes import Wish, wishes
 IDLE_S = 60.0
 PAGE = 100
 RETRY_S = 1.0
+TOPICS = (PIPELINE_TOPIC, BRANCH_TOPIC)
 
 _log = logging.getLogger("trunkline.workers")
 
@@ -61,8 +63,8 @@ class StandingWorkers:
             except (TrunklineError, OSError) as error:
                 _log.warning("services and spouts could not be looked at: %s", error)
                 stale = True
-            while not self._stop.is_set() and wake.newest(PIPELINE_TOPIC) <= seen and not stale:
-                wake.wait(seen, RETRY_S, PIPELINE_TOPIC)
+            while not self._stop.is_set() and wake.newest(*TOPICS) <= seen and not stale:
+                wake.wait(seen, RETRY_S, *TOPICS)
             if stale:
                 self._stop.wait(RETRY_S)
 
@@ -102,6 +104,6 @@ class StandingWorkers:
 
 
 def _news(tx: Tx, at: int) -> tuple[int, bool]:
-    """How far the events go, and whether a pipeline changed since."""
-    found = outbox.follow(tx, at, PAGE, (PIPELINE_TOPIC,)) if at else None
+    """How far the events go, and whether a pipeline changed since, or lost what it reads."""
+    found = outbox.follow(tx, at, PAGE, TOPICS) if at else None
     return outbox.newest(tx), found is None or bool(found)

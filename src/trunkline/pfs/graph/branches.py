@@ -13,7 +13,7 @@ from trunkline.model import provenance as graphs
 from trunkline.model.infos import BranchInfo, Origin, Trigger
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs.graph import triggers
-from trunkline.pfs.graph.changes import Change, downstream_order
+from trunkline.pfs.graph.changes import BRANCH_TOPIC, Change, downstream_order
 from trunkline.pfs.graph.refs import (
     need_branch,
     need_commit,
@@ -180,4 +180,6 @@ def delete_branch(change: Change, branch: Branch, *, force: bool = False) -> boo
         )
     triggers.let_go(tx, row, force=force)
     branch_rows.delete_branch(tx, row.key)
+    if down:
+        tx.emit(BRANCH_TOPIC, {"repo_key": row.repo_key})
     return True

@@ -21,6 +21,8 @@ from trunkline.model.infos import Origin
 from trunkline.model.names import SPEC_REPO, USER_REPO, Branch, Commit
 from trunkline.pfs.graph.refs import refuse_purging
 
+BRANCH_TOPIC = "branch"
+"""Events of this topic: {"repo_key"}; a branch that others are made from was deleted, or a whole repo."""
 COMMIT_TOPIC = "commit"
 """Events of this topic: {"seq", "id", "repo_key", "state"}; sent when a commit reaches a state, or is gone.
 

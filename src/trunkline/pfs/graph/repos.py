@@ -25,7 +25,7 @@ from trunkline.model.names import (
 )
 from trunkline.model.provenance import downstream_first
 from trunkline.pfs.graph import history
-from trunkline.pfs.graph.changes import Change
+from trunkline.pfs.graph.changes import BRANCH_TOPIC, Change
 from trunkline.pfs.graph.refs import has_pipeline, need_project, need_repo, refuse_purging
 
 
@@ -165,6 +165,7 @@ def _drop(change: Change, row: RepoRow) -> None:
     tx = change.tx
     for branch in branch_rows.list_branches(tx, row.key):
         branch_rows.delete_branch(tx, branch.key)
+    tx.emit(BRANCH_TOPIC, {"repo_key": row.key})
     tag_rows.delete_tags_of_repo(tx, row.key)
     history.drop_repo_commits(tx, row.key)
     repo_rows.delete_repo(tx, row.key)
