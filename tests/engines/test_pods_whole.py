@@ -55,11 +55,11 @@ def test_code_has_what_the_image_says_and_what_the_spec_says(site: Site) -> None
     site.create("env", told, **FREE)
     assert site.counts("env") == ("success", 1, 0)
     assert site.tree("env") == {"/told": "red xl /usr /pfs/in/a\n0\n", "/d/x": "x\n"}
-    for user, number in (("daemon", 1), ("1234", 1234)):
-        other = {"image": TOOLS, "cmd": ["sh", "-c", "id -u > /pfs/out/told; pwd >> /pfs/out/told"], "user": user}
-        site.create("env", {**other, "working_dir": "/tmp"}, "--reprocess", verb="update", **FREE)
+    for user, who in (("daemon", "1:1"), ("1", "1:1"), ("1234", "1234:0"), ("1234:7", "1234:7")):
+        other = {"image": TOOLS, "cmd": ["sh", "-c", "echo $(id -u):$(id -g) > /pfs/out/told; pwd >> /pfs/out/told"]}
+        site.create("env", {**other, "user": user, "working_dir": "/tmp"}, "--reprocess", verb="update", **FREE)
         assert site.counts("env") == ("success", 1, 0)
-        assert site.tree("env") == {"/told": f"{number}\n/tmp\n"}
+        assert site.tree("env") == {"/told": f"{who}\n/tmp\n"}
 
 
 def test_an_image_that_nobody_has_is_said(site: Site) -> None:
