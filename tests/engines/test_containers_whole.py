@@ -101,10 +101,11 @@ def test_code_has_what_the_image_says_and_what_the_spec_says(site: Site) -> None
     site.create("env", {"image": NAME, "cmd": ["sh", "-c", f"{{ {script}; }} > /pfs/out/told"], "env": {"SIZE": "xl"}})
     job = site.job("env")
     assert site.tree("env")["/told"] == f"red xl /usr /pfs/in/a {job['job']['id']}\n0\n/pfs/in/a\n"
-    other = {"image": NAME, "cmd": ["sh", "-c", "id -u > /pfs/out/told; pwd >> /pfs/out/told"], "user": "daemon"}
-    site.create("env", {**other, "working_dir": "/tmp"}, "--reprocess", verb="update")
-    assert site.counts("env") == ("success", 1, 0)
-    assert site.tree("env")["/told"] == "1\n/tmp\n"
+    for user, who in (("daemon", "1:1"), ("1", "1:1"), ("1234", "1234:0"), ("1234:7", "1234:7")):
+        other = {"image": NAME, "cmd": ["sh", "-c", "echo $(id -u):$(id -g) > /pfs/out/told; pwd >> /pfs/out/told"]}
+        site.create("env", {**other, "user": user, "working_dir": "/tmp"}, "--reprocess", verb="update")
+        assert site.counts("env") == ("success", 1, 0)
+        assert site.tree("env")["/told"] == f"{who}\n/tmp\n"
 
 
 def test_a_failing_datum_says_what_happened(site: Site) -> None:
@@ -152,6 +153,8 @@ def test_a_container_that_is_killed_is_said_within_seconds(site: Site, engine: E
         "the worker died while running this datum (the agent was lost: its container was killed by signal 9 (SIGKILL))"
     )
     assert words in job["reason"]
+    assert words in inspected(site, "dies")["details"]["recent_error"]
+    assert words in " ".join(site.pachctl("inspect", "pipeline", "dies").split())
     site.pachctl("delete", "pipeline", "dies")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pods
 import pytest
 from foreign import image_for, registry_of
-from harms import HARMS, STORAGE, Story, kubelet, processes
+from harms import HARMS, SHIM, STORAGE, Story, kill, kubelet, processes
 from pods import FREE, TOOLS, need, pods_of, until
 from whole import Site
 
@@ -163,8 +163,49 @@ def test_code_that_takes_more_memory_than_it_may_is_said(site: Site) -> None:
     site.create("greedy", greedy, **FREE, resource_limits={"memory": "64Mi"}, datum_tries=1)
     job = site.job("greedy")
     assert job["state"] == "JOB_FAILURE"
-    assert "memory" in job["reason"]
+    assert "memory limit 64Mi exceeded" in job["reason"]
+    (shown,) = documents(site.pachctl("inspect", "pipeline", "greedy", "--raw"))
+    assert shown["details"]["recent_error"] == job["reason"]
+    assert "memory limit 64Mi exceeded" in site.pachctl("inspect", "pipeline", "greedy")
     site.pachctl("delete", "pipeline", "greedy")
+
+
+def test_a_container_that_the_kernel_kills_is_said(site: Site, cluster: HttpCluster) -> None:
+    """All of it, its first process too, as kubelets end a container that took too much memory."""
+    need("TRUNKLINE_NODE")
+    site.pachctl("create", "repo", "ended-in")
+    site.put("ended-in", a="x")
+    code = {"image": TOOLS, "cmd": ["sh", "-c", "echo up; sleep 600"]}
+    site.create("ended", code, **FREE, resource_limits={"memory": "64Mi"}, datum_tries=1)
+    until(lambda: "up" in site.pachctl("logs", "-p", "ended"))
+    (pod,) = pods_of(cluster, "ended")
+    kill(pod["metadata"]["name"], SHIM)
+    words = "its container ended; if it has a memory limit, that may have been exceeded"
+    until(lambda: words in next(documents(site.pachctl("list", "job", "-p", "ended", "--raw"))).get("reason", ""))
+    (shown,) = documents(site.pachctl("inspect", "pipeline", "ended", "--raw"))
+    assert words in shown["details"]["recent_error"]
+    site.pachctl("delete", "pipeline", "ended")
+
+
+def test_code_whose_container_ends_again_and_again_is_said(site: Site, cluster: HttpCluster) -> None:
+    """The pipeline says so as long as the container is not there, and the job goes on once it is."""
+    need("TRUNKLINE_NODE")
+    site.pachctl("create", "repo", "loops-in")
+    site.create("loops", CODE, **FREE)
+    until(lambda: any(map(ready, pods_of(cluster, "loops"))))
+
+    def backs_off() -> bool:
+        for pod in pods_of(cluster, "loops"):
+            kill(pod["metadata"]["name"], SHIM)
+        return "CrashLoopBackOff" in str(pods_of(cluster, "loops"))
+
+    until(backs_off)
+    words = "the code ended and is started again: "
+    until(lambda: state(site, "loops")[0] == "PIPELINE_CRASHING" and words in state(site, "loops")[1])
+    site.put("loops-in", a="x")
+    assert site.counts("loops") == ("success", 1, 0)
+    until(lambda: state(site, "loops") == ("PIPELINE_RUNNING", ""))
+    site.pachctl("delete", "pipeline", "loops")
 
 
 def test_a_worker_that_takes_more_memory_than_it_may_is_said(site: Site, cluster: HttpCluster) -> None:
