@@ -311,7 +311,7 @@ class Execution:
                 found.fail(disk.too_much(step.limits, found.files))
             if (found.complaint or not outcome.accepted(step, ended)) and step.err_cmd:
                 err = self._execute(runner, step.err_cmd, self._err_stdin, env, lines)
-            note = volumes.no_room(self._pfs, step, self._bench.scratch.folder)
+            note = volumes.no_room(self._pfs, step, self._bench.scratch.folder, ended)
         except AgentLost as error:
             self._stop_if_told()
             return Attempt(None, complaint=str(error), tail=lines.tail()), found

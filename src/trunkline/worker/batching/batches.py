@@ -157,7 +157,8 @@ class Batching(Execution):
         self._datum = prepared.datum.id
         try:
             attempt, found = self._served(prepared, env)
-            attempt = replace(attempt, note=no_room(self._pfs, self._claim.step, self._bench.scratch.folder))
+            note = no_room(self._pfs, self._claim.step, self._bench.scratch.folder, attempt.ended)
+            attempt = replace(attempt, note=note)
         finally:
             timing.process_s += self._bench.ambient.ticks_s() - began_s
         if (attempt.complaint or attempt.ended is None or attempt.ended.code != 0) and self._claim.step.err_cmd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
@@ -82,6 +83,16 @@ def too_much(limits: Limits, files: Sequence[tuple[str, bytes]]) -> str:
     if size <= limits.disk_bytes:
         return ""
     return f"disk limit {limits.disk} exceeded: /pfs/out holds {size} bytes"
+
+
+def cut_off(limits: Limits, out: bytes) -> str:
+    """What is to be said of a datum that went wrong with a file in /pfs/out that the limit cut off; "" without one."""
+    for folder, _, names in os.walk(out) if limits.disk_bytes else ():
+        for name in names:
+            with contextlib.suppress(OSError):
+                if os.lstat(os.path.join(folder, name)).st_size > limits.disk_bytes:
+                    return f"disk limit {limits.disk} exceeded"
+    return ""
 
 
 def full(folder: Path) -> str:

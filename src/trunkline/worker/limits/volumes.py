@@ -10,7 +10,7 @@ from trunkline.worker.collect import Collector
 from trunkline.worker.layout import Pfs
 from trunkline.worker.limits import disk
 from trunkline.worker.ports import Limits, Step
-from trunkline.worker.runner import Runner
+from trunkline.worker.runner import Exited, Runner
 
 WITHOUT_LIMIT = "50%"
 """How much of the machine's memory it may fill where the spec has no memory limit, as an option of tmpfs."""
@@ -58,6 +58,10 @@ def full(pfs: Pfs, limits: Limits) -> str:
     return f"/pfs lies in memory and its {size} are full"
 
 
-def no_room(pfs: Pfs, step: Step, folder: Path) -> str:
-    """What is to be said of a /pfs without room, wherever it lies; "" while there is some. folder: on the disk."""
-    return full(pfs, step.limits) if step.memory_volume else disk.full(folder)
+def no_room(pfs: Pfs, step: Step, folder: Path, ended: Exited | None = None) -> str:
+    """What is to be said of a /pfs without room, wherever it lies; "" while there is some. folder: on the disk.
+
+    ended: how the code ended; one that failed by itself may have met its own limit, and not said so.
+    """
+    cut = disk.cut_off(step.limits, pfs.out) if ended is not None and ended.code else ""
+    return cut or (full(pfs, step.limits) if step.memory_volume else disk.full(folder))
