@@ -7,6 +7,10 @@ from collections.abc import Mapping
 import pytest
 from pps_world import Failed, Inputs, Recovered, World, copy, cross, glob
 
+from trunkline.model.names import Pipeline
+from trunkline.pps.images.resolving import Rules
+from trunkline.pps.specs import requests
+
 OLD = {"/a": b"1", "/b": b"2", "/c": b"3"}
 
 
@@ -123,6 +127,27 @@ def test_results_of_failures_are_adopted_through_a_chain_of_them(world: World) -
     world.pump()
     assert world.counts("edges") == "SUCCESS 0+4/4"
     assert world.content("edges") == {"/a": b"1", "/0": b"0", "/1": b"1", "/2": b"2"}
+
+
+def test_a_rerun_takes_over_what_a_failed_job_did_well(world: World) -> None:
+    world.put({"/a": b"1", "/bad": b"bad"})
+    world.pipeline("edges", failing_on(b"bad"), glob("/*"))
+    world.pump()
+    assert world.counts("edges") == "FAILURE 1+0/2 failed=1"
+    again = Pipeline("default", "edges")
+    world.files.change(lambda change: requests.rerun(change, again, Rules()))
+    world.pump()
+    assert world.counts("edges") == "FAILURE 0+1/2 failed=1"
+    world.pipeline("edges", copy, glob("/*"), update=True, datum_tries=1)  # another version: nothing of those before
+    world.pump()
+    assert world.counts("edges") == "SUCCESS 2+0/2"
+    world.put({"/bad2": b"bad"})
+    world.pipeline("edges", failing_on(b"bad"), glob("/*"), update=True)
+    world.pump()
+    ran = len(world.worker.ran)
+    world.files.change(lambda change: requests.rerun(change, again, Rules(), reprocess=True))
+    world.pump()
+    assert len(world.worker.ran) == ran + 3
 
 
 def test_a_recovered_datum_does_not_fail_the_job_and_is_tried_again(world: World) -> None:

@@ -103,9 +103,10 @@ def choose_base(tx: Tx, row: JobRow, gen: int, older_than: int | None) -> ev.Bas
         core = core_of(job)
         if core.state is JobState.SUCCESS and core.over:
             return ev.BaseChosen(gen, job.seq, planned=True, ending=Ending.GOOD)
-        lost_cause = bool(core.error) and (job.datums is None or job.version != row.version)  # and nothing to adopt
-        if core.over or core.phase is Phase.INPUTS or lost_cause:
+        if core.over or core.phase is Phase.INPUTS:
             continue
+        if core.error and (job.datums is None or not _same_code(tx, job, row)):
+            continue  # a lost cause, and nothing to adopt
         return ev.BaseChosen(gen, job.seq, planned=job.datums is not None)
     return nothing
 
@@ -150,5 +151,13 @@ def adoption_source(tx: Tx, row: JobRow) -> JobRow | None:
     """
     for job in older_jobs(tx, row):
         if job.ended and job.state != JobState.SUCCESS.value and job.datums is not None:
-            return job if (job.version, job.salt) == (row.version, row.salt) else None
+            return job if job.salt == row.salt and _same_code(tx, job, row) else None
     return None
+
+
+def _same_code(tx: Tx, one: JobRow, other: JobRow) -> bool:
+    """Whether two jobs of a pipeline are of one version, or of versions that say the same, as a rerun's do."""
+    if one.version == other.version:
+        return True
+    versions = [pipeline_rows.get_version(tx, one.pipeline, job.version) for job in (one, other)]
+    return len({row.effective_spec if row is not None else None for row in versions}) == 1
