@@ -68,3 +68,23 @@ def test_a_full_data_disk_is_what_the_job_waits_for_and_no_worker_dies_of_it(sit
     assert site.counts("large") == ("success", 2, 0)
     assert "reason" not in next(documents(site.pachctl("list", "job", "-p", "large", "--raw")))
     assert "died" not in site.server.log.read_text()
+
+
+def test_so_is_one_on_which_the_catalog_can_write_nothing_either(site: Site) -> None:
+    ballast, go = site.server.data / "ballast", site.server.data / "workers" / "scratch" / "go"
+    site.pachctl("create", "repo", "stuck-in")
+    site.put("stuck-in", a="1")
+    code = "until test -e /tmp/go; do sleep 0.1; done; head -c 12000000 /dev/urandom > /pfs/out/a"
+    site.create("stuck", {"cmd": ["sh"], "stdin": [code]}, datum_tries=1)
+    until(lambda: "JOB_RUNNING" in site.pachctl("list", "job", "-p", "stuck", "--raw"))
+    fill(ballast)
+    told = "the disk of the catalog is full"
+    until(lambda: told in site.pachctl("list", "job", "-p", "stuck", "--raw"))
+    assert told in str(next(documents(site.pachctl("inspect", "pipeline", "stuck", "--raw")))["reason"])
+    for tmp in go.parent.rglob("tmp"):
+        if tmp.is_dir():
+            (tmp / "go").touch()
+    until(lambda: "giving back" in site.server.log.read_text())
+    ballast.unlink()
+    assert site.counts("stuck") == ("success", 1, 0)
+    assert "died" not in site.server.log.read_text()

@@ -8,7 +8,7 @@ import pytest
 from leased import files, renewal, rows, start, tick, woken
 from pps_world import Worker, World
 
-from trunkline.errors import Aborted
+from trunkline.errors import Aborted, ResourceExhausted
 from trunkline.model.jobs import JobState, PipelineState
 from trunkline.model.names import Pipeline
 from trunkline.pps import claims, jobs, logs
@@ -167,3 +167,24 @@ def test_the_log_of_the_job_says_it_once_for_each_pause(world: World) -> None:
     query = LogQuery(pipeline=Pipeline("default", "edges"), master=True)
     lines = world.files.catalog.read(lambda tx: logs.page(tx, query)).lines
     assert [line.message for line in lines if "tried again" in line.message] == [f"{FULL}; tried again in 1 s"]
+
+
+def test_why_nothing_can_be_saved_is_known_after_two_ticks_and_forgotten_with_the_first_good_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(world, 4)
+    assert world.worker.claim()
+    leases, transact = world.pps.leases, world.files.catalog.transact
+
+    def full(work: object) -> None:
+        raise ResourceExhausted("the disk of the catalog is full")
+
+    monkeypatch.setattr(world.files.catalog, "transact", full)
+    said = []
+    for _ in range(3):
+        with pytest.raises(ResourceExhausted):
+            leases.tick()
+        said.append(leases.trouble)
+    monkeypatch.setattr(world.files.catalog, "transact", transact)
+    leases.tick()
+    assert [*said, leases.trouble] == ["", *["the disk of the catalog is full"] * 2, ""]

@@ -198,7 +198,9 @@ class Engine:
             BackupDoor(files, self._restoring, bridge, self._config.data / BACKUPS, self._pps.vault.path),
             PipelineDoor(files, self._rules, self._crash),
             DefaultsDoor(files, self._rules),
-            JobDoor(files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables)),
+            JobDoor(
+                files, bridge, events, self._trouble, partial(with_progress, files, self._pps.tables), self._unsaved
+            ),
             DatumDoor(self._pps, settling),
             OwnDatumDoor(self._pps, settling, self._rules, self._config.worker_count),
             SecretDoor(self._pps),
@@ -303,7 +305,12 @@ class Engine:
         self.restored = True
         self.on_restored()
 
+    def _unsaved(self) -> str:
+        return self._pps.leases.trouble
+
     def _crash(self) -> str:
+        if why := self._unsaved():
+            return f"nothing that one does can be saved: {why}"
         if self._pods is not None:  # each pipeline says itself how its pods do
             return ""
         return self._fleet.crash() if self._fleet else self._trouble()

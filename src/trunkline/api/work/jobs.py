@@ -34,13 +34,17 @@ def _newest(info: JobSetInfo) -> int:
 
 @dataclass(frozen=True, slots=True)
 class JobDoor:
-    """Jobs and job sets. trouble: why no worker at all runs, "" while one does. progress: names datums in hand."""
+    """Jobs and job sets. trouble: why no worker at all runs, "" while one does. progress: names datums in hand.
+
+    unsaved: why nothing that jobs do can be saved, "" while it can.
+    """
 
     files: Files
     bridge: Bridge
     events: Events
     trouble: Callable[[], str] = lambda: ""
     progress: Callable[[JobInfo], JobInfo] = lambda info: info
+    unsaved: Callable[[], str] = lambda: ""
     service: str = field(default="pps_v2.API")
 
     async def InspectJob(self, request: pps.InspectJobRequest, _call: Call) -> pps.JobInfo:
@@ -58,10 +62,16 @@ class JobDoor:
             await self.events.after(seq, thing(JOB_TOPIC, info.seq))
 
     def _inspect(self, job: Job) -> JobInfo:
-        info = self.progress(self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job)))
+        info = self._held(self.progress(self.files.catalog.read(lambda tx: pps_jobs.inspect_job(tx, job))))
         if info.reason.startswith("waits for a worker") and (trouble := self.trouble()):
             return replace(info, reason=f"waits for a worker: {trouble}")
         return info
+
+    def _held(self, info: JobInfo) -> JobInfo:
+        """A job as it does with a server that can save nothing, which no row can say."""
+        if info.state.terminal or not (why := self.unsaved()):
+            return info
+        return replace(info, reason=f"waits, since nothing of it can be saved: {why}; tried again every second")
 
     async def InspectJobSet(self, request: pps.InspectJobSetRequest, _call: Call) -> AsyncGenerator[pps.JobInfo, None]:
         """The jobs of a set; with `wait`, each when it has ended."""
@@ -91,7 +101,7 @@ class JobDoor:
             limit=PAGE,
             details=request.details,
         )
-        found = self._after(request, self._pages(page, reverse=request.reverse))
+        found = map(self._held, self._after(request, self._pages(page, reverse=request.reverse)))
         with wanted_by(request.jqFilter) as wanted:
             shown = (infos_pps.job_info(info, details=request.details) for info in found)
             yield from islice(filter(wanted, shown), request.number if request.number > 0 else None)

@@ -22,7 +22,7 @@ from trunkline.catalog.work import pipelines as pipeline_rows
 from trunkline.catalog.work.claims import ClaimRow
 from trunkline.catalog.work.containers import pipelines_waiting
 from trunkline.catalog.work.jobs import JobRow
-from trunkline.errors import Aborted
+from trunkline.errors import Aborted, TrunklineError
 from trunkline.model.jobs import PipelineState
 from trunkline.model.names import Pipeline
 from trunkline.pfs.files import Files
@@ -92,9 +92,14 @@ class Leased:
 
 @dataclass
 class Leases:
-    """Renewals gathered between ticks, so that any number of workers costs one transaction a tick."""
+    """Renewals gathered between ticks, so that any number of workers costs one transaction a tick.
+
+    trouble: why nothing that workers do can be saved, as the last ticks found; "" while it can.
+    """
 
     files: Files
+    trouble: str = ""
+    _failed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _renewed: dict[str, Renewal] = field(default_factory=dict)
     _sessions: set[int] = field(default_factory=set)
@@ -112,6 +117,16 @@ class Leases:
 
     def tick(self) -> None:
         """Call once a second. Writes down what was renewed, and gives up claims that nobody renews."""
+        try:
+            self._write_down()
+        except TrunklineError as error:
+            self._failed += 1
+            if self._failed > 1:  # once may be chance
+                self.trouble = str(error)
+            raise
+        self._failed, self.trouble = 0, ""
+
+    def _write_down(self) -> None:
         with self._lock:
             renewed, sessions = dict(self._renewed), set(self._sessions)
             self._renewed.clear()
