@@ -79,8 +79,13 @@ def test_nothing_of_an_image_is_needed(tmp_path: Path, checked: Path) -> None:
 def test_what_the_image_says_completes_what_the_worker_says(tmp_path: Path, checked: Path) -> None:
     """Its variables and its folder, and its home unless the code is somebody else's."""
     (tmp_path / "code").mkdir()
-    for name in ("sh", "env"):
-        shutil.copy(shutil.which("busybox") or pytest.skip("needs busybox, a static program"), tmp_path / "code" / name)
+    programs = [shutil.which(name) or name for name in ("sh", "env")]
+    for each in programs:
+        shutil.copy(each, tmp_path / "code")
+    told = subprocess.run(["ldd", *programs], check=True, capture_output=True, text=True).stdout
+    for library in {Path(word) for word in told.split() if word.startswith("/") and not word.endswith(":")}:
+        (tmp_path / library.parent.relative_to("/")).mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, tmp_path / library.relative_to("/"))
 
     def start(scratch: Scratch, sandbox: Sandbox) -> Launched:
         env = {"COLOUR": "red", "SIZE": "s", "HOME": "/code", "PATH": "/code"}
