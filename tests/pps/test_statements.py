@@ -23,7 +23,7 @@ from trunkline.storage.blobs import MemoryBlobs
 from trunkline.testing.catalogs import counted_statements, open_catalog
 
 DATA = Repo("default", "data")
-MOST = 106
+MOST = 105
 TWO_JOBS = 640
 """With the commit that starts them, of one datum each, their own outputs, and what this world checks after each."""
 TWO_JOBS_TRANSACTIONS = 32

@@ -159,9 +159,13 @@ def delete_branch(tx: Tx, key: int) -> None:
     tx.execute(delete(branches).where(branches.c.id == key))
 
 
-def set_provenance(tx: Tx, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
-    """Replace a branch's direct provenance. upstream: (branch key, whether its commits alone start nothing)."""
+def clear_provenance(tx: Tx, key: int) -> None:
+    """Have a branch depend on nothing."""
     tx.execute(_DERIVE_NO_MORE, {"at": key})
+
+
+def add_provenance(tx: Tx, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
+    """Provenance of a branch without one. upstream: (key of a direct one, whether its commits alone start nothing)."""
     rows = [
         {"branch": key, "upstream": up, "position": position, "never": never}
         for position, (up, never) in enumerate(upstream)

@@ -64,7 +64,8 @@ def create_branch(
         key = known.key
         if target is not None:
             branch_rows.set_head(tx, key, target)
-    _set_provenance(change, branch, key, [(row.key, row.branch in set(never)) for row in upstream])
+        branch_rows.clear_provenance(tx, key)
+    _add_provenance(change, branch, key, [(row.key, row.branch in set(never)) for row in upstream])
     if trigger is not None:
         triggers.put(tx, key, trigger)
     change.touch(key)
@@ -102,17 +103,19 @@ def _upstream(change: Change, branch: Branch, up: Branch) -> BranchRow:
         raise InvalidArgument(f"branch {branch} cannot be in its own provenance")
     check_branch(up.name)
     repo = need_repo(change.tx, up.repo)
-    if branch_rows.find_branch(change.tx, up) is None:
-        refuse_tag_name(change.tx, up)
-        head = change.empty_head(repo, up.name)
-        branch_rows.insert_branch(change.tx, repo.key, up.name, head)
+    known = branch_rows.find_branch(change.tx, up)
+    if known is not None:
+        return known
+    refuse_tag_name(change.tx, up)
+    head = change.empty_head(repo, up.name)
+    branch_rows.insert_branch(change.tx, repo.key, up.name, head)
     return need_branch(change.tx, up)
 
 
-def _set_provenance(change: Change, branch: Branch, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
+def _add_provenance(change: Change, branch: Branch, key: int, upstream: Sequence[tuple[int, bool]]) -> None:
     """Write down what a branch depends on, unless that makes a loop or ties two branches of one repo together."""
     tx = change.tx
-    branch_rows.set_provenance(tx, key, upstream)
+    branch_rows.add_provenance(tx, key, upstream)
     if upstream and branch_rows.tangled(tx, key):
         edges = branch_rows.all_edges(tx)
         rows = branch_rows.get_branches(tx, {end for edge in edges for end in (edge.branch, edge.upstream)} | {key})

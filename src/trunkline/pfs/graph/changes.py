@@ -161,13 +161,14 @@ class Change:
         Where this change gives the repo another commit it is of a set of its own: nothing in it came of the change.
         Raises Aborted while the history of the repo is being written anew.
         """
-        known = self._empty.get(repo.key)
-        if known is None:
-            known = next((row.seq for row in self._set_members(repo) if _is_empty_root(row)), None)
+        if repo.key in self._empty:
+            return self._empty[repo.key]
+        members = self._set_members(repo)
+        known = next((row.seq for row in members if _is_empty_root(row)), None)
         if known is not None:
             return known
         refuse_purging(self.tx, [repo.key], [])
-        alone = self._taken(repo) or self._awaits(repo)
+        alone = repo.key in self._made or bool(members) or self._awaits(repo)
         seq = self._insert(repo, self.tx.new_id() if alone else self.id, branch_name, Origin.AUTO, None)
         if not alone:
             self._made[repo.key] = seq
