@@ -135,9 +135,12 @@ class PachdProcess:
 
     def pachctl(self, *words: str, stdin: bytes = b"") -> str:
         """Run one client command and return what it printed. Raises subprocess.CalledProcessError."""
-        done = subprocess.run(
-            [self.program("pachctl"), *words], env=self.client_env, input=stdin, capture_output=True, check=True
-        )
+        line = [self.program("pachctl"), *words]
+        try:
+            done = subprocess.run(line, env=self.client_env, input=stdin, capture_output=True, check=True)
+        except subprocess.CalledProcessError as error:
+            error.add_note(error.stderr.decode(errors="replace"))
+            raise
         return done.stdout.decode()
 
     def stop(self) -> None:

@@ -125,6 +125,7 @@ class Postgres:
 
     def kill(self) -> None:
         """Stop it without a chance to write anything more."""
+        self._forget_the_past()
         self._end(signal.SIGQUIT)
 
     def kill_hard(self) -> None:
@@ -132,6 +133,7 @@ class Postgres:
         server, folder = self._server, Path("/proc")
         if server is None:
             return
+        self._forget_the_past()
         tasks = (folder / f"{server.pid}/task").glob("*/children")
         others = [pid for task in tasks for pid in task.read_text().split()]
         self._end(signal.SIGKILL)
@@ -140,6 +142,16 @@ class Postgres:
                 return
             RealAmbient().sleep(0.05)
         raise Unavailable("processes of PostgreSQL go on without their parent")
+
+    def _forget_the_past(self) -> None:
+        """A checkpoint: else it would first redo, when it comes back, all that tests before this one did.
+
+        That can take longer than whoever uses it waits for it.
+        """
+        import psycopg
+
+        with psycopg.connect(self.whole_url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
 
     def _end(self, number: int) -> None:
         if self._server is not None:
