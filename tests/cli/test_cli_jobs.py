@@ -258,7 +258,7 @@ def test_logs_of_a_job_and_a_datum(pachctl, server, context):
         "logs",
         f"logs -p a -j a@{ID}",
         "logs -p a --since yesterday",
-        "logs -j a",
+        "logs -j @a",
         "logs -p a -t 0",
     ],
 )
@@ -266,3 +266,34 @@ def test_logs_of_nothing_in_particular(pachctl, server, context, line):
     done = pachctl(*line.split())
     assert done.status == 1
     assert server.calls == []
+
+
+def test_a_job_is_named_by_a_branch_of_its_output(pachctl, server, context):
+    server.script["pfs.InspectCommit"] = pfs.CommitInfo(commit=pfs.Commit(id=OTHER))
+    server.script["pps.InspectJob"] = job(OTHER)
+    assert pachctl("inspect", "job", "edges@kept~1").out.startswith(f"ID: {OTHER}")
+    asked = server.only("pfs.InspectCommit").request.commit
+    assert (asked.repo.name, asked.id) == ("edges", "kept~1")
+    request = server.only("pps.InspectJob").request
+    assert (request.job.pipeline.name, request.job.id) == ("edges", OTHER)
+
+
+def test_a_pipeline_alone_is_its_newest_job(pachctl, server, context):
+    server.script["pps.ListJob"] = JOBS[1:]
+    server.script["datums.Why"] = []
+    assert pachctl("why", "edges").status == 0
+    asked = server.only("pps.ListJob").request
+    assert (asked.pipeline.name, asked.number) == ("edges", 1)
+    assert server.only("datums.Why").request.job.id == OTHER
+    server.script["pps.ListJob"] = []
+    assert pachctl("list", "datum", "edges").err == (
+        "pipeline default/edges has no job yet: it gets one with the next commit to an input; "
+        "`pachctl inspect pipeline default/edges` shows what it reads\n"
+    )
+
+
+@pytest.mark.parametrize("words", [("stop", "job"), ("delete", "job"), ("restart", "datum")])
+def test_what_changes_a_job_wants_to_know_which(pachctl, server, context, words):
+    told = pachctl(*words, "edges", *(["/a"] if words[0] == "restart" else []))
+    assert (told.status, "expected pipeline@id" in told.err) == (1, True)
+    assert not server.calls

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trunkline.cli import complete, places
-from trunkline.cli.late import job_view, names, own, pps, worker_calls, worker_messages
+from trunkline.cli import complete
+from trunkline.cli.commands.work.named import METAVAR, a_job
+from trunkline.cli.late import job_view, own, pps, worker_calls, worker_messages
 from trunkline.cli.options import command, no_pager_option, number_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("job", metavar="[PIPELINE@ID]", required=False, shell_complete=complete.pipelines)
+@click.argument("job", metavar=f"[{METAVAR}]", required=False, shell_complete=complete.pipelines)
 @click.option("-f", "--file", "spec", metavar="SPEC", help="Not of a job: those that this spec would have now.")
 @number_option
 @click.option("--after", metavar="DATUM", help="Only those after this one.")
@@ -33,12 +34,15 @@ def list_(
     session: Session, job: str | None, spec: str | None, number: int | None, after: str | None, reverse: bool,
     project: str | None, raw: str, no_pager: bool,
 ) -> None:  # fmt: skip
-    """List the datums of a job, or those that a spec would have."""
+    """List the datums of a job, or those that a spec would have.
+
+    The pipeline alone is its newest job; a branch or tag may stand for the id, too.
+    """
     if (job is None) is (spec is None):
         raise click.UsageError("give either a job or --file SPEC")
     request = pps.ListDatumRequest(number=number or 0, paginationMarker=after or "", reverse=reverse)
     if job is not None:
-        request.job.CopyFrom(names.job(places.job(job, session.project(project))))
+        request.job.CopyFrom(a_job(session, job, project))
     if spec is not None:
         from trunkline.cli.commands.work.specs import single_spec
 
@@ -89,14 +93,14 @@ def _succeeded(session: Session, job: PpsJob) -> bool:
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
+@click.argument("job", metavar=METAVAR, shell_complete=complete.pipelines)
 @click.argument("datum")
 @project_option
 @raw_options
 @pass_session
 def inspect(session: Session, job: str, datum: str, project: str | None, raw: str) -> None:
     """Show a datum in full."""
-    at = pps.Datum(job=names.job(places.job(job, session.project(project))), id=datum)
+    at = pps.Datum(job=a_job(session, job, project), id=datum)
     info = session.client.pps.InspectDatum(pps.InspectDatumRequest(datum=at))
     if raw:
         session.raw([info], raw)
@@ -123,7 +127,7 @@ def restart(session: Session, job: str, files: str, project: str | None) -> None
     filters = [one.strip() for one in files.split(",") if one.strip()]
     if not filters:
         raise InvalidArgument("name at least one file of the datums to start over")
-    at = names.job(places.job(job, session.project(project)))
+    at = a_job(session, job, project, newest=False)
     session.client.pps.RestartDatum(pps.RestartDatumRequest(job=at, data_filters=filters))
 
 

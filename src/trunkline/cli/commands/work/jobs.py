@@ -9,6 +9,7 @@ from itertools import islice
 import click
 
 from trunkline.cli import complete, places
+from trunkline.cli.commands.work.named import METAVAR, a_job
 from trunkline.cli.commands.work.states import JOB_STATES, history_option, state_option
 from trunkline.cli.late import job_view, names, own, pipeline_view, pps, progress, transactions
 from trunkline.cli.options import (
@@ -96,14 +97,17 @@ def _jobs_of_set(session: Session, set_id: str, *, wait: bool, details: bool) ->
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
+@click.argument("job", metavar=METAVAR, shell_complete=complete.pipelines)
 @project_option
 @raw_options
 @full_timestamps_option
 @pass_session
 def inspect(session: Session, job: str, project: str | None, raw: str, full: bool) -> None:
-    """Show a job in full."""
-    at = names.job(places.job(job, session.project(project)))
+    """Show a job in full.
+
+    The pipeline alone is its newest job; a branch or tag may stand for the id, too.
+    """
+    at = a_job(session, job, project)
     info = session.client.pps.InspectJob(pps.InspectJobRequest(job=at, details=True))
     if raw:
         session.raw([info], raw)
@@ -115,7 +119,7 @@ def inspect(session: Session, job: str, project: str | None, raw: str, full: boo
 
 
 @command()
-@click.argument("job", metavar="ID | PIPELINE@ID", shell_complete=complete.pipelines)
+@click.argument("job", metavar=f"ID | {METAVAR}", shell_complete=complete.pipelines)
 @project_option
 @raw_options
 @full_timestamps_option
@@ -127,7 +131,7 @@ def wait(session: Session, job: str, project: str | None, raw: str, full: bool) 
         with progress.waiting(f"job set {job}"):
             jobs = list(_jobs_of_set(session, job, wait=True, details=bool(raw)))
     else:
-        at = names.job(places.job(job, session.project(project)))
+        at = a_job(session, job, project)
         with progress.waiting(f"job {job}"):
             jobs = [session.client.pps.InspectJob(pps.InspectJobRequest(job=at, wait=True, details=bool(raw)))]
     if raw:
@@ -143,7 +147,7 @@ def wait(session: Session, job: str, project: str | None, raw: str, full: bool) 
 def stop(session: Session, job: str, project: str | None) -> None:
     """Stop a job, or every job of a set that still runs."""
     if not is_id(job):
-        at = names.job(places.job(job, session.project(project)))
+        at = a_job(session, job, project, newest=False)
         session.client.pps.StopJob(pps.StopJobRequest(job=at))
         session.added_to_transaction()
         return
@@ -166,5 +170,5 @@ def stop(session: Session, job: str, project: str | None) -> None:
 @pass_session
 def delete(session: Session, job: str, project: str | None) -> None:
     """Delete a job; one that runs is stopped first."""
-    at = names.job(places.job(job, session.project(project)))
+    at = a_job(session, job, project, newest=False)
     session.client.pps.DeleteJob(pps.DeleteJobRequest(job=at))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from trunkline.cli import complete, places
+from trunkline.cli.commands.work.named import METAVAR, a_job
 from trunkline.cli.late import Duration, json_format, names, pps
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
@@ -41,7 +42,7 @@ def read_pattern(_ctx: click.Context, _param: click.Parameter, value: str | None
 
 @command()
 @click.option("-p", "--pipeline", metavar="NAME", shell_complete=complete.pipelines, help="The logs of this pipeline.")
-@click.option("-j", "--job", metavar="PIPELINE@ID", shell_complete=complete.pipelines, help="The logs of this job.")
+@click.option("-j", "--job", metavar=METAVAR, shell_complete=complete.pipelines, help="The logs of this job.")
 @click.option("--datum", metavar="ID", help="Only of this datum.")
 @click.option("--inputs", metavar="PATH,...", help="Only of datums with these files (paths or hashes).")
 @click.option("--master", is_flag=True, help="What the controller did, not the workers.")
@@ -62,7 +63,7 @@ def logs(
     if pipeline and job:
         raise click.UsageError("give either --pipeline or --job; a job names its pipeline")
     if not (pipeline or job):
-        raise click.UsageError("give --pipeline NAME or --job PIPELINE@ID")
+        raise click.UsageError("give --pipeline NAME or --job PIPELINE[@ID]")
     in_project = session.project(project)
     request = pps.GetLogsRequest(
         data_filters=[one for one in (inputs or "").split(",") if one], master=master, follow=follow, tail=tail or 0
@@ -70,7 +71,7 @@ def logs(
     if pipeline:
         request.pipeline.CopyFrom(names.pipeline(places.pipeline(pipeline, in_project)))
     if job:
-        request.job.CopyFrom(names.job(places.job(job, in_project)))
+        request.job.CopyFrom(a_job(session, job, project))
     if datum:
         request.datum.CopyFrom(pps.Datum(job=request.job, id=datum))
     if since is None and pipeline:

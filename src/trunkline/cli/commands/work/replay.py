@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trunkline.cli import complete, places
-from trunkline.cli.late import names, own, pps
+from trunkline.cli import complete
+from trunkline.cli.commands.work.named import METAVAR, a_job
+from trunkline.cli.late import own, pps
 from trunkline.cli.options import command, project_option
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.show.tables import Cell
@@ -34,7 +35,7 @@ SHELL = "exec /bin/sh -i <{0}/keys >{0}/screen 2>&1"
 
 
 @command()
-@click.argument("job", metavar="PIPELINE@ID", shell_complete=complete.pipelines)
+@click.argument("job", metavar=METAVAR, shell_complete=complete.pipelines)
 @click.argument("datum")
 @click.option("--shell", is_flag=True, help="A shell where its code would run, instead of the code.")
 @click.option("--keep", metavar="FOLDER", type=click.Path(file_okay=False), help="Put what it writes here.")
@@ -48,7 +49,7 @@ def replay(session: Session, job: str, datum: str, shell: bool, keep: str | None
     """
     if shell and not sys.stdin.isatty():
         raise click.UsageError("--shell needs a terminal")
-    at = names.job(places.job(job, session.project(project)))
+    at = a_job(session, job, project)
     answer = session.client.datums.Replay(own.ReplayRequest(job=at, datum=datum))
     if answer.secrets:
         session.note(f"its secrets are not sent, and so are missing here: {', '.join(answer.secrets)}")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trunkline.cli import complete, places
+from trunkline.cli import complete
+from trunkline.cli.commands.work.named import METAVAR, a_job
 from trunkline.cli.commands.work.sources import specfile
-from trunkline.cli.late import inputrules, names, own
+from trunkline.cli.late import inputrules, own
 from trunkline.cli.options import command, no_pager_option, project_option, raw_options
 from trunkline.cli.session import Session, pass_session
 from trunkline.cli.show import units
@@ -24,7 +25,7 @@ SHOWN_FILES = 3
 
 
 @command()
-@click.argument("job", metavar="[PIPELINE@ID]", required=False, shell_complete=complete.pipelines)
+@click.argument("job", metavar=f"[{METAVAR}]", required=False, shell_complete=complete.pipelines)
 @click.argument("datum", required=False)
 @click.option("-f", "--file", "spec", metavar="SPEC", help="Not of a job: what this spec would run, and for how long.")
 @click.option("--reprocess", is_flag=True, help="With --file: as if it were sent with --reprocess.")
@@ -36,7 +37,10 @@ def why(
     session: Session, job: str | None, datum: str | None, spec: str | None, reprocess: bool, project: str | None,
     raw: str, no_pager: bool,
 ) -> None:  # fmt: skip
-    """Say why datums of a job ran or were skipped, or what a spec would run."""
+    """Say why datums of a job ran or were skipped, or what a spec would run.
+
+    The pipeline alone is its newest job; a branch or tag may stand for the id, too.
+    """
     if (job is None) is (spec is None):
         raise click.UsageError("give either a job or --file SPEC")
     if spec is not None:
@@ -44,7 +48,7 @@ def why(
         return
     if reprocess:
         raise click.UsageError("--reprocess goes with --file SPEC")
-    request = own.WhyRequest(job=names.job(places.job(job or "", session.project(project))), datum=datum or "")
+    request = own.WhyRequest(job=a_job(session, job or "", project), datum=datum or "")
     reasons = session.client.datums.Why(request)
     if raw:
         session.raw(reasons, raw)
