@@ -28,6 +28,7 @@ APPLIED = {
     "global.proxy": "http://proxy.example:3128",
     "global.noProxy": "intern.example",
     "global.securityContexts.enabled": "false",
+    "global.customCaCerts": "true",
     "global.postgresql.postgresqlDatabase": "d",
     "global.postgresql.postgresqlUsername": "u",
     "global.postgresql.postgresqlPassword": "p",
@@ -92,7 +93,6 @@ UNUSED = {
     "determined": ("determined.enabled=false",),
     "testConnection": ("testConnection.image.tag=1",),
     "preflightCheckJob": ("preflightCheckJob.enabled=false",),
-    "global.customCaCerts": ("global.customCaCerts=false",),
     "pachd.activateAuth": ("pachd.activateAuth=false",),
     "pachd.activateEnterpriseMember": ("pachd.activateEnterpriseMember=false",),
     "pachd.enterpriseSecret": ("pachd.enterpriseSecret=x",),
@@ -140,7 +140,6 @@ REFUSED = {
     "preflightCheckJob.enabled=true": "try an upgrade on a copy",
     "oidc.upstreamIDPs[0].id=x": "there is no authentication yet",
     "oidc.upstreamIDPsSecretName=x": "there is no authentication yet",
-    "global.customCaCerts=true": "make an image that has your certificate",
     "pachd.activateAuth=true": "there is no authentication yet",
     "pachd.activateEnterpriseMember=true": "there is no enterprise server",
     "pachd.enterpriseLicenseKey=x": "nothing needs a licence",
@@ -246,6 +245,8 @@ def test_what_applies_is_taken_under_its_name(name: str) -> None:
         settle(["global.proxy=http://p:1"], base)
     if name.startswith("pachd.tls.newSecret"):
         settle(["pachd.tls.enabled=true", "pachd.tls.secretName=s"], base)
+    if name == "global.customCaCerts":
+        settle(["pachd.tls.secretName=s"], base)
     values = over(base, {})
     settle([f"{name}={APPLIED[name]}"], values)
     cases.objects(values)  # nothing of it is refused

@@ -22,6 +22,7 @@ from trunkline.errors import InvalidArgument
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 import test_chart as cases
 import test_chart_pachyderm as foreign
+import test_chart_trusted as trusting
 
 pytestmark = pytest.mark.engines
 CHART = shipped()
@@ -66,6 +67,7 @@ def test_helm_makes_the_same_objects_of_all_values() -> None:
     values += [cases.LOCAL, over(over(cases.LOCAL, cases.DATABASES["url"]), account)]
     values.append(over(load(foreign.ON_AMAZON), {"pachd": {"secretsKey": cases.KEY}}))
     values += [foreign.with_settings(*settings) for settings in foreign.UNUSED.values()]
+    values += [over(cases.STORES["url"], one) for one in trusting.TRUSTING.values()]
     values += [over(cases.LOCAL, {"global": {"imagePullSecrets": ["one", {"name": "two"}]}})]
     values[0] = over(values[0], {"pachd": {"resources": {"limits": {"cpu": 0.5, "memory": "1Gi"}}}})
     for told, theirs in zip(values, helm(RENDER, values), strict=True):
@@ -90,6 +92,8 @@ def test_helm_refuses_what_we_refuse() -> None:
         over(cases.STORES["url"], {"pachd": {"secretsKey": "short"}}),
         over(cases.STORES["url"], {"pachd": {"tls": {"enabled": True}}}),
         over(cases.STORES["url"], {"pachd": {"tls": {"enabled": True, "newSecret": {"create": True, "crt": "c"}}}}),
+        over(cases.STORES["url"], {"global": {"customCaCerts": True}}),
+        over(cases.STORES["url"], {"global": {"customCaCerts": "yes"}}),
         *(foreign.with_settings(setting) for setting in foreign.REFUSED),
         foreign.with_settings("pachd.activateAuht=false"),
     ]

@@ -6,6 +6,7 @@ is served under the address that the container engine pushes to. TRUNKLINE_HELM_
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -29,6 +30,7 @@ from trunkline.fleet.kubernetes.api import HttpCluster
 from trunkline.testing.engines.postgres import PASSWORD, Postgres
 from trunkline.testing.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from trunkline.testing.serving import PachdProcess
+from trunkline.testing.tls.certificates import Made, make
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from whole import Site
@@ -256,6 +258,58 @@ def test_without_an_object_store_pods_share_the_volume_of_pachd(cluster: Whole, 
         remove(cluster, name, objects)
         cluster.ask("DELETE", f"api/v1/namespaces/{name}/persistentvolumeclaims/data-pachd-0")
         eventually(lambda: not any("persistentvolumeclaims" in each and name in each for each in cluster.everything()))
+
+
+def test_with_tls_and_an_authority_of_ones_own(cluster: Whole, tmp_path: Path) -> None:
+    """Clients reach pachd by TLS alone; pachd and its workers reach an S3 server that this authority has signed."""
+    host, weed, name = need("TRUNKLINE_PODS_HOST"), need("TRUNKLINE_WEED"), f"tls-{os.getpid()}"
+    authority = make()
+    (tmp_path / "authority.crt").write_bytes(authority.certificate)
+    pair = make(host, issuer=authority, signs=False).write(tmp_path, "store")
+    with (
+        Seaweed(weed, tmp_path / "weed", host, pair) as store,
+        volume(cluster, tmp_path / "disk", name),
+        namespace(cluster, name),
+    ):
+        minio = {"endpoint": store.secure_endpoint.removeprefix("https://"), "id": ACCESS_KEY, "secret": SECRET_KEY}
+        pachd = {
+            **PACHD,
+            "workerAddress": "$(PACHD_PEER_SERVICE_HOST):30653",
+            "persistence": {"storageClass": name},
+            "tls": {"enabled": True, "secretName": "own"},
+            "storage": {"minio": {**minio, "bucket": "tls/here", "secure": "true"}},
+        }
+        objects = rendered(tmp_path, {"deployTarget": "MINIO", "global": {"customCaCerts": True}, "pachd": pachd}, name)
+        objects.sort(key=lambda each: str(each["kind"]) != "Service")
+        for number, one in enumerate(objects):
+            if one["kind"] != "Service" and objects[number - 1]["kind"] == "Service":
+                cluster.apply(certified(cluster, name, authority))  # for an address that is known only now
+            cluster.apply(one)
+        address = ready(cluster, name, 1, "statefulsets").partition(":")[0]
+        server = Inside(tmp_path / "inside")
+        server.reach("127.0.0.1:1")
+        site = Site(server)
+        site.pachctl("connect", f"grpcs://{address}:443", "--server-cas", str(tmp_path / "authority.crt"))
+        site.pachctl("create", "repo", "own-in")
+        site.put("own-in", a="a" * 100_000)
+        site.create("own", {"image": "localhost/tools:1", "cmd": ["sh", "-c", "cp /pfs/in/* /pfs/out/"]})
+        assert site.counts("own") == ("success", 1, 0)
+        assert site.tree("own") == {"/a": "a" * 100_000}
+        site.pachctl("delete", "pipeline", "--all", "--force")
+        eventually(lambda: not [each for each in cluster.everything() if f" {name}/default-" in each and "-v" in each])
+        remove(cluster, name, objects)
+        cluster.ask("DELETE", f"api/v1/namespaces/{name}/secrets/own")
+        cluster.ask("DELETE", f"api/v1/namespaces/{name}/persistentvolumeclaims/data-pachd-0")
+        eventually(lambda: not any("persistentvolumeclaims" in each and name in each for each in cluster.everything()))
+
+
+def certified(cluster: Whole, name: str, authority: Made) -> dict[str, Any]:
+    """A Secret with a certificate for the address of the Service that clients come to."""
+    service = cluster.ask("GET", f"api/v1/namespaces/{name}/services/pachyderm-proxy")
+    own = make(service["spec"]["clusterIP"], issuer=authority, signs=False)
+    held = {"tls.crt": own.certificate, "tls.key": own.key, "ca.crt": authority.certificate}
+    data = {each: base64.b64encode(content).decode() for each, content in held.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own", "namespace": name}, "data": data}
 
 
 def test_it_is_installed_and_removed_by_helm(cluster: Whole, values: dict[str, Any], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from trunkline.app.grpc import GrpcServer
 from trunkline.app.http import HttpServer, tcp_socket, unix_socket
 from trunkline.app.memory import few_arenas, give_back, kept_buffers
 from trunkline.app.pool import choose_rung
+from trunkline.app.tls.trusted import trust
 from trunkline.errors import InvalidArgument, TrunklineError, Unavailable
 from trunkline.gateway.application import application, beside
 from trunkline.gateway.s3.door import S3
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     logging.getLogger("uvicorn.error").setLevel("WARNING")
     few_arenas()
     kept_buffers()
+    trust(os.environ)
     ambient = RealAmbient()
     try:
         certificate = _certificate(config, ambient)

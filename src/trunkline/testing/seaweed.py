@@ -23,10 +23,15 @@ _ALSO = 10_000
 
 
 class Seaweed:
-    """A running server, as a context. weed: the program. host: an address of this machine."""
+    """A running server, as a context. weed: the program. host: an address of this machine.
 
-    def __init__(self, weed: str, folder: Path, host: str = "127.0.0.1") -> None:
+    tls: a certificate and its key, with which it serves at `secure_endpoint` too.
+    """
+
+    def __init__(self, weed: str, folder: Path, host: str = "127.0.0.1", tls: tuple[Path, Path] | None = None) -> None:
         self._weed = weed
+        self._tls = tls
+        self.secure_endpoint = ""
         self._folder = folder
         self._host = host
         self._ambient: Ambient = RealAmbient()
@@ -36,7 +41,7 @@ class Seaweed:
 
     def __enter__(self) -> Seaweed:
         self._folder.mkdir(parents=True, exist_ok=True)
-        ports = free_ports(len(_NAMES), self._host, beside=_ALSO)
+        *ports, secure = free_ports(len(_NAMES) + 1, self._host, beside=_ALSO)
         identities = {
             "identities": [
                 {
@@ -55,6 +60,7 @@ class Seaweed:
                     *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # ports that a second server here would miss
                     *("-filer", "-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
                     *(f"-{name}.port={port}" for name, port in zip(_NAMES, ports, strict=True)),
+                    *self._in_tls(secure),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -69,6 +75,13 @@ class Seaweed:
         }
         self._wait()
         return self
+
+    def _in_tls(self, port: int) -> list[str]:
+        if self._tls is None:
+            return []
+        self.secure_endpoint = f"https://{self._host}:{port}"
+        certificate, key = self._tls
+        return [f"-s3.port.https={port}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
 
     def _wait(self) -> None:
         before = {name: os.environ.get(name) for name in self.environment}

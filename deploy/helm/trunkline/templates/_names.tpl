@@ -66,6 +66,17 @@ postgresql://{{ urlquery $pg.postgresqlUsername }}@{{ $pg.postgresqlHost }}:{{ i
 {{- end -}}
 {{- end -}}
 
+{{- /* The Secret whose certificates pachd and workers trust besides those of their image; none where nobody asks. */ -}}
+{{- define "trunkline.trusted" -}}
+{{- if .Values.global.customCaCerts -}}
+{{- $found := default .Values.proxy.tls.secretName .Values.pachd.tls.secretName -}}
+{{- if not (or $found .Values.pachd.tls.newSecret.create) -}}
+{{- fail "global.customCaCerts is true, and there is no Secret with certificates: name one in pachd.tls.secretName, or have the chart make one with pachd.tls.newSecret" -}}
+{{- end -}}
+{{- default "pachd-tls" $found }}
+{{- end -}}
+{{- end -}}
+
 {{- define "trunkline.storageSecret" -}}
 {{- default "pachyderm-storage-secret" .Values.pachd.storage.storageSecretName }}
 {{- end -}}

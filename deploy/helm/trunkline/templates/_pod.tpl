@@ -182,6 +182,22 @@ spec:
 - name: TRUNKLINE_PEER
   value: "0.0.0.0:30653"
 {{- end }}
+{{- with include "trunkline.trusted" . }}
+- name: TRUSTED_AUTHORITIES
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: ca.crt
+      optional: true
+- name: TRUSTED_CERTIFICATES
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: tls.crt
+      optional: true
+- name: TRUNKLINE_TRUSTED
+  value: "$(TRUSTED_AUTHORITIES)$(TRUSTED_CERTIFICATES)"
+{{- end }}
 - name: TRUNKLINE_LOG_LEVEL
   value: {{ $p.logLevel }}
 - name: TRUNKLINE_FLEET

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trunkline.app.memory import few_arenas
+from trunkline.app.tls.trusted import trust
 from trunkline.app.worker import Only, Standing, WorkerSettings, say, work
 from trunkline.client.address import parse
 from trunkline.errors import TrunklineError
@@ -69,6 +70,7 @@ def main() -> int:
     sys.setswitchinterval(0.0005)  # as in app.worker
     few_arenas()
     settings = settings_of(os.environ)
+    trust(os.environ)
     try:
         return work(settings)
     except (TrunklineError, OSError) as error:

@@ -11,6 +11,7 @@ from functools import partial
 from trunkline.ambient import Ambient
 from trunkline.app.config import Config
 from trunkline.app.pods.settings import PodConfig
+from trunkline.app.tls.trusted import TRUSTED
 from trunkline.app.worker import client_settings
 from trunkline.catalog.engine import Catalog
 from trunkline.catalog.work import containers
@@ -153,7 +154,9 @@ def open_pods(config: Config, server: str, ambient: Ambient) -> PodSide | None:
 
 
 def store_keys(environ: Mapping[str, str], blobs: str, account: str = "") -> dict[str, str]:
-    """The variables by which workers reach the object store as the server does, proxies too. account: that pods have.
+    """The variables by which workers reach the object store as the server does: keys, proxies, whom to trust.
+
+    account: that pods have.
 
     Raises FailedPrecondition where the server's own right lies in a file of its own, and pods have no account.
     """
@@ -165,5 +168,5 @@ def store_keys(environ: Mapping[str, str], blobs: str, account: str = "") -> dic
             "a ServiceAccount that has the same right with --worker-account"
         )
     files = {name for name, _ in _RIGHTS.values()}
-    told = {name for name in environ if name.startswith(_STORE_KEYS) or name in _PROXY}
+    told = {name for name in environ if name.startswith(_STORE_KEYS) or name in _PROXY or name == TRUSTED}
     return {name: value for name, value in environ.items() if name in told - files}

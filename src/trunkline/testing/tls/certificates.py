@@ -41,9 +41,16 @@ class Made:
 
 
 def make(
-    *names: str, days: tuple[float, float] = (-1, 30), issuer: Made | None = None, password: bytes | None = None
+    *names: str,
+    days: tuple[float, float] = (-1, 30),
+    issuer: Made | None = None,
+    password: bytes | None = None,
+    signs: bool = True,
 ) -> Made:
-    """A fresh one for hosts by name or number. days: from and until when it is good, counted from now."""
+    """A fresh one for hosts by name or number. days: from and until when it is good, counted from now.
+
+    signs: whether it may sign others; clients in Rust refuse a server with one that may.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "nobody")])
     signer, by = key, subject
@@ -62,7 +69,7 @@ def make(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=signs, path_length=None), critical=True)
     )
     if names:
         built = built.add_extension(x509.SubjectAlternativeName([_name(each) for each in names]), critical=False)
