@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from trunkline.errors import InvalidArgument, NotFound, PermissionDenied, TrunklineError, Unavailable
+from trunkline.storage.objects.handshake import refusal
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -156,7 +157,7 @@ def translated(error: Exception, shown: str, doing: str) -> TrunklineError:
     """What a store's error means. doing: what was tried, as "read"."""
     from obstore import exceptions
 
-    why = _first_line(error)
+    why = refusal(str(error)) or _first_line(error)
     if _NO_KEYS in str(error):
         return PermissionDenied(
             f"cannot {doing} {shown}: the server has no keys for it; set {_KEYS} in the environment of pachd"
