@@ -23,7 +23,7 @@ class Site:
         try:
             return self.server.pachctl(*words, stdin=stdin)
         except subprocess.CalledProcessError as error:
-            raise AssertionError(f"pachctl {' '.join(words)}: {error.stderr.decode()}") from None
+            raise AssertionError(f"pachctl {' '.join(words)}: {(error.stdout + error.stderr).decode()}") from None
 
     def notes(self, *words: str, stdin: bytes = b"") -> str:
         """What a command that succeeds adds for the person who reads."""

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from trunkline.ambient import Ambient, RealAmbient
+from trunkline.worker.shim.program import kept as kept_shim
 
 START_S = 30
 STOP_S = 10
@@ -74,7 +75,7 @@ class PachdProcess:
 
     @property
     def client_env(self) -> dict[str, str]:
-        """The environment in which pachctl talks to this server and to nothing else."""
+        """The environment in which pachctl talks to this server and to nothing else, with a cache of its own."""
         return _plain_environment() | {"PACH_CONFIG": str(self._config), "XDG_CACHE_HOME": str(self.folder / "cache")}
 
     @property
@@ -110,6 +111,7 @@ class PachdProcess:
             if said:
                 self.address = said[1]
                 self._write_client_settings()
+                self._lend_shims()
                 return
             self.must_live()
             self.pause(LOOK_EVERY_S)
@@ -183,6 +185,15 @@ class PachdProcess:
                     if line.startswith("VmHWM:"):
                         peaks[pid] = int(line.split()[1]) * 1024
         return peaks
+
+    def _lend_shims(self) -> None:
+        """The programs that start code in containers are the machine's, which has compiled them once."""
+        shims = kept_shim("any").parent
+        lent = self.folder / "cache" / shims.name
+        lent.mkdir(parents=True, exist_ok=True)
+        for shim in shims.glob("shim-*"):
+            with contextlib.suppress(FileExistsError):
+                (lent / shim.name).symlink_to(shim)
 
     def _write_client_settings(self) -> None:
         context = {"source": "USER", "pachd_address": f"grpc://{self.address}"}
