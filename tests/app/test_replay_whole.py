@@ -96,3 +96,12 @@ def test_a_shell_finds_the_datum_around_it(site: Site) -> None:
     assert "bb" in text
     assert "in\r\n" in text
     assert "hello-/tmp-42\r\n" in text
+
+
+def test_a_datum_of_a_batch_is_asked_for_here_too(site: Site) -> None:
+    code = "while pachctl next datum; do . /pfs/.env; tr a-z A-Z < $in > /pfs/out/$(basename $in); done"
+    step = {"cmd": ["bash"], "stdin": [code], "datum_batching": True}
+    site.create("batched", step, input={"pfs": {"repo": "in", "glob": "/*"}}, datum_tries=1)
+    job = f"batched@{site.job('batched')['job']['id']}"
+    for one in documents(site.pachctl("list", "datum", job, "--raw")):
+        assert "the output is the recorded one" in site.pachctl("replay", job, one["datum"]["id"])

@@ -231,3 +231,16 @@ def test_code_that_asks_for_its_datums_has_its_secrets_with_each(runner: Runner,
     assert site.counts("asks") == ("success", 1, 5)
     site.pachctl("delete", "pipeline", "asks")
     assert HIDDEN not in site.server.log.read_text(errors="replace")
+
+
+@pytest.mark.parametrize("runner", CONTAINERS, indirect=True)
+def test_a_datum_that_was_asked_for_is_replayed(runner: Runner, site: Site) -> None:
+    site.pachctl("create", "repo", "more")
+    site.put("more", a="a\n", b="b\n")
+    code = f"while {PACHCTL} next datum; do . /pfs/.env; tr a-z A-Z < $in > /pfs/out/${{in##*/}}; done"
+    step = {"image": runner.image, "cmd": ["sh"], "stdin": [code], "datum_batching": True}
+    site.create("upper", step, **reads("more"), **runner.told)
+    assert site.counts("upper") == ("success", 2, 0), site.job("upper")
+    for one in documents(site.pachctl("list", "datum", "upper", "--raw")):
+        said = site.pachctl("replay", "upper", one["datum"]["id"])
+        assert "the output is the recorded one" in said

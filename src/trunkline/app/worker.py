@@ -37,7 +37,7 @@ from trunkline.worker.containers.housing import Containers
 from trunkline.worker.containers.pod import Pod
 from trunkline.worker.execute import Bench, open_bench
 from trunkline.worker.images import Images
-from trunkline.worker.launch import Sandbox, Scratch
+from trunkline.worker.launch import Sandbox, Scratch, programs
 from trunkline.worker.limits.gpus import Devices
 from trunkline.worker.limits.groups import Group, open_group
 from trunkline.worker.loop import Worker
@@ -284,12 +284,6 @@ def _containers(
         )
 
     return begin
-
-
-def programs() -> tuple[str, ...]:
-    """Where pachctl and what it needs lie, if that is below /tmp, of which code sees only its own."""
-    found = {sys.prefix, str(Path(__file__).parents[2])}
-    return tuple(sorted(path for path in found if path.startswith("/tmp/")))
 
 
 def _end_with_parent(worker: Worker | SpoutWorker, bench: Bench) -> None:

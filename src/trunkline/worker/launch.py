@@ -226,6 +226,12 @@ def launch(scratch: Scratch, sandbox: Sandbox) -> Launched:
     return Launched(ProcessHome(process), connection, boot, running, volume)
 
 
+def programs() -> tuple[str, ...]:
+    """Where pachctl and what it needs lie, if that is below /tmp, of which code sees only its own."""
+    found = {sys.prefix, str(Path(__file__).parents[2])}
+    return tuple(sorted(path for path in found if path.startswith("/tmp/")))
+
+
 def start(plan: dict[str, object], sandbox: Sandbox) -> subprocess.Popen[bytes]:
     """The launcher's process, its plan given. Its environment is empty: nothing of ours is for user code to find."""
     argv: Sequence[str] = [*sandbox.prefix, sandbox.python, "-I", "-S", "-c", _PROGRAM, _SOURCE]

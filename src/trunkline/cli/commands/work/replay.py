@@ -68,7 +68,9 @@ def replay(session: Session, job: str, datum: str, shell: bool, keep: str | None
 def _run(session: Session, answer: ReplayResponse, scratch: Path, out: Path, shell: bool) -> Result:
     from trunkline.client.work.replay import FolderOutput, RemoteContent
     from trunkline.client.work.workers import replayed
-    from trunkline.worker.execute import Execution, Interrupt
+    from trunkline.worker.batching.batches import Batches
+    from trunkline.worker.batching.desk import Desk
+    from trunkline.worker.execute import Interrupt
     from trunkline.worker.layout import Staging
     from trunkline.worker.logs import Journal
 
@@ -82,9 +84,13 @@ def _run(session: Session, answer: ReplayResponse, scratch: Path, out: Path, she
         _tell(session, claim)
         if shell:
             claim = replace(claim, step=_shell(bench, claim.step))
+        batches = Batches(Desk(session.ambient))
+        execution = batches.execution(bench, claim, journal, Interrupt())
         try:
-            return Execution(bench, claim, journal, Interrupt()).run(prepared, FolderOutput(session.client, out))
+            return execution.run(prepared, FolderOutput(session.client, out))
         finally:
+            execution.close()
+            batches.end()
             journal.flush()
     finally:
         bench.close()
@@ -93,11 +99,11 @@ def _run(session: Session, answer: ReplayResponse, scratch: Path, out: Path, she
 def _bench(session: Session, scratch: Path, content: object, claim: Claim) -> Bench:
     from trunkline.worker.execute import open_bench
     from trunkline.worker.images import Images
-    from trunkline.worker.launch import Sandbox, Scratch
+    from trunkline.worker.launch import Sandbox, Scratch, programs
     from trunkline.worker.rungs import choose
 
     folder = scratch / "worker"
-    rung = choose("auto", Sandbox(), Scratch(scratch / "probe").make())
+    rung = choose("auto", Sandbox(shown=programs()), Scratch(scratch / "probe").make())
     images = Images(scratch / "images", content, session.ambient)  # type: ignore[arg-type]
     containers = _containers(session, claim) if claim.step.image.contained else None
     return open_bench(rung, folder, images, session.ambient, {}, open_containers=containers)
@@ -147,7 +153,7 @@ def _shell(bench: Bench, step: Step) -> Step:
     for ends in ((0, pipes[0]), (pipes[1], 1)):
         threading.Thread(target=relay, args=ends, daemon=True).start()
     cmd = ("/bin/sh", "-c", SHELL.format(bench.inside))
-    return replace(step, cmd=cmd, stdin=(), err_cmd=(), timeout_us=0, datum_tries=1)
+    return replace(step, cmd=cmd, stdin=(), err_cmd=(), timeout_us=0, datum_tries=1, batching=False)
 
 
 def _tell(session: Session, claim: Claim) -> None:
