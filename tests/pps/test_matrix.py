@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 from pps_world import Failed, Inputs, Recovered, World, copy, cross, glob
+from sqlalchemy import update
 
+from trunkline.catalog.tables_pps import pipeline_versions
 from trunkline.model.names import Pipeline
 from trunkline.pps.images.resolving import Rules
 from trunkline.pps.specs import requests
@@ -148,6 +150,17 @@ def test_a_rerun_takes_over_what_a_failed_job_did_well(world: World) -> None:
     world.files.change(lambda change: requests.rerun(change, again, Rules(), reprocess=True))
     world.pump()
     assert len(world.worker.ran) == ran + 3
+
+
+def test_a_rerun_takes_nothing_over_that_another_image_made(world: World) -> None:
+    world.put({"/a": b"1", "/bad": b"bad"})
+    world.pipeline("edges", failing_on(b"bad"), glob("/*"))
+    world.pump()
+    before = update(pipeline_versions).values(image_digest="0" * 64)  # what the name of its image stood for then
+    world.files.catalog.transact(lambda tx: tx.execute(before))
+    world.files.change(lambda change: requests.rerun(change, Pipeline("default", "edges"), Rules()))
+    world.pump()
+    assert world.counts("edges") == "FAILURE 1+0/2 failed=1"
 
 
 def test_a_recovered_datum_does_not_fail_the_job_and_is_tried_again(world: World) -> None:

@@ -156,8 +156,11 @@ def adoption_source(tx: Tx, row: JobRow) -> JobRow | None:
 
 
 def _same_code(tx: Tx, one: JobRow, other: JobRow) -> bool:
-    """Whether two jobs of a pipeline are of one version, or of versions that say the same, as a rerun's do."""
+    """Whether two jobs of a pipeline are of one version, or of versions that say the same, as a rerun's do.
+
+    Of one image, too: its name may stand for another one since.
+    """
     if one.version == other.version:
         return True
     versions = [pipeline_rows.get_version(tx, one.pipeline, job.version) for job in (one, other)]
-    return len({row.effective_spec if row is not None else None for row in versions}) == 1
+    return len({row and (row.effective_spec, row.image_digest) for row in versions}) == 1
