@@ -42,6 +42,7 @@ def state(world: World) -> tuple[PipelineState, str]:
         (5, False, 6, LONGEST_HOLD_S),
         (5000, False, 5001, LONGEST_HOLD_S),
         (3, True, 3, 4),  # one more worker has the same trouble
+        (0, True, 1, 1),  # after results of a third were kept
     ],
 )
 def test_each_time_in_a_row_the_pause_is_longer(held: int, waits: bool, then: int, after_s: int) -> None:

@@ -253,7 +253,7 @@ def _placed(job: JobCore, event: ev.Planned | ev.Settled) -> Outcome:
 
 def _ranges(job: JobCore, event: ev.RangeDone | ev.RangeLost | ev.RangeGivenBack) -> Outcome:
     if isinstance(event, ev.RangeGivenBack):
-        held = job.held + (0 if event.waits else 1)
+        held = max(1, job.held + (0 if event.waits else 1))  # 0 while ranges wait: others were kept meanwhile
         after_s = min(2 ** min(held - 1, 10), LONGEST_HOLD_S)
         job = replace(job, held=held, reason=f"{event.why}; tried again in {after_s} s")
         return job, [ev.HoldBack(event.claim, after_s)]
