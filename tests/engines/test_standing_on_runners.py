@@ -59,8 +59,10 @@ class Pods(Runner):
 def containers(folder: Path, told_by: str = "DOCKER_HOST") -> Iterator[Runner]:
     url = engine_url(told_by)
     make_python_image(url, NAME, CLIENT, ("curl", "df"))
-    with PachdProcess(folder, ("--workers", "1", "--containers", url)) as server:
-        yield Runner(Site(server), NAME)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", url)  # where `pachctl replay` looks for the image
+        with PachdProcess(folder, ("--workers", "1", "--containers", url)) as server:
+            yield Runner(Site(server), NAME)
     remove_image(url, NAME)
 
 
