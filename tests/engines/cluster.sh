@@ -116,6 +116,7 @@ failSwapOn: false
 oomScoreAdj: 0
 serializeImagePulls: false
 nodeStatusUpdateFrequency: 1s
+volumeStatsAggPeriod: 2s   # whoever fills a volume is evicted soon
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 0%}

@@ -170,6 +170,91 @@ def test_code_that_takes_more_memory_than_it_may_is_said(site: Site) -> None:
     site.pachctl("delete", "pipeline", "greedy")
 
 
+def test_a_pod_that_its_node_evicts_is_said_and_counts_as_a_try(site: Site) -> None:
+    """Its code fills the disk again and again, which no other pod helps."""
+    site.pachctl("create", "repo", "full-in")
+    site.put("full-in", a="x")
+    fills = "for n in 1 2 3 4; do head -c 10000000 /dev/zero > /pfs/out/$n; done; sleep 600"
+    site.create(
+        "full", {"image": TOOLS, "cmd": ["sh", "-c", fills]}, **FREE, resource_limits={"disk": "20Mi"}, datum_tries=2
+    )
+    words = "it was evicted from its node: "
+    until(lambda: state(site, "full")[0] == "PIPELINE_CRASHING" and words in state(site, "full")[1])
+    job = site.job("full")
+    assert job["state"] == "JOB_FAILURE"
+    assert words in job["reason"]
+    until(lambda: state(site, "full") == ("PIPELINE_RUNNING", ""))
+    site.pachctl("delete", "pipeline", "full")
+
+
+def test_a_node_that_takes_no_pods_any_more_costs_only_time(site: Site, cluster: HttpCluster) -> None:
+    """As when it is drained: the cluster takes its pods away, and they come back with it."""
+    site.pachctl("create", "repo", "drained-in")
+    site.put("drained-in", **{f"f{number}": "x" for number in range(8)})
+    slow = {"image": TOOLS, "cmd": ["sh", "-c", "sleep 1; cp /pfs/in/* /pfs/out/"]}
+    site.create("drained", slow, **FREE, parallelism_spec={"constant": 2})
+    until(lambda: any(map(ready, pods_of(cluster, "drained"))))
+    before = {pod["metadata"]["name"] for pod in pods_of(cluster, "drained")}
+    taint(cluster, {"key": "out", "value": "of-order", "effect": "NoExecute"})
+    try:
+        until(lambda: "taint {out: of-order}" in state(site, "drained")[1])
+        assert state(site, "drained")[0] == "PIPELINE_CRASHING"
+    finally:
+        taint(cluster)
+    assert site.counts("drained") == ("success", 8, 0)
+    assert len(site.tree("drained")) == 8
+    assert not before & {pod["metadata"]["name"] for pod in pods_of(cluster, "drained")}
+    site.pachctl("delete", "pipeline", "drained")
+
+
+def taint(cluster: HttpCluster, *taints: dict[str, str]) -> None:
+    """Have the only node have these taints."""
+    (node,) = cluster._ask("GET", "api/v1/nodes")["items"]
+    cluster._ask("PATCH", f"api/v1/nodes/{node['metadata']['name']}", {"spec": {"taints": list(taints) or None}})
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "words"),
+    [
+        (
+            "patched",
+            {"pod_patch": '[{"op": "add", "path": "/containers/0/imagePullPolicy", "value": "Sometimes"}]'},
+            'Unsupported value: "Sometimes"',
+        ),
+        (
+            "crossed",
+            {"resource_requests": {"memory": "1Gi"}, "resource_limits": {"memory": "64Mi"}},
+            "must be less than or equal to memory limit",
+        ),
+    ],
+)
+def test_what_the_cluster_refuses_is_said(site: Site, name: str, told: dict[str, Any], words: str) -> None:
+    site.pachctl("create", "repo", f"{name}-in")
+    site.create(name, CODE, **{**FREE, **told})
+    until(lambda: state(site, name)[0] == "PIPELINE_CRASHING" and words in state(site, name)[1])
+    site.create(name, CODE, verb="update", **FREE)
+    until(lambda: state(site, name) == ("PIPELINE_RUNNING", ""))
+    site.pachctl("delete", "pipeline", name)
+
+
+def test_pods_that_a_quota_does_not_allow_are_said_until_it_does(site: Site, cluster: HttpCluster) -> None:
+    quotas = f"api/v1/namespaces/{cluster.namespace}/resourcequotas"
+    site.pachctl("create", "repo", "few-in")
+    cluster._ask("POST", quotas, {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}})
+    try:
+        until(lambda: cluster._ask("GET", f"{quotas}/few").get("status", {}).get("hard"))
+        site.create("few", CODE, **FREE, parallelism_spec={"constant": 2})
+        until(lambda: "exceeded quota: few" in state(site, "few")[1])
+        assert state(site, "few")[0] == "PIPELINE_CRASHING"
+        site.put("few-in", a="x")  # the pod that it allows works
+        assert site.counts("few") == ("success", 1, 0)
+    finally:
+        cluster._ask("DELETE", f"{quotas}/few")
+    until(lambda: sum(map(ready, pods_of(cluster, "few"))) == 2)
+    until(lambda: state(site, "few") == ("PIPELINE_RUNNING", ""))
+    site.pachctl("delete", "pipeline", "few")
+
+
 def test_a_container_that_the_kernel_kills_is_said(site: Site, cluster: HttpCluster) -> None:
     """All of it, its first process too, as kubelets end a container that took too much memory."""
     need("TRUNKLINE_NODE")

@@ -293,8 +293,8 @@ class Engine:
     def _pod_owner(self, catalog: Catalog) -> PodOwner:
         from trunkline.app.pods.side import PodOwner
 
-        def gone(pod: str, why: str) -> None:
-            catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=False))
+        def gone(pod: str, why: str, counts: bool) -> None:
+            catalog.transact(lambda tx: claims.worker_gone(tx, pod, why, counts=counts))
 
         pods = self._pods
         return PodOwner(

@@ -110,6 +110,36 @@ def test_a_pod_that_failed_tells_why_until_another_runs_and_is_then_removed(
     assert owner.lost.count(name) >= 1
 
 
+@pytest.mark.parametrize(
+    ("message", "blamed"),
+    [
+        ("Pod ephemeral local storage usage exceeds the total limit of containers 20Mi. ", True),
+        ('Container user exceeded its local ephemeral storage limit "20Mi". ', True),
+        ('Usage of EmptyDir volume "pfs" exceeds the limit "20Mi". ', True),
+        ("The node was low on resource: memory. Container user was using 2Gi, which exceeds its request of 0. ", False),
+    ],
+)
+def test_an_evicted_pod_tells_why_until_the_one_in_its_place_is_ready(
+    fake: FakeCluster, running: tuple[Listener, PodFleet], message: str, blamed: bool
+) -> None:
+    owner, fleet = running
+    owner.versions = [version("edges", **HERE)]
+    eventually(lambda: fleet.running("default-edges-v1") == 1)
+    (name,) = pods_of(fake)
+    well = fake.store.items["pods", name]["status"]
+    with fake.store.changed:  # the controller of ReplicaSets is as quick as the kubelet
+        fake.set_status("pods", name, {"phase": "Failed", "reason": "Evicted", "message": message})
+        fake._keep(fake.store.items["replicasets", "default-edges-v1"])
+        (other,) = set(pods_of(fake)) - {name}
+        fake.set_status("pods", other, {"phase": "Pending"})
+    eventually(lambda: message.strip() in owner.reasons.get("default-edges-v1", ""))
+    eventually(lambda: name in owner.lost)
+    assert owner.blamed == [name] * blamed
+    fake.set_status("pods", other, well)
+    eventually(lambda: owner.reasons["default-edges-v1"] == "")
+    eventually(lambda: pods_of(fake) == [other])
+
+
 def test_the_image_that_each_pod_runs_is_told(fake: FakeCluster, running: tuple[Listener, PodFleet]) -> None:
     owner, fleet = running
     owner.versions = [version("edges", **HERE)]

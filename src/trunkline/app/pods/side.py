@@ -96,7 +96,7 @@ class PodOwner:
         vault: Vault,
         happened: Happened,
         address: Callable[[], str],
-        gone: Callable[[str, str], None],
+        gone: Callable[[str, str, bool], None],
         token: Callable[[str], str],
     ) -> None:
         self._catalog, self._vault, self._happened = catalog, vault, happened
@@ -135,9 +135,9 @@ class PodOwner:
             _log.warning("%s: %s", one.pipeline, why)
         self._catalog.transact(lambda tx: tell(tx, one.pipeline, one.version, why))
 
-    def gone(self, worker: str, why: str) -> None:
+    def gone(self, worker: str, why: str, counts: bool) -> None:
         """A pod is gone with what it worked on."""
-        self._gone(worker, why)
+        self._gone(worker, why, counts)
 
     def images(self, digests: Mapping[str, str]) -> None:
         """What the code of pods runs in."""

@@ -16,7 +16,7 @@ from trunkline.fleet.kubernetes.names import OWNER
 from trunkline.fleet.kubernetes.objects.manifests import house_secret, objects_of
 from trunkline.fleet.kubernetes.plans import Action, Create, Delete, plan, pods_of
 from trunkline.fleet.kubernetes.seen import Watcher
-from trunkline.fleet.kubernetes.troubles import ending, gone, image_of, ready, refused, said_of, worst
+from trunkline.fleet.kubernetes.troubles import ending, gone, image_of, overdrew, ready, refused, said_of, worst
 from trunkline.fleet.kubernetes.wanted import House, Wanted
 
 LOOK_S = 1.0
@@ -38,8 +38,8 @@ class Owner(Protocol):
         """Why a version's pods do not run, whenever that changes; "" once they do."""
         ...
 
-    def gone(self, worker: str, why: str) -> None:
-        """A pod is gone, and what it worked on is not being worked on."""
+    def gone(self, worker: str, why: str, counts: bool) -> None:
+        """A pod is gone, and what it worked on is not being worked on. counts: by the fault of what it worked on."""
         ...
 
     def images(self, digests: Mapping[str, str]) -> None:
@@ -130,7 +130,7 @@ class PodFleet:
 
     def _lose(self, pod: Object) -> None:
         try:
-            self._owner.gone(pod["metadata"]["name"], ending(pod))
+            self._owner.gone(pod["metadata"]["name"], ending(pod), overdrew(pod))
         except TrunklineError as error:  # its leases run out by themselves
             _log.warning("%s: %s", pod["metadata"]["name"], error)
 
@@ -250,9 +250,12 @@ class PodFleet:
             return self.trouble()
         mine = [pod for pod in pods_of(there, pods) if not pod["metadata"].get("deletionTimestamp")]
         living = [pod for pod in mine if not gone(pod)]
-        if len(living) >= one.replicas:
-            return worst(living, self._said)
-        return refused(there) or worst(mine, self._said)
+        why = worst(living, self._said)
+        if len(living) < one.replicas:
+            why = refused(there) or why
+        if why or (len(living) >= one.replicas and all(map(ready, living))):
+            return why
+        return worst(mine, self._said)  # why those had to go whose places are not taken yet
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -34,6 +34,8 @@ _OUT_OF_MEMORY = "OOMKilled"
 _FOREIGN = "no match for platform"
 _WAITS = "Back-off pulling image"
 _WORDS = 400
+_OVERDRAWN = re.compile(r"exceed(?:s|ed) (?:the limit|the total limit|its local ephemeral storage limit)\b")
+"""How kubelets say so; where the node itself ran out, they name a request that the pod exceeded."""
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
 
@@ -102,6 +104,12 @@ def ending(pod: Mapping[str, Any]) -> str:
     """How a pod ended, for who asks about its datums."""
     status = pod.get("status") or {}
     return _of_pod(status) or "its pod was deleted"
+
+
+def overdrew(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod was evicted because it used more of the node's disk than its own limits allow."""
+    status = pod.get("status") or {}
+    return status.get("reason") == "Evicted" and _OVERDRAWN.search(status.get("message") or "") is not None
 
 
 def _of_pod(status: Mapping[str, Any]) -> str:

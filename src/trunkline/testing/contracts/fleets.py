@@ -26,6 +26,7 @@ class Listener:
     versions: list[Wanted] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
+    blamed: list[str] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
 
@@ -37,8 +38,10 @@ class Listener:
         """Keep it."""
         self.reasons[one.name] = reason
 
-    def gone(self, worker: str, why: str) -> None:
+    def gone(self, worker: str, why: str, counts: bool) -> None:
         """Keep it."""
+        if counts:
+            self.blamed.append(worker)
         self.lost.append(worker)
 
     def images(self, digests: Mapping[str, str]) -> None:
