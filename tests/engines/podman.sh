@@ -7,7 +7,7 @@
 # A service that is killed is started again. DATA_BYTES: a disk for it of that size, in memory.
 set -euo pipefail
 folder=$1
-mkdir -p "$folder/home"
+mkdir -p "$folder/home" "$folder/tmp"
 # What a machine without systemd needs: its own limits are lower than those that Podman would set, control groups are
 # plain folders, and there is no journal.
 cat >"$folder/containers.conf" <<END
@@ -18,7 +18,7 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 END
-export folder HOME="$folder/home" CONTAINERS_CONF="$folder/containers.conf"
+export folder TMPDIR="$folder/tmp" HOME="$folder/home" CONTAINERS_CONF="$folder/containers.conf"
 unset DOCKER_HOST CONTAINER_HOST XDG_RUNTIME_DIR
 exec unshare --net --mount --pid --fork --kill-child --mount-proc bash -euc '
     mount --make-rprivate /
