@@ -64,6 +64,12 @@ def test_the_reason_stays_until_results_are_kept(event: ev.JobEvent, reason: str
     assert (job.reason, job.held) == (reason, 3 if reason == FULL else 0)
 
 
+def test_the_reason_goes_with_the_last_datum_also_if_that_is_given_up() -> None:
+    job = replace(RUNNING, held=3, reason=FULL, open=1, may_fail="1")
+    after, _ = decide(job, ev.RangeLost(1, "c", 19, 3, 3, "killed"))
+    assert (after.phase, after.held, after.reason) == (Phase.ASSEMBLING, 0, "")
+
+
 @pytest.mark.parametrize(
     "event", [ev.RangeGivenBack(2, "c", FULL), ev.RangeGivenBack(0, "c", FULL, waits=True)], ids=["later", "earlier"]
 )

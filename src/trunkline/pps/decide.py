@@ -284,6 +284,7 @@ def _used_up(job: JobCore) -> Outcome:
     """If nothing is left to run, the next step; a failed datum ends the job before undecided ones are looked at."""
     if job.open:
         return job, []
+    job = replace(job, held=0, reason="" if job.held else job.reason)  # no range waits any more
     if job.failed > share(job.may_fail, job.total):
         limit = f", more than the limit of {job.may_fail}" if job.may_fail else ""
         return _close(job, _failures(job, f"failed{limit}"), JobState.FINISHING)
