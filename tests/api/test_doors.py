@@ -34,6 +34,14 @@ BUILT = {(door.service, name) for door in ABOUT for name in dir(door) if name[0]
 UNBUILT = [m for s in SERVICES for m in s.methods if (s.full_name, m.name) not in BUILT]
 
 
+NOTES = {
+    "noted": ["grüße", "two"],
+    "many": [f"pipeline p{number}: ran" for number in range(300)],
+    "long": ["é" * 100_000] * 3,
+}
+"""By the type of the repo that is asked for."""
+
+
 @dataclass
 class Shapes:
     """One call of each shape."""
@@ -44,8 +52,7 @@ class Shapes:
 
     def InspectRepo(self, request: pfs.InspectRepoRequest, call: Call) -> pfs.RepoInfo:
         self.calls.append(call)
-        if request.repo.type == "noted":
-            call.notes.extend(["grüße", "two"])
+        call.notes.extend(NOTES.get(request.repo.type, ()))
         if not request.repo.name:
             raise NotFound("no repo of that name")
         return pfs.RepoInfo(repo=request.repo)
@@ -233,6 +240,19 @@ def test_a_door_that_does_not_fit_its_service_is_refused_at_the_start(doors: lis
 
 def test_notes_travel_beside_the_answer(stub):
     for kind, wanted in (("noted", ["grüße", "two"]), ("user", [])):
-        request = pfs.InspectRepoRequest(repo=pfs.Repo(name="a", type=kind))
-        _, done = stub.InspectRepo.with_call(request)
-        assert notes_of(done.trailing_metadata()) == wanted
+        assert noted(stub, kind) == wanted
+
+
+def test_of_many_notes_as_many_travel_as_a_client_takes(stub):
+    some = noted(stub, "many")
+    assert some[:40] == NOTES["many"][:40]
+    assert some[-1] == f"and {300 - len(some) + 1} more notes of this kind"
+    long = noted(stub, "long")
+    assert [len(text) for text in long] == [1004, 1004, 28]
+    assert long[1:] == [f"{'é' * 1000} ...", "and 1 more note of this kind"]
+
+
+def noted(stub, kind: str) -> list[str]:
+    """The notes beside an answer."""
+    _, done = stub.InspectRepo.with_call(pfs.InspectRepoRequest(repo=pfs.Repo(name="a", type=kind)))
+    return notes_of(done.trailing_metadata())

@@ -29,7 +29,7 @@ from trunkline.api.rpc.bridge import Bridge
 from trunkline.api.rpc.call import Call, call_of
 from trunkline.api.rpc.missing import sentence
 from trunkline.errors import InvalidArgument, Unimplemented
-from trunkline.wire.notes import note
+from trunkline.wire.notes import trailing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Any]
@@ -188,7 +188,7 @@ def _single(name: str, method: MethodDescriptor, work: Callable[..., Any], rooms
             if chosen is work and (outside := call.at_once()):
                 call.notes.append(outside)
             if call.notes:
-                context.set_trailing_metadata(tuple(note(text) for text in call.notes))
+                context.set_trailing_metadata(trailing(call.notes))
             return result
         except asyncio.CancelledError:
             call.leave()
