@@ -13,8 +13,8 @@ NOTE_KEY = "trunkline-note-bin"
 """The metadata key; it may come several times. The value is UTF-8, which plain metadata could not carry."""
 
 _MOST_BYTES, _ENTRY_BYTES = 5000, 64
-"""Of all notes, and what each costs besides. A client may refuse more than 8 KiB of metadata, in which values are base64,
-and with that an answer that was right.
+"""Of all notes, and what each costs besides. A client may refuse more than 8 KiB of metadata, in which values are
+base64, and with that an answer that was right.
 """
 _LONGEST = 1000
 """Characters of one."""
@@ -35,7 +35,7 @@ def note(text: str) -> tuple[str, bytes]:
 
 
 def trailing(notes: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
-    """Notes as trailing metadata. Of many, or of long ones, as much as a client takes, and how many there are besides."""
+    """Notes as trailing metadata. Of many as many as a client takes, and how many there are besides."""
     entries: list[tuple[str, bytes]] = []
     left = _MOST_BYTES
     for number, text in enumerate(notes):
