@@ -13,7 +13,8 @@ from measure import Figure
 
 @dataclass
 class Record:
-    """One row as it was measured. others_cores: how much of the machine other programs used just before and after."""
+    """One row as it was measured. others_cores: how much of the machine other programs used just before and after.
+    files_on: what the measured files lay on."""
 
     commit: str
     date: str
@@ -24,6 +25,7 @@ class Record:
     figures: dict[str, Figure] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     failed: str = ""
+    files_on: str = ""
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Record:

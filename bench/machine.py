@@ -37,16 +37,27 @@ def commit() -> str:
     return first_line("git", "rev-parse", "--short", "HEAD") + changed
 
 
-def facts(folder: Path) -> list[str]:
-    """Lines for the head of a report; `folder`: where the measured files lie."""
+def facts() -> list[str]:
+    """Lines for the head of a report."""
     memory = int(field("/proc/meminfo", "MemTotal").split()[0]) / (1 << 20)
-    file_system = first_line("stat", "-f", "-c", "%T", str(folder))
     return [
         f"{os.cpu_count()} cores of {field('/proc/cpuinfo', 'model name')}, {memory:.0f} GiB of memory, "
-        f"files on {file_system}, Linux {platform.release()}",
+        f"Linux {platform.release()}",
         f"Python {platform.python_version()}; " + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES),
         f"{first_line('git', '--version')}, {first_line('cp', '--version')}, {first_line('xargs', '--version')}",
     ]
+
+
+def files_on(folder: Path) -> str:
+    """What the measured files lie on, such as "ext4 without a journal", where making a file costs more the more of them
+    were removed in the last minute."""
+    kind, _, source = first_line("findmnt", "-nro", "FSTYPE,SOURCE", "-T", str(folder)).partition(" ")
+    if kind != "ext4":
+        return kind
+    task = Path("/sys/fs/ext4", Path(source).resolve().name, "journal_task")
+    bare = task.exists() and task.read_text().strip() == "<none>"
+    place = " in a file (loop)" if Path(source).name.startswith("loop") else ""
+    return f"{kind}{' without a journal' if bare else ''}{place}"
 
 
 def busy_s() -> float:

@@ -97,14 +97,17 @@ def taken(rows: Sequence[Row], records: dict[str, Record]) -> list[str]:
     if not known:
         return []
     usual = Counter(record.commit for _, record in known).most_common(1)[0][0]
+    place = Counter(record.files_on for _, record in known).most_common(1)[0][0]
     lines = [
-        f"At commit {usual}, where nothing else is said.",
+        f"At commit {usual} with files on {place}, where nothing else is said.",
         "",
         "| row | runs | took | when | |",
         "|---|---|---|---|---|",
     ]
     for row, record in known:
         said = [] if record.commit == usual else [f"at commit {record.commit}"]
+        if record.files_on != place:
+            said.append(f"files on {record.files_on}")
         if record.others_cores > BUSY_CORES:
             said.append(f"busy: other programs used {record.others_cores:.1f} cores")
         if record.failed:

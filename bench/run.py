@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from peers import Peers
 from report import page, table
 from rows import ROWS
 from rows.trees import CURVES, SIZES
+from trunkline.testing.serving import lend_shims
+from trunkline.worker.shim.program import NoShim, program
+from trunkline.worker.shim.program import kept as kept_shim
 
 HERE = Path(__file__).resolve().parent
 
@@ -50,6 +54,8 @@ def _good(record: Record | None, commit: str) -> bool:
 def measure(row: Row, bench: Bench, commit: str) -> Record:
     """Do the work of a row. Whatever goes wrong is the record's reason."""
     others, start, failed = machine.others_cores(), time.perf_counter(), ""
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    files_on = machine.files_on(bench.folder)
     try:
         row.work(bench)
     except subprocess.CalledProcessError as error:
@@ -60,7 +66,7 @@ def measure(row: Row, bench: Bench, commit: str) -> Record:
     shutil.rmtree(bench.folder, ignore_errors=True)
     others = max(others, machine.others_cores())
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    return Record(commit, date, bench.scale, bench.runs, took_s, others, bench.figures, bench.absent, failed)
+    return Record(commit, date, bench.scale, bench.runs, took_s, others, bench.figures, bench.absent, failed, files_on)
 
 
 def expected_s(row: Row, runs: int, kept: Kept) -> float:
@@ -84,6 +90,9 @@ def main() -> None:
     kept, commit, began = Kept.at(HERE / "results.json"), machine.commit(), time.perf_counter()
     peers = Peers(HERE.parent / ".venv-peers", folder / "home")
     peers.make()
+    with suppress(NoShim):
+        program()
+    shims = kept_shim("any").parent
     rows = chosen(ROWS, os.environ.get("ROW", ""), kept, commit)
     for row in rows:
         runs = int(os.environ.get("RUNS") or row.runs)
@@ -92,13 +101,13 @@ def main() -> None:
             print(f"{row.name} is left out: it takes about {expected:.0f} s", flush=True)
             continue
         print(f"[{so_far:.0f} s] {row.name}, runs: {runs}, expected: {expected:.0f} s ...", flush=True)
-        peers.home.mkdir(parents=True, exist_ok=True)
+        lend_shims(shims, peers.home / ".cache")
         os.environ["XDG_CACHE_HOME"] = str(peers.home / ".cache")  # where pachctl remembers what it has put
         record = measure(row, Bench(folder, runs, scale, peers), commit)
         print(f"   took {record.took_s:.0f} s{'; failed: ' + record.failed if record.failed else ''}", flush=True)
         print("\n".join("   " + line for line in table([row], {row.name: record})[2:]), flush=True)
         if scale == 1:
-            kept.facts = machine.facts(HERE)
+            kept.facts = machine.facts()
             kept.keep(row.name, record)
             draw(peers)
             (HERE / "RESULTS.md").write_text(page(ROWS, kept, HERE / "NOTES.md"))

@@ -36,7 +36,7 @@ def record(**figures: list[float]) -> Any:
         name.replace("_", " "): of("measure").Figure("B" if "memory" in name else "s", values)
         for name, values in figures.items()
     }
-    return of("kept").Record("abc1234", "2026-01-02 03:04", 1.0, 3, 12.0, 0.0, made)
+    return of("kept").Record("abc1234", "2026-01-02 03:04", 1.0, 3, 12.0, 0.0, made, files_on="ext4")
 
 
 def row(name: str = "one", work: Any = None, **fields: Any) -> Any:
@@ -76,14 +76,14 @@ def test_the_page_says_how_each_row_was_taken(tmp_path: Path) -> None:
     kept = of("kept").Kept(tmp_path / "results.json", ["a machine"])
     good = record(ours=[1.0])
     kept.keep("one", good)
-    kept.keep("two", replace(good, commit="fffffff", others_cores=1.5))
+    kept.keep("two", replace(good, commit="fffffff", others_cores=1.5, files_on="xfs"))
     kept.keep("three", replace(good, figures={}, failed="RuntimeError: no | room"))
     (tmp_path / "NOTES.md").write_text("## Reading the figures\n\nWith care.\n")
     rows = [row("one"), row("two"), row("three")]
     page = of("report").page(rows, of("kept").Kept.at(tmp_path / "results.json"), tmp_path / "NOTES.md")
     assert "* a machine\n" in page
-    assert "At commit abc1234, where nothing else is said." in page
-    assert "at commit fffffff; busy: other programs used 1.5 cores |" in page
+    assert "At commit abc1234 with files on ext4, where nothing else is said." in page
+    assert "at commit fffffff; files on xfs; busy: other programs used 1.5 cores |" in page
     assert "failed: RuntimeError: no \\| room" in page
     assert page.endswith("With care.\n")
 

@@ -32,6 +32,16 @@ class NotServing(Exception):
     """pachd did not start, or ended early; the message holds its last words."""
 
 
+def lend_shims(shims: Path, cache: Path) -> None:
+    """The programs that start code in containers are the machine's, which has compiled them once. shims: the folder
+    that has them. cache: another cache folder, which gets links to them."""
+    lent = cache / shims.name
+    lent.mkdir(parents=True, exist_ok=True)
+    for shim in shims.glob("shim-*"):
+        with contextlib.suppress(FileExistsError):
+            (lent / shim.name).symlink_to(shim)
+
+
 class PachdProcess:
     """One pachd whose data, log, pid and client settings lie in `folder`. As a context it starts and ends it.
 
@@ -111,7 +121,7 @@ class PachdProcess:
             if said:
                 self.address = said[1]
                 self._write_client_settings()
-                self._lend_shims()
+                lend_shims(kept_shim("any").parent, self.folder / "cache")
                 return
             self.must_live()
             self.pause(LOOK_EVERY_S)
@@ -185,15 +195,6 @@ class PachdProcess:
                     if line.startswith("VmHWM:"):
                         peaks[pid] = int(line.split()[1]) * 1024
         return peaks
-
-    def _lend_shims(self) -> None:
-        """The programs that start code in containers are the machine's, which has compiled them once."""
-        shims = kept_shim("any").parent
-        lent = self.folder / "cache" / shims.name
-        lent.mkdir(parents=True, exist_ok=True)
-        for shim in shims.glob("shim-*"):
-            with contextlib.suppress(FileExistsError):
-                (lent / shim.name).symlink_to(shim)
 
     def _write_client_settings(self) -> None:
         context = {"source": "USER", "pachd_address": f"grpc://{self.address}"}
