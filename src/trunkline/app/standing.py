@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Set
 from functools import partial
 
 from trunkline.app.pool import Site
@@ -16,7 +17,6 @@ from trunkline.pps.pipelines import PIPELINE_TOPIC
 from trunkline.pps.standing import states
 from trunkline.pps.standing.wishes import Wish, wishes
 
-IDLE_S = 60.0
 PAGE = 100
 RETRY_S = 1.0
 TOPICS = (PIPELINE_TOPIC, BRANCH_TOPIC)
@@ -34,6 +34,7 @@ class StandingWorkers:
         self._running: dict[Wish, LocalFleet] = {}
         self._count = 0
         self._stop = threading.Event()
+        self._look = threading.Event()
         self._thread = threading.Thread(target=self._run, name="standing", daemon=True)
 
     def start(self) -> None:
@@ -42,8 +43,9 @@ class StandingWorkers:
         self._thread.start()
 
     def stop(self) -> None:
-        """End all of them; `Catalog.wake` need not be set. Blocks for seconds."""
+        """End all of them. Blocks for seconds."""
         self._stop.set()
+        self._look.set()
         if self._thread.ident is not None:
             self._thread.join()
         for fleet in self._running.values():
@@ -51,10 +53,10 @@ class StandingWorkers:
         self._running.clear()
 
     def _run(self) -> None:
-        at, wake = 0, self._catalog.wake
-        stale = True
+        at, stale = 0, True
+        forget = self._catalog.wake.subscribe(self._heard)
         while not self._stop.is_set():
-            seen = wake.seq
+            self._look.clear()
             try:
                 at, news = self._catalog.read(partial(_news, at=at))
                 if news or stale:
@@ -63,10 +65,15 @@ class StandingWorkers:
             except (TrunklineError, OSError) as error:
                 _log.warning("services and spouts could not be looked at: %s", error)
                 stale = True
-            while not self._stop.is_set() and wake.newest(*TOPICS) <= seen and not stale:
-                wake.wait(seen, RETRY_S, *TOPICS)
             if stale:
                 self._stop.wait(RETRY_S)
+            elif not self._stop.is_set():
+                self._look.wait()
+        forget()
+
+    def _heard(self, _: int, names: Set[str]) -> None:
+        if not names or not names.isdisjoint(TOPICS):
+            self._look.set()
 
     def _arrange(self) -> None:
         wanted = set(self._catalog.read(wishes))
