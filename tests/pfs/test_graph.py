@@ -108,6 +108,12 @@ def test_what_to_type_names_a_project_that_is_not_the_default_one(files):
         start(files, sea)
 
 
+def test_a_parent_that_is_open_is_named_by_itself(dag):
+    parent = start(dag, DATA)
+    with pytest.raises(FailedPrecondition, match=f"`pachctl finish commit data@{parent.id}`"):
+        start(dag, DATA, branch="other", parent=parent.id)
+
+
 def test_a_second_commit_waits_for_the_first(dag):
     start(dag, DATA)
     with pytest.raises(FailedPrecondition, match="has not been finished"):

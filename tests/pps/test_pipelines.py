@@ -207,6 +207,9 @@ def test_a_pipeline_whose_input_was_deleted_by_force_says_so(world: World) -> No
     world.pipeline("edges", copy, glob("/*"))
     world.pipeline("down", copy, glob("/*", "edges"))
     world.pump()
+    refusal = "^cannot delete pipeline default/edges: default/down@master depends on it"
+    with pytest.raises(FailedPrecondition, match=refusal):
+        change(world, pipelines.delete_pipeline)
     assert change(world, pipelines.delete_pipeline, force=True)
     info = inspect(world, "down")
     assert info.state is PipelineState.FAILURE

@@ -101,11 +101,18 @@ def test_since_says_which_commit_changed_what(world: World) -> None:
 def test_one_path_from_two_datums_is_an_error_that_names_all(world: World) -> None:
     over = world.layer({"/out/a": b"1"}, datum="d1") + world.layer({"/out/a": b"2"}, datum="d2")
     done = world.finish([], over)
-    assert "/out/a was written by two datums, d1 and d2" in done.error
+    assert done.error == "file /out/a was written by two datums, d1 and d2; give each its own path"
     assert done.diff is None
     view = world.view(over)
     assert [(e.path, e.datum) for e in entries(view.list("/out"))] == [("/out/a", "d1"), ("/out/a", "d2")]
     assert view.file("/out/a").bytes() == b"1"  # type: ignore[union-attr]
+
+
+def test_three_datums_at_one_path_are_one_path(world: World) -> None:
+    one = [row for datum in ("d1", "d2", "d3") for row in world.layer({"/a": b"1"}, datum=datum)]
+    assert "d1 and d2; give each" in world.finish([], one).error
+    more = one + [row for datum in ("d1", "d2") for row in world.layer({"/b": b"1", "/c": b"1"}, datum=datum)]
+    assert "d1 and d2; so were 2 other paths; give each" in world.finish([], more).error
 
 
 def test_a_datum_that_meets_the_bases_datum_is_an_error(world: World) -> None:

@@ -309,7 +309,7 @@ def delete_pipeline(
         for repo in (*_outputs(tx, pipeline)[1:], pipeline.spec):
             repos.delete_repo(change, repo, force=True)
     else:
-        repos.delete_repo(change, pipeline.output, force=force)
+        repos.delete_repo(change, pipeline.output, force=force, called=f"pipeline {pipeline}")
         schedules.drop_repos(change, ticks)
     tx.emit(PIPELINE_TOPIC, {"pipeline": known.key, "state": ""})
     _retire(tx, pipeline)

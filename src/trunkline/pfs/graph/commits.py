@@ -48,9 +48,10 @@ def start_commit(
     if above is not None:
         refuse_forgotten(above)
     if above is not None and above.open:
+        which = above.commit.id if parent else branch.name
         raise FailedPrecondition(
             f"parent commit {above.commit} has not been finished; finish it with "
-            f"`pachctl finish commit {branch.repo.typed}@{branch.name}`, or write into it"
+            f"`pachctl finish commit {branch.repo.typed}@{which}`, or write into it"
         )
     seq = change.new_commit(
         repo,

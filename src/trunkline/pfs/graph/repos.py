@@ -119,9 +119,10 @@ def _info(tx: Tx, row: RepoRow) -> RepoInfo:
     )
 
 
-def delete_repo(change: Change, repo: Repo, *, force: bool = False) -> bool:
+def delete_repo(change: Change, repo: Repo, *, force: bool = False, called: str = "") -> bool:
     """Remove a repo with its system repos, branches and commits; whether there was one.
 
+    called: what people know it by who delete it, where that is not "repo NAME".
     Raises FailedPrecondition if the repo belongs to a pipeline, or, without `force`, if branches of other repos
     depend on it. A pipeline that goes with its repos goes first.
     """
@@ -141,13 +142,13 @@ def delete_repo(change: Change, repo: Repo, *, force: bool = False) -> bool:
     keys = {row.key for row in rows}
     if not force:
         for row in rows:
-            _refuse_dependents(tx, row, keys)
+            _refuse_dependents(tx, row, keys, called or f"repo {row.repo}")
     for row in reversed(rows):  # system repos before the user repo they hang on
         _drop(change, row)
     return True
 
 
-def _refuse_dependents(tx: Tx, row: RepoRow, together: Iterable[int]) -> None:
+def _refuse_dependents(tx: Tx, row: RepoRow, together: Iterable[int], called: str) -> None:
     mine = {branch.key for branch in branch_rows.list_branches(tx, row.key)}
     down = {edge.branch for edge in branch_rows.all_edges(tx) if edge.upstream in mine} - mine
     rows = branch_rows.get_branches(tx, down).values()
@@ -156,7 +157,7 @@ def _refuse_dependents(tx: Tx, row: RepoRow, together: Iterable[int]) -> None:
     if others:
         verb = "depends" if len(others) == 1 else "depend"
         raise FailedPrecondition(
-            f"cannot delete repo {row.repo}: {', '.join(others[:5])} {verb} on it; delete what depends on it first, "
+            f"cannot delete {called}: {', '.join(others[:5])} {verb} on it; delete what depends on it first, "
             "or use --force"
         )
 

@@ -37,8 +37,8 @@ def _two_datums(here: pa.RecordBatch) -> str:
     at = int(np.flatnonzero(same)[0])
     path = here.column("path")[at].as_py()
     first, second = (here.column("datum")[row].as_py() for row in (at - 1, at))
-    more = int(same.sum()) - 1
-    others = f", and {more} more such paths" if more else ""
+    more = pc.count_distinct(here.column("path").filter(pa.array(same))).as_py() - 1
+    others = f"; so were {more} other paths" if more > 1 else "; so was 1 other path" if more else ""
     return f"file {path} was written by two datums, {_said(first)} and {_said(second)}{others}; give each its own path"
 
 
