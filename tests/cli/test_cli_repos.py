@@ -286,6 +286,8 @@ def test_wait_subscribe_and_find(pachctl, server, context):
     ]
     found = pachctl("find", "commit", "images@master:/a")
     assert (found.out, "searched 7 commits" in found.err) == (f"images@{ID}\n", True)
+    server.script["pfs.FindCommits"] = [pfs.FindCommitsResponse(last_searched_commit=commit(), commits_searched=1)]
+    assert f"searched 1 commit, back to {ID}" in pachctl("find", "commit", "images@master:/a").err
 
 
 @pytest.mark.parametrize("span", ["30s", "1m30s", "0.5h", "250000ms", "90", "2.5e2"])

@@ -93,4 +93,5 @@ def find(session: Session, file: str, limit: int, timeout: float | None, as_json
         elif answer.HasField("found_commit"):
             click.echo(f"{place.repo.name}@{answer.found_commit.id}")
         elif answer.HasField("last_searched_commit"):
-            session.note(f"searched {answer.commits_searched} commits, back to {answer.last_searched_commit.id}")
+            commits = "1 commit" if answer.commits_searched == 1 else f"{answer.commits_searched} commits"
+            session.note(f"searched {commits}, back to {answer.last_searched_commit.id}")
