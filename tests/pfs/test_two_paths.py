@@ -73,3 +73,17 @@ def test_a_shallow_diff_stops_at_directories_that_differ_at_any_depth(files, sou
     found = content.diff_file(new, path, source, path, shallow=True)
     told = {tuple(one and one.path for one in pair) for pair in found}
     assert told == {pair if pair[1] or pair[0] not in ("/f", "/b/x") else (None, pair[0]) for pair in expected}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", ["/a/", "/b/", "/f"]),
+        ("/a", ["/a/d/", "/a/same", "/a/x"]),
+        ("/f", ["/f"]),
+        ("/nothing", []),
+    ],
+)
+def test_a_shallow_diff_of_a_first_commit_stops_at_directories_too(source, path, expected):
+    found = list(content.diff_file(source, path, None, path, shallow=True))
+    assert [(new and new.path, old) for new, old in found] == [(name, None) for name in expected]

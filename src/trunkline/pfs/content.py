@@ -140,7 +140,9 @@ def diff_file(
     """
     path = paths.clean(new_path)
     if old is None:
-        for entry in entries(new.view.walk(path)) if new.view.find(path) else ():
+        found = new.view.find(path)
+        below = new.view.list if shallow and found and found.is_dir else new.view.walk
+        for entry in entries(below(path)) if found else ():
             yield info_of(new, entry), None
         return
     if paths.clean(old_path) != path:
