@@ -238,6 +238,21 @@ def test_inspect_commit(pachctl, server, context):
 
 
 @pytest.mark.parametrize(
+    ("above", "said"),
+    [
+        ({}, f"Waits For: its parent {OTHER}, which is open\n"),
+        ({"finishing": before(minutes=5)}, f"Waits For: its parent {OTHER}, which is being finished\n"),
+        ({"finishing": before(minutes=5), "finished": before(minutes=4)}, ""),
+    ],
+)
+def test_a_commit_that_is_being_finished_says_what_it_waits_for(pachctl, server, context, above, said):
+    shown = info(parent_commit=commit(id=OTHER), finishing=before(minutes=4))
+    parent = info(commit=commit(id=OTHER), **above)
+    server.script["pfs.InspectCommit"] = lambda asked: parent if asked.commit.id == OTHER else shown
+    assert "".join(pachctl("inspect", "commit", "images@master").out.partition("Waits For")[1:]) == said
+
+
+@pytest.mark.parametrize(
     ("ref", "branch", "id"),
     [
         ("master", "master", ""),

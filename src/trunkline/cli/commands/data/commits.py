@@ -63,7 +63,19 @@ def inspect(session: Session, commit: str, project: str | None, raw: str, full: 
         session.raw([info], raw)
     else:
         pairs = commit_view.commit_details(info, session.when(full))
-        session.details([*pairs, *_tags(session, info.commit), *_purges(session, info.commit, full)])
+        more = [*_waits(session, info), *_tags(session, info.commit), *_purges(session, info.commit, full)]
+        session.details([*pairs, *more])
+
+
+def _waits(session: Session, info: pfs.CommitInfo) -> list[tuple[str, str]]:
+    """What keeps a commit from being finished: its parent, as long as that is not."""
+    if not info.HasField("finishing") or info.HasField("finished") or not info.HasField("parent_commit"):
+        return []
+    above = session.client.pfs.InspectCommit(pfs.InspectCommitRequest(commit=info.parent_commit))
+    if above.HasField("finished"):
+        return []
+    state = "is being finished" if above.HasField("finishing") else "is open"
+    return [("Waits For", f"its parent {above.commit.id}, which {state}")]
 
 
 def _tags(session: Session, commit: pfs.Commit) -> list[tuple[str, str]]:
