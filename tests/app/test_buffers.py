@@ -52,27 +52,57 @@ def test_buffers_of_messages_are_used_again_and_given_back() -> None:
 COLUMNS = """
 from trunkline.app.memory import columns_from_jemalloc
 columns_from_jemalloc()
+import resource, time
 import numpy as np
 import pyarrow as pa
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 def held():
     with open("/proc/self/statm") as figures:
         return int(figures.read().split()[1])
 
-def columns():
-    made = [pa.allocate_buffer(3 << 20) for _ in range(30)] + [pa.allocate_buffer(64 << 10) for _ in range(300)]
+def columns(size, count):
+    made = [pa.allocate_buffer(size) for _ in range(count)]
     for one in made:
         np.frombuffer(one, np.uint8)[:] = 1
     return held()
 
-columns()
+{work}
+"""
+LARGE = """
+columns(8 << 20, 10)
 before = held()
-print(columns() - before, held() - before)
+print(columns(8 << 20, 10) - before, held() - before)
+"""
+SMALL = """
+columns(64 << 10, 300)
+before = faults()
+for _ in range(100):
+    columns(64 << 10, 30)
+print(100 * 30 * 16, faults() - before)
+"""
+LEFT = """
+columns(64 << 10, 300)
+before, end = held(), time.monotonic() + 60
+columns(64 << 10, 3000)
+while held() > before + 2000 and time.monotonic() < end:
+    time.sleep(0.01)
+print(3000 * 16, held() - before)
 """
 
 
-def test_columns_are_given_back_as_they_are_freed() -> None:
-    done = subprocess.run([sys.executable, "-c", COLUMNS], check=True, capture_output=True, text=True)
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(LARGE, id="large ones go back as they are freed"),
+        pytest.param(SMALL, id="small ones are used again"),
+        pytest.param(LEFT, id="small ones go back when nothing needs them"),
+    ],
+)
+def test_columns_are_kept_for_a_moment(work: str) -> None:
+    done = subprocess.run([sys.executable, "-c", COLUMNS.format(work=work)], check=True, capture_output=True, text=True)
     took, left = map(int, done.stdout.split())
     assert took > 20_000, "pages of 4 KiB"
     assert left < took / 10
