@@ -113,6 +113,25 @@ def test_what_every_match_starts_with(pattern: str, literal: str | None, stem: s
     assert (glob.literal, glob.stem, glob.prefix) == (literal, stem, prefix)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "depth"),
+    [
+        ("/*", 1),
+        ("/a/b", 2),
+        ("/*/b?.txt", 2),
+        ("/{a,b/c,d}/*", 3),
+        ("/{a,**}", None),
+        ("/(a|b/c)", 2),
+        ("/@(a)?(b/c)", 2),
+        ("/*(a)+(b)!(c/d)", 1),
+        ("/+(a/b)", None),
+        ("/a**", None),
+    ],
+)
+def test_how_deep_a_match_can_lie(pattern: str, depth: int | None) -> None:
+    assert Glob(pattern).depth == depth
+
+
 def test_only_negation_is_beyond_re2() -> None:
     assert Glob("/a/*.[a-c]{x,y}@(z)").re2 == r"(?s)\A/a/[^/]*\.[\x{61}-\x{63}](?:x|y)(?P<c1>(?:z))\z"
     assert Glob("/!(a)").re2 is None
@@ -262,6 +281,7 @@ def test_both_matchers_agree_with_trying_every_way(nodes: tuple[Tree, ...], path
     assert [glob.match(path) is not None for path in paths] == expected
     assert glob.mask(pa.array(paths)).to_pylist() == expected
     matching = [path for path, fits in zip(paths, expected, strict=True) if fits]
+    assert glob.depth is None or all(path.count("/") <= glob.depth for path in matching)
     columns = glob.capture_columns(pa.array(matching, pa.string()))
     for row, path in enumerate(matching):
         assert glob.match(path) == tuple(column[row].as_py() for column in columns)

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from trunkline.model.globs.search import Program, compiled, find
-from trunkline.model.globs.tree import Literal, has_negation, parse, re2_of
+from trunkline.model.globs.tree import Literal, has_negation, most_slashes, parse, re2_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,6 +61,11 @@ class Glob:
     def prefix(self) -> str:
         """The deepest directory that must hold every match, with its slash: "/a/" for "/a/b*" and for "/a/b"."""
         return self.stem[: self.stem.rindex("/") + 1]
+
+    @cached_property
+    def depth(self) -> int | None:
+        """A match has at most so many elements; None: any number."""
+        return most_slashes(self.nodes)
 
     @property
     def re2(self) -> str | None:

@@ -146,6 +146,28 @@ def has_negation(nodes: tuple[Node, ...]) -> bool:
     return False
 
 
+def most_slashes(nodes: tuple[Node, ...]) -> int | None:
+    """How many slashes a text that matches `nodes` can have; None: any number."""
+    found = [_slashes(node) for node in nodes]
+    return None if None in found else sum(count for count in found if count)
+
+
+def _slashes(node: Node) -> int | None:
+    match node:
+        case Literal(text):
+            return text.count("/")
+        case Run(deep):
+            return None if deep else 0
+        case One() | Capture("!", _, _):
+            return 0
+        case Capture(mark, _, body):
+            count = _slashes(body)
+            return None if count and mark in "*+" else count
+        case Choice(options):
+            counts = [most_slashes(option) for option in options]
+            return None if None in counts else max(count or 0 for count in counts)
+
+
 def _re2_node(node: Node) -> str:
     match node:
         case Literal(text):

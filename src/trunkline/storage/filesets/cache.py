@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
@@ -30,6 +31,11 @@ BRIEF = CACHED.remove(CACHED.get_field_index("pieces"))
 
 MEMORY_BYTES = 128 << 20
 """Of parts, what one process keeps in memory: the brief rows of about a million files."""
+
+SHALLOW_BYTES = 16 << 20
+"""Of the rows of parts that lie least deep, what one process keeps in memory beside that."""
+SHALLOW_PART = 16
+"""They are at most one of so many of their part's rows."""
 
 _PLACES = pa.schema([CACHED.field("pieces")])
 _SUM = 32
@@ -61,6 +67,7 @@ class PartCache:
     ) -> None:
         self._blobs, self.folder, self._limit, self._ambient = blobs, folder, limit_bytes, ambient
         self._memory: Cache[pa.RecordBatch] = Cache(memory_bytes, lambda rows: int(rows.nbytes), least=1)
+        self._shallow: Cache[tuple[int, pa.RecordBatch]] = Cache(SHALLOW_BYTES, lambda kept: int(kept[1].nbytes))
         self._files: OrderedDict[str, int] = OrderedDict()
         self._used = self._hits = self._misses = self._mended = self._written = 0
         self._lock = threading.Lock()
@@ -78,7 +85,7 @@ class PartCache:
     @property
     def held_bytes(self) -> int:
         """What it holds in memory."""
-        return self._memory.used
+        return self._memory.used + self._shallow.used
 
     def rows(self, part: Part) -> pa.RecordBatch:
         """A part's rows, as `CACHED`. Fetches and decodes it when it is not here, or not as it was written.
@@ -92,6 +99,14 @@ class PartCache:
     def brief(self, part: Part) -> pa.RecordBatch:
         """As `rows`, without the pieces, which are not read."""
         return self._half(part, BRIEF)
+
+    def shallow(self, part: Part, depth: int) -> pa.RecordBatch:
+        """As `brief`, where that saves reading them without those that lie deeper.
+
+        They are few in a tree with many files to a directory, and so are still at hand when the others have gone.
+        """
+        deepest, rows = self._shallow.get(part.blob, lambda: _least_deep(self.brief(part)))
+        return rows if depth <= deepest else self.brief(part)
 
     def _half(self, part: Part, wanted: pa.Schema) -> pa.RecordBatch:
         return self._memory.get((part.blob, wanted is BRIEF), lambda: self._load(part, wanted))
@@ -133,6 +148,7 @@ class PartCache:
         """Forget a part, or what is none."""
         for half in (True, False):
             self._memory.drop((blob, half))
+        self._shallow.drop(blob)
         self._forget(_file_name(blob))
 
     def _read(self, path: Path, part: Part, wanted: pa.Schema) -> pa.RecordBatch | None:
@@ -206,6 +222,13 @@ class PartCache:
         if rows.num_rows != part.rows:
             raise DataLoss(f"part {part.blob} of a file set has {rows.num_rows} rows instead of {part.rows}")
         return rows
+
+
+def _least_deep(rows: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
+    """How deep the rows lie that lie least deep, as long as they are few, and these; -1: there are none so few."""
+    depths = rows.column("depth").to_numpy()
+    deepest = int(np.searchsorted(np.bincount(depths).cumsum(), len(depths) // SHALLOW_PART, side="right")) - 1
+    return deepest, rows.take(pa.array(np.flatnonzero(depths <= deepest)))
 
 
 def _file_name(blob: str) -> str:

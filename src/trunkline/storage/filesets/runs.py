@@ -100,6 +100,10 @@ class SealedRun(Run):
             return _one_part(self._body)
         return [(part.first, part.last, part.rows) for part in self._sealed.parts]
 
+    def upto(self, depth: int) -> Run:
+        """See `Run`."""
+        return self if self._body is not None else _Shallow(self, self._sealed, self._cache, depth)
+
     def part(self, number: int) -> pa.RecordBatch:
         """See `Run`."""
         return self._body if self._body is not None else self._cache.rows(self._sealed.parts[number])
@@ -111,6 +115,36 @@ class SealedRun(Run):
     def has_trees(self, number: int) -> bool:
         """See `Run`."""
         return self._body is not None or self._sealed.parts[number].trees > 0
+
+
+class _Shallow(Run):
+    """A run in the store, for who wants only what lies no deeper than `depth`."""
+
+    def __init__(self, whole: SealedRun, sealed: Sealed, cache: PartCache, depth: int) -> None:
+        super().__init__(f"{whole.name} to {depth}", whole.count)
+        self._whole, self._sealed, self._cache, self._depth = whole, sealed, cache, depth
+
+    @property
+    def parts(self) -> Sequence[tuple[str, str, int]]:
+        """See `Run`."""
+        return self._whole.parts
+
+    def part(self, number: int) -> pa.RecordBatch:
+        """See `Run`; with what lies deeper."""
+        return self._whole.part(number)
+
+    def brief(self, number: int) -> pa.RecordBatch:
+        """See `Run`."""
+        return self._cache.shallow(self._sealed.parts[number], self._depth)
+
+    @cached_property
+    def tree_rows(self) -> pa.RecordBatch:
+        """See `Run`."""
+        return self._whole.tree_rows
+
+    def has_trees(self, number: int) -> bool:
+        """See `Run`."""
+        return self._whole.has_trees(number)
 
 
 class LooseRun(Run):

@@ -110,7 +110,7 @@ def _candidates(new: View, old: View, low: str, high: str) -> pa.Array | None:
 
 
 def _scanned(view: View, low: str, high: str | None, depth: int | None) -> pa.RecordBatch:
-    pick = every if depth is None else at_depth(depth)
+    view, pick = (view, every) if depth is None else (view.upto(depth), at_depth(depth))
     found = list(view.scan(low, high, pick, columns=ENTRY_COLUMNS))
     return pa.concat_batches(found) if found else NOTHING.select(list(ENTRY_COLUMNS))
 

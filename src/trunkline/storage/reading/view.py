@@ -62,6 +62,12 @@ class View:
         """The runs with any rows, newest first. Opened when first needed, which for layers means merging them."""
         return tuple(reversed([run for run in self._open() if run.count]))
 
+    def upto(self, depth: int) -> View:
+        """The same, for who wants only what lies no deeper: that may save reading most of the rest."""
+        runs = [run.upto(depth) for run in self.runs]
+        same = all(one is other for one, other in zip(runs, self.runs, strict=True))
+        return self if same else View(lambda: runs[::-1], self._reader, self)
+
     # --- single paths
 
     def find(self, path: str) -> Entry | None:
@@ -107,10 +113,8 @@ class View:
         """What lies directly in a directory. after: begin beyond this entry (before it when in reverse)."""
         folder = _folder(directory)
         level = folder.count("/") if folder != "/" else 1
-        runs = [run.upto(level) for run in self.runs]
-        same = all(one is other for one, other in zip(runs, self.runs, strict=True))
-        view = self if same else View(lambda: runs, self._reader, self)
-        return view._pages((folder, subtree_end(folder)), at_depth(level), after, limit, reverse)
+        span = folder, subtree_end(folder)
+        return self.upto(level)._pages(span, at_depth(level), after, limit, reverse)
 
     def walk(
         self,
@@ -145,16 +149,18 @@ class View:
             return pattern.mask(rows.column("path"))
 
         span = (pattern.stem or "/", stem_end(pattern.stem or "/"))
-        return self._pages(span, pick, after, limit, lower=lower, upper=upper)
+        view = self if pattern.depth is None else self.upto(pattern.depth)
+        return view._pages(span, pick, after, limit, lower=lower, upper=upper)
 
     def stems(self, stem: str, folders: bool, after: str | None = None, limit: int | None = None) -> Iterator[pa.Table]:
         """Files whose paths start with `stem`, which need not end where an element does, and come after `after`.
 
         folders: what lies in a directory that starts so is the directory's entry.
         """
-        pick = at_depth(stem.count("/")) if folders else no_directories
+        depth = stem.count("/")
+        view, pick = (self.upto(depth), at_depth(depth)) if folders else (self, no_directories)
         lower = None if after is None else f"{after}\0"
-        return self._pages((stem, stem_end(stem)), pick, None, limit, lower=lower)
+        return view._pages((stem, stem_end(stem)), pick, None, limit, lower=lower)
 
     def files(self, prefix: str = "/") -> Iterator[pa.Table]:
         """The file at `prefix`, or all below that directory: rows of `SCHEMA`, with pieces and datum tags, to copy or

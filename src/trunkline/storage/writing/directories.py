@@ -220,8 +220,9 @@ def _children(base: View, names: pa.Array, depth: int) -> pa.RecordBatch:
         spans = [(name, subtree_end(name)) for name in names.to_pylist()]
     else:
         spans = [(low, high)]
+    view = base.upto(depth)
     found = [
-        rows for start, end in spans for rows in base.scan(start, end, at_depth(depth), columns=columns, window=_WINDOW)
+        rows for start, end in spans for rows in view.scan(start, end, at_depth(depth), columns=columns, window=_WINDOW)
     ]
     if not found:
         return NOTHING
