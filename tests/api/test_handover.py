@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -227,4 +229,19 @@ def test_only_so_many_wait(tmp_path: Path) -> None:
     kept = [handed.put(number.to_bytes(16, "big"), handle) for number, handle in enumerate(handles)]
     assert kept == [True] * MOST + [False]
     os.close(handles[-1])
+    handed.close()
+
+
+def test_its_socket_ends_when_it_is_told_to_and_not_at_the_next_look(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    handed, path = Handed(), tmp_path / "handover"
+    handed.open(path)
+    (listener,) = set(threading.enumerate()) - before
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        handed.close()
+        listener.join(10)
+        assert not listener.is_alive()
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(OSError):
+        client.connect(str(path))
     handed.close()

@@ -37,22 +37,31 @@ class Handed:
         """Of the socket; empty while there is none."""
         self._files: dict[bytes, int] = {}
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._server: _Listener | None = None
 
     def open(self, path: Path) -> None:
         """Listen at `path`. A socket that cannot be made is not an error: clients then send their bytes."""
         with suppress(OSError):
             self._server = _Listener(path, self)
-            threading.Thread(target=self._server.serve_forever, name="handover", daemon=True).start()
             self.path = str(path)
+            threading.Thread(target=self._serve, args=(self._server,), name="handover", daemon=True).start()
 
     def close(self) -> None:
         """Listen no more, and let go of what nobody asked for."""
         self.path = ""
         if self._server is not None:
-            self._server.shutdown()
+            with suppress(OSError):
+                self._server.socket.shutdown(socket.SHUT_RDWR)
+            self._ended.wait()
             self._server.server_close()
         self.drop(list(self._files))
+
+    def _serve(self, server: _Listener) -> None:
+        # Not serve_forever, which looks twice a second whether to end, and so ends half a second late.
+        while self.path:
+            server.handle_request()
+        self._ended.set()
 
     def put(self, ticket: bytes, handle: int) -> bool:
         """Keep an open file under a ticket; False where there are too many or the ticket is in use."""
