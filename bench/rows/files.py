@@ -101,7 +101,8 @@ def many_files(bench: Bench) -> None:
         shell("rm -r copy again", work)
         bench.beside(
             "git add, commit", "git", "cd git && git add tree && git commit -qm all && sync -f .", work,
-            "mkdir git && cp -r tree git && git init -q git",
+            # Else it packs what was added by itself, later.
+            "mkdir git && cp -r tree git && git init -q git && git -C git config gc.auto 0",
         )  # fmt: skip
         bench.beside(
             "git add, commit of 1 %", "git", "cd git && git add tree && git commit -qm all && sync -f .", work,
@@ -149,7 +150,7 @@ def put_again(bench: Bench, server: PachdProcess, work: Path, run: int) -> None:
             put_tree(server, work, *flags)
         changed = len(range(0, bench.sized(100_000), CHANGED_EVERY)) * SMALL_FILE_BYTES
         stored = sum(size for name, size in blobs(server).items() if name not in before)
-        bench.note("bytes stored / bytes changed", stored / changed, "×")
+        bench.note(f"bytes stored / bytes changed, {name}", stored / changed, "×")
 
 
 def blobs(server: PachdProcess) -> dict[str, int]:
@@ -191,7 +192,8 @@ ROWS = (
             Line("get these 100,000 files", "pachctl get file -r", ("cp -r", "dvc checkout"), factor=2.0),
             Line("put them again, 1 % changed", "with the stat cache", CHANGED, goal=3.0),
             Line("put them again, 1 % changed", "without", CHANGED, goal=8.0),
-            Line("what that stores", "bytes stored / bytes changed", goal=1.15),
+            Line("what that stores", "bytes stored / bytes changed, with the stat cache", goal=1.15),
+            Line("what that stores", "bytes stored / bytes changed, without", goal=1.15),
         ),
         runs=1,
     ),

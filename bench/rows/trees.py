@@ -29,6 +29,7 @@ CURVES = (
     "glob, first 1,000",
     "one directory",
     "diff of 1 change",
+    "one more commit",
     "squash",
     "collect",
 )
@@ -50,6 +51,11 @@ def tree(bench: Bench, full: int) -> None:
             put(client, repo, "/d0000/f000000.txt", b"changed")
             finished(client, repo)
             look(bench, client, repo, count)
+            for number in range(5):
+                start = time.perf_counter()
+                put(client, repo, f"/d0000/new{number}.txt", b"new")
+                finished(client, repo)
+                bench.note("one more commit", time.perf_counter() - start)
             bench.note("memory, files in", server.peak_bytes()[server.pid], "B")
             with bench.timed("squash"):
                 client.pfs.SquashCommit(pfs.SquashCommitRequest(commit=first.commit))
@@ -116,6 +122,7 @@ def lines(count: int) -> tuple[Line, ...]:
         Line(f"{named}: glob", "glob, first 1,000", goal=goal),
         Line(f"{named}: diff", "diff of 1 change", goal=goal),
         Line(f"{named}: one directory", "one directory", ("ListFile", *peers), goal=goal / 10),
+        Line(f"{named}: one more commit", "one more commit"),
         Line(f"{named}: squash, collect", "squash", ("collect",)),
         Line(f"{named}: memory of pachd", "memory, files in", goal=700 * 2**20 if goal else 0.0),
     )
