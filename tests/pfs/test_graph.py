@@ -7,7 +7,7 @@ import pytest
 from trunkline.catalog import commits as commit_rows
 from trunkline.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitState, Origin
-from trunkline.model.names import Branch, Repo
+from trunkline.model.names import Branch, Pipeline, Repo
 from trunkline.pfs import fsck
 from trunkline.pfs.finisher import finish_waiting
 from trunkline.pfs.graph import branches, commits, repos
@@ -96,7 +96,7 @@ def test_each_output_commit_is_told_of_once_in_its_own_transaction(dag, told):
 def test_an_output_branch_takes_no_commits_from_people(dag):
     with pytest.raises(FailedPrecondition, match="output branch"):
         start(dag, EDGES)
-    with pytest.raises(FailedPrecondition, match="stop job"):
+    with pytest.raises(FailedPrecondition, match="--force"):
         finish(dag, EDGES)
 
 
@@ -284,3 +284,20 @@ def test_deleting_a_branch_leaves_its_commits(files):
     assert files.change(lambda change: branches.delete_branch(change, Branch(DATA, "master")))
     assert files.catalog.read(lambda tx: commits.inspect_commit(tx, DATA, commit.id)).commit == commit
     assert not files.change(lambda change: branches.delete_branch(change, Branch(DATA, "master")))
+
+
+def test_who_finishes_a_commit_that_follows_others_is_said_as_it_is(dag):
+    finish_all_outputs(dag)
+    finish(dag, DATA, start(dag, DATA).id)
+    with pytest.raises(FailedPrecondition, match=r"a branch in its provenance has moved.*add --force"):
+        finish(dag, EDGES)
+
+    def piped(change):
+        versions = Pipeline("default", "edges").spec
+        repos.create_repo(change.tx, versions)
+        above = [Branch(DATA, "master"), Branch(versions, "master")]
+        branches.create_branch(change, Branch(EDGES, "master"), provenance=above)
+
+    dag.change(piped)
+    with pytest.raises(FailedPrecondition, match=r"output of a pipeline, which will.*stop job edges@"):
+        finish(dag, EDGES)

@@ -12,7 +12,7 @@ from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
 from trunkline.errors import FailedPrecondition, InvalidArgument, NotFound
 from trunkline.model.infos import CommitInfo, CommitSetInfo, CommitState, Origin
-from trunkline.model.names import MASTER, Branch, Commit, Repo, check_branch, is_id
+from trunkline.model.names import MASTER, Branch, Commit, Pipeline, Repo, check_branch, is_id
 from trunkline.pfs.graph.changes import Change, tell, unfinished_output
 from trunkline.pfs.graph.history import DIFF_HOLDER
 from trunkline.pfs.graph.refs import (
@@ -85,14 +85,25 @@ def finish_commit(
     row = need_commit(tx, repo, ref)
     if not row.open:
         raise FailedPrecondition(f"commit {row.commit} has already been finished")
-    if commit_rows.upstream_of(tx, [row.seq]) and row.origin is Origin.AUTO and not force:
-        pipeline = Repo(repo.project, repo.name)  # of records, too, the pipeline is named
-        raise FailedPrecondition(
-            f"cannot finish {row.commit}: it is the output of a pipeline, which will; "
-            f"to end the work use `pachctl stop job {pipeline.typed}@{row.commit.id}` instead"
-        )
+    above = commit_rows.upstream_of(tx, [row.seq]).get(row.seq, [])
+    if above and row.origin is Origin.AUTO and not force:
+        raise FailedPrecondition(f"cannot finish {row.commit}: {_who_will(tx, row, above)}")
     close(tx, row.seq, error=error, description=description)
     return row.commit
+
+
+def _who_will(tx: Tx, row: CommitRow, above: Sequence[int]) -> str:
+    """Who finishes a commit that was made because others were, and what to do instead. above: those."""
+    pipeline = Pipeline(row.commit.repo.project, row.commit.repo.name)  # of records, too, it is the pipeline's name
+    if any(one.commit.repo == pipeline.spec for one in commit_rows.get_commits(tx, above).values()):
+        return (
+            "it is the output of a pipeline, which will; "
+            f"to end the work use `pachctl stop job {pipeline.output.typed}@{row.commit.id}` instead"
+        )
+    return (
+        "it was opened because a branch in its provenance has moved, and who follows that branch writes to it; "
+        "add --force once nothing is to be written any more"
+    )
 
 
 def close(tx: Tx, seq: int, *, error: str = "", description: str = "") -> None:
