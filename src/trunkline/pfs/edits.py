@@ -15,7 +15,7 @@ from trunkline.catalog import commits as commit_rows
 from trunkline.catalog.collection import filesets as fileset_rows
 from trunkline.catalog.commits import CommitRow
 from trunkline.catalog.engine import Tx
-from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
+from trunkline.errors import Aborted, FailedPrecondition, InvalidArgument
 from trunkline.model import paths
 from trunkline.model.names import Branch, Commit, Repo, check_branch
 from trunkline.pfs import kept, reads
@@ -28,7 +28,7 @@ from trunkline.pfs.layers import COMPACT_ABOVE, compact_layers
 from trunkline.pfs.outside.fetching import Fetcher, always, fetch_file, fetch_tree
 from trunkline.pfs.reads import Source
 from trunkline.pfs.sessions import Session
-from trunkline.storage import ReadInto, Sealed, View, Writer
+from trunkline.storage import ReadInto, Sealed, Writer
 
 COPY_TRIES = 10
 """How often a copy looks again for a source whose layers were merged meanwhile."""
@@ -287,17 +287,18 @@ def _deleted(path: str) -> str:
 
 
 def _copy(files: Files, session: Session, writer: Writer, edit: Copy) -> None:
-    view = _held_source(files, session, edit)
+    source = _held_source(files, session, edit)
+    view = source.view
     src, dst = paths.clean(edit.src_path), paths.clean(edit.dst)
     entry = view.find(src)
     if entry is None and src != paths.ROOT:  # an empty commit has no top to copy, and nothing is wrong with that
-        raise NotFound(f"file {src} not found in repo {edit.src_repo} at commit {edit.src_ref}")
+        raise reads.missing(source, src)
     if entry is not None and not entry.is_dir:
         dst = _file_path(edit.dst)
     writer.copy(view, src, dst, datum=edit.datum, append=edit.append)
 
 
-def _held_source(files: Files, session: Session, edit: Copy) -> View:
+def _held_source(files: Files, session: Session, edit: Copy) -> Source:
     """What a copy reads, held. An open commit's layers may be merged into one between look and hold: look again."""
     for _ in range(COPY_TRIES - 1):
         source = reads.need_source(files, edit.src_repo, edit.src_ref, edit.wanted)
@@ -306,9 +307,9 @@ def _held_source(files: Files, session: Session, edit: Copy) -> View:
     return _hold(files, session, reads.need_source(files, edit.src_repo, edit.src_ref, edit.wanted))
 
 
-def _hold(files: Files, session: Session, source: Source) -> View:
+def _hold(files: Files, session: Session, source: Source) -> Source:
     files.held(session, source.filesets)
-    return source.view
+    return source
 
 
 def _adopt(
