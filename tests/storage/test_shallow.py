@@ -71,6 +71,17 @@ def test_a_small_commit_on_a_large_tree_reads_a_few_parts(world: World, tree: li
     assert world.view(manifest).count == FOLDERS * EACH + 3
 
 
+def test_a_shallow_comparison_with_something_else_reads_no_part_again(world: World, tree: list[Sealed]) -> None:
+    other = list(world.commit([], {"/d03/x": b"1", "/d99/x": b"1"}).manifest)
+
+    def differ() -> list[str]:
+        pages = world.view(other).diff(world.view(tree), shallow=True)
+        return [(change.old or change.new).path for change in changes(pages)]  # type: ignore[union-attr]
+
+    assert differ() == [*(f"/d{folder:02}/" for folder in range(FOLDERS)), "/d99/", "/top"]
+    assert reads(world, differ) <= 2, "the tops of both are looked up"
+
+
 def test_what_is_hidden_or_new_on_top_is_seen(world: World, tree: list[Sealed]) -> None:
     names(world, tree)
     writer = world.writer(world.view(tree))

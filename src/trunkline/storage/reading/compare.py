@@ -61,6 +61,7 @@ def diff(
     own = path.rstrip("/").count("/")
     # Where a file became a directory, or the other way round, it is that what differs.
     depth = own + (not files) if shallow else None
+    new, old = (view if depth is None else view.upto(depth) for view in (new, old))
     if after is not None:
         low = max(low, f"{after}\0")
     left = limit
@@ -110,7 +111,7 @@ def _candidates(new: View, old: View, low: str, high: str) -> pa.Array | None:
 
 
 def _scanned(view: View, low: str, high: str | None, depth: int | None) -> pa.RecordBatch:
-    view, pick = (view, every) if depth is None else (view.upto(depth), at_depth(depth))
+    pick = every if depth is None else at_depth(depth)
     found = list(view.scan(low, high, pick, columns=ENTRY_COLUMNS))
     return pa.concat_batches(found) if found else NOTHING.select(list(ENTRY_COLUMNS))
 
