@@ -125,7 +125,8 @@ class PartCache:
         return halves[wanted]
 
     def fill(self, part: Part, rows: pa.RecordBatch) -> dict[pa.Schema, pa.RecordBatch]:
-        """Write down a part's rows, which the caller has at hand. Answers both halves."""
+        """Write down a part's rows, which the caller has at hand, and keep those that lie least deep. Answers both
+        halves."""
         rows = with_depth(rows)
         halves = {schema: _buffer(rows.select(schema.names), schema) for schema in (BRIEF, _PLACES)}
         path = self.folder / _file_name(part.blob)
@@ -142,7 +143,9 @@ class PartCache:
         except OSError:
             # A cache that cannot be written is only slow.
             passing.unlink(missing_ok=True)
-        return {schema: pa.ipc.open_file(data).get_batch(0) for schema, data in halves.items()}
+        decoded = {schema: pa.ipc.open_file(data).get_batch(0) for schema, data in halves.items()}
+        self._shallow.get(part.blob, lambda: _least_deep(decoded[BRIEF]))
+        return decoded
 
     def drop(self, blob: str) -> None:
         """Forget a part, or what is none."""
