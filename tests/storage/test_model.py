@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from trunkline.model.globs import Glob
 from trunkline.storage import Sealed, View, Writer, changes, entries
+from trunkline.storage.filesets import cache, seal
 from trunkline.storage.writing import layers, levels, writer
 from trunkline.testing.stores import Model, World, blank, contents
 
@@ -91,6 +92,9 @@ class Storage(RuleBasedStateMachine):
     free_rows = 10_000
     slice_rows = 200_000
     window = 65_536
+    inline_bytes = seal.INLINE_BYTES
+    part_rows = seal.PART_ROWS
+    shallow_part = cache.SHALLOW_PART
 
     @initialize()
     def begin(self) -> None:
@@ -99,6 +103,9 @@ class Storage(RuleBasedStateMachine):
         self.patch.setattr(levels, "FREE_ROWS", self.free_rows)
         for module in (levels, layers):
             self.patch.setattr(module, "SLICE_ROWS", self.slice_rows)
+        self.patch.setattr(seal, "INLINE_BYTES", self.inline_bytes)
+        self.patch.setattr(seal, "PART_ROWS", self.part_rows)
+        self.patch.setattr(cache, "SHALLOW_PART", self.shallow_part)
         self.patch.setitem(View.scan.__kwdefaults__, "window", self.window)
         self.world = World()
         self.manifest: Sequence[Sealed] = ()
@@ -157,6 +164,8 @@ class Storage(RuleBasedStateMachine):
             found = list(changes(new.diff(old)))
             names = [(change.new or change.old).path for change in found]  # type: ignore[union-attr]
             assert names == sorted(names)
+            shallow = [(change.new or change.old).path for change in changes(new.diff(old, shallow=True))]  # type: ignore[union-attr]
+            assert shallow == [name for name in names if name.rstrip("/").count("/") == 1]
             files = {name for name in names if not name.endswith("/")}
             assert changed <= files
             for change in found:
@@ -202,12 +211,16 @@ class Storage(RuleBasedStateMachine):
 
 
 class Spilling(Storage):
-    """The same, with layers of hardly any edits, runs that are merged late, and everything done in small ranges."""
+    """The same, with layers of hardly any edits, runs that are merged late and lie in parts of a few rows, what lies
+    least deep kept apart, and everything done in small ranges."""
 
     spill = 2
     free_rows = 3
     slice_rows = 2
     window = 3
+    inline_bytes = 0
+    part_rows = 4
+    shallow_part = 2
 
 
 TestStorage = Storage.TestCase
